@@ -1,0 +1,152 @@
+"""What scan.records.v1 carries besides records: a scan opened, closed, cancelled; and the envelope of every message."""
+
+import datetime as dt
+import re
+import uuid
+from collections.abc import Sequence
+from typing import Annotated, Final, Literal, NamedTuple
+
+import msgspec
+
+from schemas import topics
+from schemas.text import TextRefused, normalise
+
+Language = Literal["vi", "en"]
+Header = tuple[str, bytes | None]
+_TENANT: Final = re.compile(topics.TENANT_ID_PATTERN)
+_INDEX: Final = re.compile(rb"[0-9]{1,10}")
+
+
+class Opened(msgspec.Struct, omit_defaults=True):
+    """Scan metadata. Every field may be missing: a direct publisher need not open a scan at all."""
+
+    source: Annotated[str, msgspec.Meta(max_length=200)] | None = None
+    records_total: Annotated[int, msgspec.Meta(ge=0, le=2_000_000_000)] | None = None  # expected; `closed` decides
+    language: Language = "vi"
+    notify: Annotated[str, msgspec.Meta(max_length=300)] | None = None  # where the sender wants to be told
+    request_digest: Annotated[str, msgspec.Meta(max_length=64)] | None = None  # SHA-256 of the request, hex
+    submitted_at: Annotated[dt.datetime, msgspec.Meta(tz=True)] | None = None
+
+
+class Closed(msgspec.Struct, omit_defaults=True):
+    """No more records follow; `records_total` is how many there are."""
+
+    records_total: Annotated[int, msgspec.Meta(ge=0, le=2_000_000_000)]
+    request_digest: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+
+
+class Cancelled(msgspec.Struct, omit_defaults=True):
+    """Why the scan ends before its time; `reason` is a code of CANCEL_REASONS, or the publisher's own word."""
+
+    reason: Annotated[str, msgspec.Meta(max_length=100)] = "by_request"
+
+
+class Envelope(NamedTuple):
+    """Who and what a message is about, from its key and headers."""
+
+    type: str
+    tenant_id: str
+    scan_id: str  # canonical lower-case UUID
+    first_index: int | None
+
+
+class MessageRefused(ValueError):
+    """The message as a whole cannot be read; `code` is of schemas.errors.MESSAGE_ERRORS."""
+
+    def __init__(self, code: str, **params: str | int) -> None:
+        super().__init__(code)
+        self.code = code
+        self.params = params
+
+
+def is_tenant_id(text: str) -> bool:
+    """1 to 64 lower-case letters, digits, dots, dashes, underscores."""
+    return _TENANT.match(text) is not None
+
+
+_known_tenants: dict[bytes, str] = {}
+_known_scans: dict[bytes, str] = {}
+
+
+def _remember(cache: dict[bytes, str], raw: bytes, text: str) -> str:
+    if len(cache) > 50_000:  # bounded: a flood of ids must not fill the memory
+        cache.clear()
+    cache[raw] = text
+    return text
+
+
+def _tenant(key: bytes | None) -> str:
+    try:
+        text = (key or b"").decode()
+    except UnicodeDecodeError:
+        text = ""
+    if not is_tenant_id(text):
+        raise MessageRefused("tenant_invalid")
+    return _remember(_known_tenants, key or b"", text)
+
+
+def _scan(subject: bytes | None) -> str:
+    try:
+        text = str(uuid.UUID((subject or b"").decode("ascii")))
+    except ValueError:
+        raise MessageRefused("scan_id_invalid") from None
+    return _remember(_known_scans, subject or b"", text)
+
+
+def read_envelope(key: bytes | None, headers: Sequence[Header]) -> Envelope:
+    """The envelope of a message. Only ce_type and ce_subject are required. Raises MessageRefused."""
+    kind = subject = first_index = None
+    for name, value in headers:
+        if name == topics.HEADER_TYPE:
+            kind = value
+        elif name == topics.HEADER_SUBJECT:
+            subject = value
+        elif name == topics.HEADER_FIRST_INDEX:
+            first_index = value
+    kind_text = kind.decode("ascii", "replace") if kind else ""
+    if kind_text not in topics.MESSAGE_TYPES:
+        raise MessageRefused("type_unknown")
+    index = None
+    if first_index is not None:
+        if not _INDEX.fullmatch(first_index) or int(first_index) > 2_000_000_000:
+            raise MessageRefused("first_index_invalid")
+        index = int(first_index)
+    tenant_id = _known_tenants.get(key or b"") or _tenant(key)
+    scan_id = _known_scans.get(subject or b"") or _scan(subject)
+    return Envelope(kind_text, tenant_id, scan_id, index)
+
+
+def headers_for(
+    kind: str, scan_id: str, *, first_index: int | None = None, source: str = "/scanline", traceparent: str | None = None
+) -> list[tuple[str, bytes]]:
+    """Headers of a message (CloudEvents 1.0, Kafka binary content mode)."""
+    headers = [
+        (topics.HEADER_SPEC_VERSION, b"1.0"),
+        (topics.HEADER_TYPE, kind.encode()),
+        (topics.HEADER_SUBJECT, scan_id.encode()),
+        (topics.HEADER_SOURCE, source.encode()),
+        (topics.HEADER_ID, str(uuid.uuid4()).encode()),
+    ]
+    if kind == topics.RECORDS:
+        headers.append(("content-type", b"application/json"))
+    if first_index is not None:
+        headers.append((topics.HEADER_FIRST_INDEX, str(first_index).encode()))
+    if traceparent:
+        headers.append((topics.HEADER_TRACEPARENT, traceparent.encode("ascii", "ignore")))
+    return headers
+
+
+_CONTROL_TYPES: Final = {topics.OPENED: Opened, topics.CLOSED: Closed, topics.CANCELLED: Cancelled}
+
+
+def read_control(kind: str, value: bytes | None) -> Opened | Closed | Cancelled:
+    """The body of an opened, closed or cancelled message; an empty one is all defaults. Raises MessageRefused."""
+    try:
+        control = msgspec.json.decode(value or b"{}", type=_CONTROL_TYPES[kind])
+        for name in control.__struct_fields__:
+            text = getattr(control, name)
+            if isinstance(text, str):
+                setattr(control, name, normalise(text))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TextRefused):
+        raise MessageRefused("message_unreadable") from None
+    return control

@@ -1,0 +1,46 @@
+"""Names and limits of what travels through Kafka. CloudEvents 1.0 in Kafka's binary content mode (Kafka protocol binding)."""
+
+from typing import Final
+
+RECORDS_TOPIC: Final = "scan.records.v1"  # key tenant_id
+STATUS_TOPIC: Final = "scan.status.v1"  # key tenant_id/scan_id, compacted
+DLQ_TOPIC: Final = "scan.dlq.v1"  # key tenant_id
+
+OPENED: Final = "vn.scanline.scan.opened.v1"
+RECORDS: Final = "vn.scanline.scan.records.v1"
+CLOSED: Final = "vn.scanline.scan.closed.v1"
+CANCELLED: Final = "vn.scanline.scan.cancelled.v1"
+MESSAGE_TYPES: Final = frozenset({OPENED, RECORDS, CLOSED, CANCELLED})
+
+HEADER_TYPE: Final = "ce_type"
+HEADER_SUBJECT: Final = "ce_subject"  # the scan id, a UUID
+HEADER_FIRST_INDEX: Final = "ce_firstindex"  # zero-based index within the scan of the message's first record
+HEADER_SPEC_VERSION: Final = "ce_specversion"
+HEADER_ID: Final = "ce_id"
+HEADER_SOURCE: Final = "ce_source"
+HEADER_TIME: Final = "ce_time"
+HEADER_TRACEPARENT: Final = "traceparent"  # W3C Trace Context, carried through untouched
+
+DLQ_REASON: Final = "scanline_reason"
+DLQ_TOPIC_HEADER: Final = "scanline_topic"
+DLQ_PARTITION: Final = "scanline_partition"
+DLQ_OFFSET: Final = "scanline_offset"
+DLQ_FAILED_AT: Final = "scanline_failed_at"
+
+MAX_RECORDS_PER_MESSAGE: Final = 1_000
+MAX_MESSAGE_BYTES: Final = 768 * 1024  # of the value; below the broker's default limit of 1 MiB with room for headers
+MAX_RECORD_BYTES: Final = 256 * 1024  # of one record's JSON: the largest valid record is under this by far
+TENANT_ID_PATTERN: Final = r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$"
+# The partitioner of the Java clients; librdkafka's default (CRC32) would put the same tenant elsewhere.
+PARTITIONER: Final = "murmur2_random"
+
+
+def status_key(tenant_id: str, scan_id: str) -> bytes:
+    """Key of a scan in the status topic."""
+    return f"{tenant_id}/{scan_id}".encode()
+
+
+def split_status_key(key: bytes) -> tuple[str, str]:
+    """The (tenant_id, scan_id) of a status key. Raises ValueError when it has no slash."""
+    tenant_id, scan_id = key.decode().split("/", 1)
+    return tenant_id, scan_id

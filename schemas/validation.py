@@ -1,0 +1,281 @@
+"""From the bytes of a message to records and reasons.
+
+The fast way: one typed decode of the whole message accepts what is right. Only what it does not accept, or what holds text
+that may need mending, takes the thorough way through `examine`, which finds every error of one record. The two agree:
+whatever the fast way accepts, `examine` accepts unchanged (a property test holds this).
+"""
+
+import datetime as dt
+import re
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, get_args
+
+import msgspec
+
+from schemas import codes
+from schemas.errors import FieldError
+from schemas.record import (
+    CLOCK_TOLERANCE,
+    EARLIEST,
+    MAX_ATTRIBUTES_BYTES,
+    MAX_RETENTION_DAYS,
+    MAX_SUBJECT_COUNT,
+    Record,
+)
+from schemas.text import TextRefused, is_clean, normalise
+from schemas.topics import MAX_RECORD_BYTES
+
+_decode_any = msgspec.json.Decoder().decode
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_encode = msgspec.json.Encoder().encode
+_JSON_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# msgspec.convert of text to a time of day is the very parser the fast way uses
+_to_datetime = msgspec.json.Decoder(dt.datetime).decode
+_to_date = msgspec.json.Decoder(dt.date).decode
+
+
+class Refusal(Exception):
+    """A field is not right; carries the FieldError."""
+
+    def __init__(self, code: str, pointer: str = "", **params: str | int) -> None:
+        super().__init__(code)
+        self.error = FieldError(code, pointer, params)
+
+
+Check = Callable[[Any, str], Any]  # (decoded value, pointer) -> value as stored; raises Refusal
+
+
+def _text(maximum: int) -> Check:
+    def check(value: Any, pointer: str) -> str:
+        if not isinstance(value, str):
+            raise Refusal("wrong_type", pointer, expected="text")
+        try:
+            value = normalise(value)
+        except TextRefused as refused:
+            raise Refusal(refused.code, pointer) from None
+        if not value:
+            raise Refusal("text_empty", pointer)
+        if len(value) > maximum:
+            raise Refusal("text_too_long", pointer, max=maximum)
+        return value
+
+    return check
+
+
+def _code(allowed: frozenset[str], unknown: str = "unknown_code") -> Check:
+    def check(value: Any, pointer: str) -> str:
+        if not isinstance(value, str):
+            raise Refusal("wrong_type", pointer, expected="text")
+        if value not in allowed:
+            raise Refusal(unknown, pointer)
+        return value
+
+    return check
+
+
+def _list(item: Check, minimum: int, maximum: int) -> Check:
+    def check(value: Any, pointer: str) -> list[Any]:
+        if not isinstance(value, list):
+            raise Refusal("wrong_type", pointer, expected="list")
+        if len(value) < minimum:
+            raise Refusal("list_too_short", pointer, min=minimum)
+        if len(value) > maximum:
+            raise Refusal("list_too_long", pointer, max=maximum)
+        return [item(each, f"{pointer}/{position}") for position, each in enumerate(value)]
+
+    return check
+
+
+def _number(kind: type, word: str, minimum: int, maximum: int) -> Check:
+    def check(value: Any, pointer: str) -> int | float:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if not (whole or (kind is float and isinstance(value, float))):
+            raise Refusal("wrong_type", pointer, expected=word)
+        if not minimum <= value <= maximum:
+            raise Refusal("out_of_range", pointer, min=minimum, max=maximum)
+        return value
+
+    return check
+
+
+def _date(value: Any, pointer: str) -> str:
+    try:
+        _to_date(_encode(value))
+    except msgspec.MsgspecError:
+        raise Refusal("date_invalid", pointer) from None
+    return value
+
+
+def _datetime(value: Any, pointer: str) -> str:
+    try:
+        if _to_datetime(_encode(value)).tzinfo is None:
+            raise Refusal("datetime_invalid", pointer)
+    except msgspec.MsgspecError:
+        raise Refusal("datetime_invalid", pointer) from None
+    return value
+
+
+def _object(fields: dict[str, Check], required: frozenset[str]) -> Check:
+    def check(value: Any, pointer: str) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise Refusal("wrong_type", pointer, expected="object")
+        result = {}
+        for name in value:
+            if name not in fields:
+                raise Refusal("unknown_field", f"{pointer}/{_escape(name)}")
+        for name, field in fields.items():
+            given = value.get(name)
+            if given is not None:
+                result[name] = field(given, f"{pointer}/{name}")
+            elif name in required:
+                raise Refusal("required", f"{pointer}/{name}")
+        return result
+
+    return check
+
+
+def _literals(literal: Any) -> frozenset[str]:
+    return frozenset(get_args(literal))
+
+
+_country = _code(codes.COUNTRIES, "country_unknown")
+_CHECKS: Final[dict[str, Check]] = {
+    "activity_key": _text(300),
+    "name": _text(500),
+    "source_system": _text(100),
+    "asset": _text(300),
+    "data_fields": _list(_text(300), 0, 200),
+    "data_categories": _list(_code(codes.CATEGORIES), 1, 50),
+    "data_subjects": _list(_code(_literals(codes.Subject)), 1, 20),
+    "purpose": _text(500),
+    "legal_basis": _code(_literals(codes.LegalBasis)),
+    "controller_role": _code(_literals(codes.ControllerRole)),
+    "recipients": _list(_text(300), 0, 100),
+    "storage_country": _country,
+    "provider_country": _country,
+    "transfer": _object(
+        {
+            "country": _country,
+            "recipient": _text(300),
+            "mechanism": _code(_literals(codes.Mechanism)),
+            "exemption": _code(_literals(codes.Exemption)),
+            "dossier_ref": _text(100),
+            "first_transferred_on": _date,
+        },
+        frozenset({"country", "recipient", "mechanism"}),
+    ),
+    "retention_days": _number(int, "integer", 0, MAX_RETENTION_DAYS),
+    "subject_count": _number(int, "integer", 0, MAX_SUBJECT_COUNT),
+    "confidence": _number(float, "number", 0, 1),
+    "discovered_at": _datetime,
+}
+_REQUIRED: Final = frozenset(field.name for field in msgspec.structs.fields(Record) if field.required)
+_NULLABLE: Final = frozenset(
+    {"controller_role", "provider_country", "transfer", "retention_days", "subject_count", "confidence"}
+)
+
+
+def _escape(name: str) -> str:
+    """A name from outside as a JSON pointer's part (RFC 6901), cut short: it is shown to people."""
+    printable = "".join(character if character.isprintable() else "\ufffd" for character in name[:80])
+    return printable.replace("~", "~0").replace("/", "~1")
+
+
+def _attributes(raw: bytes, pointer: str) -> bytes:
+    """Checks and normalises the strings inside a JSON object without touching its numbers."""
+    if not raw.startswith(b"{"):
+        raise Refusal("wrong_type", pointer, expected="object")
+    if len(raw) > MAX_ATTRIBUTES_BYTES:
+        raise Refusal("attributes_too_large", pointer, max_bytes=MAX_ATTRIBUTES_BYTES)
+    text = raw.decode()
+
+    def mend(match: re.Match[str]) -> str:
+        inner = _decode_any(match[0])
+        mended = normalise(inner)
+        return match[0] if mended == inner else _encode(mended).decode()
+
+    try:
+        return _JSON_STRING.sub(mend, text).encode()
+    except TextRefused as refused:
+        raise Refusal(refused.code, pointer) from None
+
+
+class Outcome(NamedTuple):
+    """One record of a message: either `record`, or every reason against it in `errors`, with its bytes as they came."""
+
+    record: Record | None
+    errors: tuple[FieldError, ...] = ()
+    activity_key: str | None = None
+    original: bytes = b""
+
+
+def time_error(discovered_at: dt.datetime, now: dt.datetime) -> FieldError | None:
+    """What the clock has against `discovered_at`, if anything."""
+    if discovered_at > now + CLOCK_TOLERANCE:
+        return FieldError("datetime_future", "/discovered_at", {"minutes": int(CLOCK_TOLERANCE.total_seconds() // 60)})
+    if discovered_at < EARLIEST:
+        return FieldError("datetime_too_old", "/discovered_at", {"year": EARLIEST.year})
+    return None
+
+
+def examine(raw: bytes, now: dt.datetime) -> Outcome:
+    """The thorough way: one record's JSON to the record in its stored form, or to all that is wrong with it."""
+    raw = raw.strip(b" \t\r\n")
+    if len(raw) > MAX_RECORD_BYTES:
+        return Outcome(None, (FieldError("record_too_large", "", {"max_bytes": MAX_RECORD_BYTES}),), None, raw)
+    try:
+        raw.decode()
+        fields = _decode_fields(raw)
+    except UnicodeDecodeError:
+        return Outcome(None, (FieldError("encoding_invalid"),), None, raw)
+    except RecursionError:
+        return Outcome(None, (FieldError("nested_too_deep"),), None, raw)
+    except msgspec.MsgspecError:
+        return Outcome(None, (FieldError("record_not_object"),), None, raw)
+    values: dict[str, Any] = {}
+    errors: list[FieldError] = []
+    for name, field in fields.items():
+        try:
+            if name == "attributes":
+                values[name] = msgspec.Raw(_attributes(bytes(field), "/attributes"))
+            elif name not in _CHECKS:
+                raise Refusal("unknown_field", f"/{_escape(name)}")
+            else:
+                value = _decode_any(field)
+                if value is None and name in _REQUIRED:
+                    raise Refusal("required", f"/{name}")
+                if value is not None or name not in _NULLABLE:
+                    values[name] = _CHECKS[name](value, f"/{name}")
+        except Refusal as refusal:
+            errors.append(refusal.error)
+        except RecursionError:
+            errors.append(FieldError("nested_too_deep", f"/{_escape(name)}"))
+        except msgspec.MsgspecError:  # a number or an escape that JSON's grammar allows and no program can hold
+            errors.append(_undecodable(name))
+    errors.extend(FieldError("required", f"/{name}") for name in sorted(_REQUIRED - fields.keys()))
+    key = values.get("activity_key")
+    if errors:
+        return Outcome(None, tuple(errors), key, raw)
+    record = msgspec.json.decode(_encode(values), type=Record)
+    late = time_error(record.discovered_at, now)
+    return Outcome(None, (late,), key, raw) if late else Outcome(record, (), key, raw)
+
+
+def _undecodable(name: str) -> FieldError:
+    if name in ("retention_days", "subject_count", "confidence"):
+        bound = {"retention_days": MAX_RETENTION_DAYS, "subject_count": MAX_SUBJECT_COUNT, "confidence": 1}[name]
+        return FieldError("out_of_range", f"/{name}", {"min": 0, "max": bound})
+    return FieldError("text_surrogate", f"/{_escape(name)}")
+
+
+def text_is_clean(record: Record) -> bool:
+    """True when every text of an accepted record is already in its stored form."""
+    parts = [record.activity_key, record.name, record.source_system, record.asset, record.purpose]
+    parts += record.data_fields
+    parts += record.recipients
+    if record.transfer is not None:
+        parts += (record.transfer.recipient, record.transfer.dossier_ref or "")
+    attributes = bytes(record.attributes)
+    if attributes != b"{}":
+        parts += (_decode_any(match) for match in _JSON_STRING.findall(attributes.decode()))
+    return is_clean("\n".join(parts))
