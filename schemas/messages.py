@@ -9,12 +9,14 @@ from typing import Annotated, Final, Literal, NamedTuple
 import msgspec
 
 from schemas import topics
+from schemas.record import CLOCK_TOLERANCE, EARLIEST
 from schemas.text import TextRefused, normalise
 
 Language = Literal["vi", "en"]
 Header = tuple[str, bytes | None]
 _TENANT: Final = re.compile(topics.TENANT_ID_PATTERN)
 _INDEX: Final = re.compile(rb"[0-9]{1,10}")
+_UUID: Final = re.compile(rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")  # uuid.UUID also takes 0x.. and braces
 
 
 class Opened(msgspec.Struct, omit_defaults=True):
@@ -61,7 +63,7 @@ class MessageRefused(ValueError):
 
 def is_tenant_id(text: str) -> bool:
     """1 to 64 lower-case letters, digits, dots, dashes, underscores."""
-    return _TENANT.match(text) is not None
+    return _TENANT.fullmatch(text) is not None
 
 
 _known_tenants: dict[bytes, str] = {}
@@ -86,11 +88,9 @@ def _tenant(key: bytes | None) -> str:
 
 
 def _scan(subject: bytes | None) -> str:
-    try:
-        text = str(uuid.UUID((subject or b"").decode("ascii")))
-    except ValueError:
-        raise MessageRefused("scan_id_invalid") from None
-    return _remember(_known_scans, subject or b"", text)
+    if not _UUID.fullmatch(subject or b""):
+        raise MessageRefused("scan_id_invalid")
+    return _remember(_known_scans, subject or b"", (subject or b"").decode().lower())
 
 
 def read_envelope(key: bytes | None, headers: Sequence[Header]) -> Envelope:
@@ -136,6 +136,10 @@ def headers_for(
     return headers
 
 
+def _plausible(time: dt.datetime) -> bool:
+    return EARLIEST <= time <= dt.datetime.now(dt.UTC) + CLOCK_TOLERANCE
+
+
 _CONTROL_TYPES: Final = {topics.OPENED: Opened, topics.CLOSED: Closed, topics.CANCELLED: Cancelled}
 
 
@@ -147,6 +151,8 @@ def read_control(kind: str, value: bytes | None) -> Opened | Closed | Cancelled:
             text = getattr(control, name)
             if isinstance(text, str):
                 setattr(control, name, normalise(text))
+        if isinstance(control, Opened) and control.submitted_at is not None and not _plausible(control.submitted_at):
+            control.submitted_at = None  # a clock gone astray is no reason to lose a scan
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TextRefused):
         raise MessageRefused("message_unreadable") from None
     return control

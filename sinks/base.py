@@ -1,0 +1,90 @@
+"""What a lane hands to a sink, and what it may expect of one."""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+from schemas.errors import FieldError
+from schemas.messages import Cancelled, Closed, Envelope, Opened
+from schemas.record import Record
+from schemas.status import ScanStatus
+
+
+class Rejected(NamedTuple):
+    """A record that is not stored, why, and its bytes as they came. `position` counts from 0 within its message."""
+
+    position: int
+    errors: tuple[FieldError, ...]
+    activity_key: str | None
+    original: bytes
+
+
+class Incoming(NamedTuple):
+    """One message, read. A message that could not be read as a whole has `unreadable` set and holds nothing."""
+
+    offset: int
+    envelope: Envelope
+    records: Sequence[Record] = ()
+    positions: Sequence[int] = ()  # of each of `records` within the message, from 0
+    rejected: Sequence[Rejected] = ()
+    control: Opened | Closed | Cancelled | None = None
+    plain: bool = False  # no text in it can need escaping (schemas.text.is_plain)
+    unreadable: bool = False
+    bytes: int = 0
+
+    @property
+    def count(self) -> int:
+        """Records in the message, good and bad."""
+        return len(self.records) + len(self.rejected)
+
+
+class MicroBatch(NamedTuple):
+    """The messages of the offsets [start, end) of one partition; offsets in between may be missing (gaps are real)."""
+
+    topic: str
+    partition: int
+    start: int
+    end: int
+    messages: Sequence[Incoming]
+
+
+class SinkError(Exception):
+    """A micro-batch was not written, as a whole. Nothing of it is visible."""
+
+
+class Fenced(SinkError):
+    """The offsets have moved: another worker, or an attempt of ours whose answer was lost, has been here."""
+
+
+class Unavailable(SinkError):
+    """The store cannot take anything now; the same micro-batch may be handed in again. `cause_code` is its SQLSTATE."""
+
+    def __init__(self, cause_code: str, text: str) -> None:
+        super().__init__(f"{cause_code}: {text}")
+        self.cause_code = cause_code
+
+
+class Sink(Protocol):
+    """Takes micro-batches, each exactly once. Calls block and come from the lanes' threads; several at a time."""
+
+    def load_offsets(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+        """The next offset of each partition; 0 where nothing was written yet. Raises Unavailable."""
+        ...
+
+    def write(self, batch: MicroBatch, now: dt.datetime) -> list[ScanStatus]:
+        """Writes all of it in one transaction, moves the offset from `start` to `end`, and returns the status of each
+        scan it touched. Raises Fenced or Unavailable; then nothing was written, or (a lost answer) the next call says
+        Fenced."""
+        ...
+
+    def statuses(self, partition: int, changed_since: dt.datetime) -> list[ScanStatus]:
+        """The unfinished scans of the partition, and those changed since then. Raises Unavailable."""
+        ...
+
+    def probe(self) -> None:
+        """Returns when the store can take writes again. Raises Unavailable."""
+        ...
+
+    def close(self) -> None:
+        """Gives every connection back."""
+        ...

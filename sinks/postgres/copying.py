@@ -1,0 +1,82 @@
+"""Rows into processing_activities: COPY straight in, or through a staging table when something stands in the way."""
+
+import io
+from typing import Any, Final, NamedTuple
+
+import psycopg2
+
+from sinks.postgres.errors import meaning, sqlstate
+from sinks.postgres.metrics import BYTES
+from sinks.postgres.rows import COLUMNS
+
+Key = tuple[str, str]
+_COLUMN_LIST: Final = ", ".join(COLUMNS)
+_COPY_ROWS: Final = f"COPY processing_activities ({_COLUMN_LIST}) FROM STDIN"
+_COPY_STAGED: Final = f"COPY staged_activities ({_COLUMN_LIST}) FROM STDIN"
+_BUFFER: Final = 1 << 20
+
+_STAGE: Final = """
+CREATE TEMP TABLE IF NOT EXISTS staged_activities (LIKE processing_activities INCLUDING DEFAULTS) ON COMMIT DELETE ROWS
+"""
+# Sorted by key, so that two lanes waiting for each other's rows wait in one order; ctid keeps the first of two equal keys.
+_MERGE: Final = f"""
+WITH stored AS (
+    INSERT INTO processing_activities ({_COLUMN_LIST})
+    SELECT {_COLUMN_LIST} FROM staged_activities ORDER BY tenant_id, scan_id, activity_key, ctid
+    ON CONFLICT DO NOTHING
+    RETURNING tenant_id, scan_id, sensitive, cross_border)
+SELECT tenant_id, scan_id::text, count(*), count(*) FILTER (WHERE sensitive), count(*) FILTER (WHERE cross_border)
+FROM stored GROUP BY tenant_id, scan_id
+"""
+
+
+class Stored(NamedTuple):
+    """What a scan gained."""
+
+    stored: int = 0
+    sensitive: int = 0
+    cross_border: int = 0
+
+
+def copy_straight(cursor: Any, lines: list[str]) -> None:
+    """All lines or none. Raises psycopg2's error as it is."""
+    _copy(cursor, _COPY_ROWS, lines)
+
+
+def _copy(cursor: Any, statement: str, lines: list[str]) -> None:
+    data = "".join(lines).encode()
+    BYTES.inc(len(data))
+    cursor.copy_expert(statement, io.BytesIO(data), _BUFFER)
+
+
+def copy_staged(cursor: Any, lines: list[str]) -> tuple[dict[Key, Stored], dict[int, str]]:
+    """Stores what can be stored: duplicates are skipped, lines that the database refuses are left out.
+
+    Returns what each scan gained, and {position in lines: SQLSTATE} of the refused.
+    """
+    cursor.execute(_STAGE)
+    refused: dict[int, str] = {}
+    _stage(cursor, lines, 0, refused)
+    cursor.execute(_MERGE)
+    return {(row[0], row[1]): Stored(*row[2:]) for row in cursor.fetchall()}, refused
+
+
+def _stage(cursor: Any, lines: list[str], first: int, refused: dict[int, str]) -> None:
+    """Halves until a line that the database refuses stands alone."""
+    if not lines:
+        return
+    cursor.execute("SAVEPOINT part")
+    try:
+        _copy(cursor, _COPY_STAGED, lines)
+        cursor.execute("RELEASE SAVEPOINT part")
+        return
+    except psycopg2.Error as error:
+        if meaning(error) != "data":
+            raise
+        cursor.execute("ROLLBACK TO SAVEPOINT part")
+        if len(lines) == 1:
+            refused[first] = sqlstate(error)
+            return
+    middle = len(lines) // 2
+    _stage(cursor, lines[:middle], first, refused)
+    _stage(cursor, lines[middle:], first + middle, refused)

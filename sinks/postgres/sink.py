@@ -1,0 +1,193 @@
+"""One transaction per micro-batch (design, section 5): offset, rows, rejects, progress and audit, or nothing.
+
+Why it is exactly once: the offset moves by compare-and-swap in the same transaction as the rows. A worker that wakes up
+late, or repeats an attempt whose answer was lost, finds the offset moved and writes nothing.
+"""
+
+import datetime as dt
+import socket
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from os import getpid
+from typing import Any, Final
+
+import psycopg2
+from prometheus_client.registry import REGISTRY
+from sqlalchemy.engine import Engine
+
+from schemas.status import ScanStatus, status_of
+from sinks.base import Fenced, MicroBatch, Unavailable
+from sinks.postgres import metrics, scans
+from sinks.postgres.copying import copy_staged, copy_straight
+from sinks.postgres.effects import Ledger, Plan
+from sinks.postgres.errors import DATABASE_ERRORS, meaning, sqlstate
+from sinks.postgres.rows import lines_of
+
+_MOVE: Final = """
+BEGIN;
+UPDATE stream_offsets SET next_offset = %s, owner = %s, updated_at = clock_timestamp()
+WHERE pipeline = %s AND topic = %s AND partition = %s AND next_offset = %s
+"""
+_ENSURE_OFFSETS: Final = """
+INSERT INTO stream_offsets (pipeline, topic, partition, next_offset, owner)
+SELECT %(pipeline)s, %(topic)s, p, 0, %(owner)s FROM unnest(%(partitions)s::int[]) AS p ON CONFLICT DO NOTHING;
+SELECT partition, next_offset FROM stream_offsets
+WHERE pipeline = %(pipeline)s AND topic = %(topic)s AND partition = ANY (%(partitions)s)
+"""
+_REJECTS: Final = """
+INSERT INTO rejected_records (tenant_id, scan_id, record_index, activity_key, code, pointer, errors, original,
+                              kafka_partition, kafka_offset)
+SELECT t, s, i, k, c, p, e::jsonb, o, %(partition)s, f
+FROM unnest(%(tenants)s::text[], %(scans)s::uuid[], %(indexes)s::int[], %(keys)s::text[], %(codes)s::text[],
+            %(pointers)s::text[], %(errors)s::text[], %(originals)s::bytea[], %(offsets)s::bigint[])
+     AS r (t, s, i, k, c, p, e, o, f)
+"""
+_FINISH: Final = (
+    scans.UPDATE
+    + """;
+INSERT INTO audit_log (tenant_id, scan_id, actor, action, details, message)
+SELECT tenant_id, scan_id, actor, action, details, message FROM json_populate_recordset(NULL::audit_log, %(audit)s::json);
+SET LOCAL synchronous_commit TO {commit};
+COMMIT
+"""
+)
+
+
+class PostgresSink:
+    """Sink for one pipeline. Thread-safe: every call takes a connection of its own from the write pool."""
+
+    def __init__(self, engine: Engine, pipeline: str) -> None:
+        self._engine = engine
+        self._pipeline = pipeline
+        self._owner = f"{socket.gethostname()}:{getpid()}"
+        self._collector = metrics.watch_pool("write", engine)
+
+    def load_offsets(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+        """See Sink. Makes the rows that do not exist yet."""
+        parameters = {
+            "pipeline": self._pipeline,
+            "topic": topic,
+            "owner": self._owner,
+            "partitions": sorted(partitions),
+        }
+        with self._cursor() as cursor:
+            cursor.execute(_ENSURE_OFFSETS, parameters)
+            return dict(cursor.fetchall())
+
+    def write(self, batch: MicroBatch, now: dt.datetime) -> list[ScanStatus]:
+        """See Sink. Straight COPY first; after a conflict or bad data the whole transaction again through staging."""
+        started = time.perf_counter()
+        lines = [lines_of(message) for message in batch.messages]
+        plan = Plan(batch, lines)
+        staged = plan.has_twins()
+        while True:
+            try:
+                with self._cursor() as cursor:
+                    statuses, counts = self._transaction(cursor, plan, now, staged=staged)
+                break
+            except _Staging:
+                staged = True
+        metrics.SECONDS.observe(time.perf_counter() - started)
+        metrics.BATCHES.labels("staged" if staged else "direct").inc()
+        for outcome, count in counts.items():
+            metrics.RECORDS.labels(outcome).inc(count)
+        return statuses
+
+    def _transaction(
+        self, cursor: Any, plan: Plan, now: dt.datetime, *, staged: bool
+    ) -> tuple[list[ScanStatus], dict[str, int]]:
+        batch = plan.batch
+        cursor.execute(_MOVE, (batch.end, self._owner, self._pipeline, batch.topic, batch.partition, batch.start))
+        if cursor.rowcount != 1:
+            metrics.FENCED.inc()
+            raise Fenced(f"{batch.topic}[{batch.partition}] is no longer at {batch.start}")
+        locked = scans.lock(cursor, batch.partition, plan.scan_keys)
+        effects = plan.apply(locked, Ledger(cursor, batch), now)
+        if effects.lines:
+            if staged:
+                effects.settle_staged(*copy_staged(cursor, effects.lines))
+            else:
+                try:
+                    copy_straight(cursor, effects.lines)
+                except psycopg2.Error as error:
+                    if meaning(error) == "unavailable":
+                        raise
+                    raise _Staging from error
+                effects.settle_straight()
+        if effects.rejects:
+            cursor.execute(_REJECTS, effects.reject_columns())
+        for scan in locked.values():
+            scan.settle(now)
+        # Whoever is told that a scan is finished must be able to rely on it: that commit waits for the disk, and takes
+        # everything written before it along. All others may lose their tail in a crash, with their offsets.
+        durable = any(scan.finished for scan in locked.values())
+        cursor.execute(
+            _FINISH.format(commit="on" if durable else "off"),
+            {
+                "partition": batch.partition,
+                "scan_rows": scans.to_json(locked.values()),
+                "audit": effects.audit_rows(self._owner),
+            },
+        )
+        return [status_of(scan) for scan in locked.values()], effects.outcomes()
+
+    def statuses(self, partition: int, changed_since: dt.datetime) -> list[ScanStatus]:
+        """See Sink."""
+        with self._cursor() as cursor:
+            return [status_of(scan) for scan in scans.changed_since(cursor, partition, changed_since)]
+
+    def probe(self) -> None:
+        """See Sink. Writes nothing, but asks for the right to: a standby or a full server must not look healthy."""
+        with self._cursor() as cursor:
+            cursor.execute("BEGIN; CREATE TEMP TABLE probe (x int) ON COMMIT DROP; COMMIT")
+
+    def close(self) -> None:
+        """See Sink."""
+        with suppress(KeyError):
+            REGISTRY.unregister(self._collector)
+        self._engine.dispose()
+
+    @contextmanager
+    def _cursor(self) -> Iterator[Any]:
+        """A cursor of a pooled connection in autocommit; transactions are opened and closed by our own statements, which
+        saves round trips. Any error gives the connection up, so that no half-done transaction returns to the pool."""
+        try:
+            waited = time.perf_counter()
+            connection = self._engine.raw_connection()
+            metrics.CHECKOUT.labels("write").observe(time.perf_counter() - waited)
+        except DATABASE_ERRORS as error:
+            raise self._unavailable(error) from error
+        try:
+            connection.driver_connection.autocommit = True  # type: ignore[union-attr]
+            cursor = connection.cursor()
+            yield cursor
+            cursor.close()
+        except (_Staging, Fenced):
+            self._roll_back(connection)
+            raise
+        except DATABASE_ERRORS as error:
+            connection.invalidate()
+            raise self._unavailable(error) from error
+        except BaseException:
+            connection.invalidate()
+            raise
+        finally:
+            connection.close()
+
+    @staticmethod
+    def _roll_back(connection: Any) -> None:
+        try:
+            connection.cursor().execute("ROLLBACK")
+        except DATABASE_ERRORS:
+            connection.invalidate()
+
+    @staticmethod
+    def _unavailable(error: BaseException) -> Unavailable:
+        code = sqlstate(error)
+        metrics.ERRORS.labels(code[:2]).inc()
+        return Unavailable(code, type(error).__name__)
+
+
+class _Staging(Exception):
+    """A conflict or bad data: the transaction must be done again, through the staging table."""

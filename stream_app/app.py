@@ -1,0 +1,100 @@
+"""The Faust app: one agent that hands slices to lanes, and the timers around them."""
+
+import time
+from typing import Any
+
+import faust
+from yarl import URL
+
+from schemas.topics import RECORDS_TOPIC
+from sinks.postgres import PostgresSink
+from sinks.postgres.engine import write_engine
+from stream_app.lane import Settings
+from stream_app.lanes import Lanes
+from stream_app.publishing import Publisher
+from stream_app.retry import Backoff
+from stream_app.settings import WorkerSettings
+from stream_app.transport import SliceConsumer, SliceTransport
+from stream_app.window import Limits
+
+_POSITIONS_SECONDS = 5.0
+
+
+def build_lanes(settings: WorkerSettings) -> Lanes:
+    """The lanes with their sink and their publisher, not yet assigned anything."""
+    engine = write_engine(
+        settings.postgres_write_url.get_secret_value(),
+        connections=settings.write_connections,
+        deadline_seconds=settings.write_deadline_seconds,
+    )
+    return Lanes(
+        PostgresSink(engine, settings.stream_pipeline),
+        Publisher(settings.kafka_bootstrap),
+        settings.stream_writers,
+        Settings(
+            limits=Limits(settings.stream_window_rows, settings.stream_window_bytes, settings.stream_scan_rows),
+            window_seconds=settings.stream_window_ms / 1000,
+            lane_bytes=settings.stream_lane_bytes,
+            backoff=Backoff(settings.stream_attempts, settings.stream_backoff_seconds),
+            probe_seconds=settings.stream_probe_seconds,
+        ),
+    )
+
+
+def build_app(settings: WorkerSettings, lanes: Lanes) -> faust.App:
+    """The app, ready for a faust.Worker. At-least-once on Kafka's side; PostgreSQL makes it exactly once."""
+    broker = f"kafka://{settings.kafka_bootstrap.replace(',', ';kafka://')}"
+    app = faust.App(
+        settings.stream_pipeline,
+        broker=broker,
+        store="memory://",
+        web_enabled=False,
+        processing_guarantee="at_least_once",
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        stream_buffer_maxsize=4,  # slices; the bound on memory is the lanes' own
+        stream_wait_empty=False,
+        broker_max_poll_records=settings.stream_fetch_messages,
+        consumer_max_fetch_size=settings.stream_fetch_bytes,
+        consumer_auto_offset_reset="earliest",
+        broker_session_timeout=settings.session_timeout_seconds,
+        broker_heartbeat_interval=settings.session_timeout_seconds / 4,
+        broker_max_poll_interval=86_400.0,  # lanes that wait for the database for hours are no reason to leave the group
+        broker_request_timeout=max(30.0, settings.session_timeout_seconds),
+        worker_redirect_stdouts=False,
+    )
+    urls = [URL(url) for url in broker.split(";")]
+    transport = SliceTransport(urls, app)
+    app._transport = transport
+
+    class _Consumer(SliceConsumer):
+        pass
+
+    _Consumer.lanes = lanes
+    transport.Consumer = _Consumer
+    topic = app.topic(RECORDS_TOPIC, acks=False, key_serializer="raw", value_serializer="raw", value_type=None)
+
+    @app.agent(topic, isolated_partitions=True, name="scanline.lanes")
+    async def to_lanes(stream: Any) -> None:
+        async for event in stream.events():
+            await lanes.deliver(event.message.partition, event.message.value)
+
+    @app.on_partitions_revoked.connect(weak=False)
+    async def stop_lanes(_: Any, revoked: Any, **kwargs: Any) -> None:
+        await lanes.revoke()
+
+    @app.timer(interval=_POSITIONS_SECONDS)
+    async def commit_positions() -> None:
+        await app.consumer.commit_positions()
+
+    @app.timer(interval=1.0)
+    async def measure() -> None:
+        lanes.measure(app.consumer.end_of)
+        lanes.tell_again(every=False)
+
+    @app.timer(interval=settings.status_reconcile_seconds)
+    async def reconcile_statuses() -> None:
+        lanes.tell_again(every=True)
+
+    app.started_at = time.monotonic()
+    return app

@@ -1,0 +1,129 @@
+"""One Kafka message to what the sink takes. Pure: values in, values out."""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from schemas import topics
+from schemas.messages import Envelope, Header, MessageRefused, read_control, read_envelope
+from schemas.record import (
+    EARLIEST,
+    MAX_ATTRIBUTES_BYTES,
+    CLOCK_TOLERANCE,
+    Record,
+    decode_record,
+    decode_records,
+    split_array,
+)
+from schemas.text import is_plain
+from schemas.validation import examine, text_is_clean
+from sinks.base import Incoming, Rejected
+
+
+class Message(Protocol):
+    """What is read of a consumed record (aiokafka's ConsumerRecord has it)."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[Header]
+    timestamp: int
+
+
+def decode(message: Message, now: dt.datetime) -> Incoming:
+    """Reads a message. Raises MessageRefused where it cannot be read as a whole; single bad records are in `rejected`."""
+    envelope = read_envelope(message.key, message.headers)
+    value = message.value
+    if envelope.type != topics.RECORDS:
+        control = read_control(envelope.type, value)
+        return Incoming(message.offset, envelope, control=control, bytes=len(value or b""))
+    if not value:
+        raise MessageRefused("message_unreadable")
+    if len(value) > topics.MAX_MESSAGE_BYTES:
+        raise MessageRefused("message_too_large", max_bytes=topics.MAX_MESSAGE_BYTES)
+    return _read_records(message.offset, envelope, value, now)
+
+
+def _read_records(offset: int, envelope: Envelope, value: bytes, now: dt.datetime) -> Incoming:
+    plain = is_plain(value)
+    array = value[:1] == b"[" or value.lstrip(b" \t\r\n")[:1] == b"["
+    try:
+        records = decode_records(value) if array else [decode_record(value)]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _examine_all(offset, envelope, _split(value, array), value, now)
+    if len(records) > topics.MAX_RECORDS_PER_MESSAGE:
+        raise MessageRefused("message_too_many_records", max=topics.MAX_RECORDS_PER_MESSAGE)
+    latest = now + CLOCK_TOLERANCE
+    for record in records:
+        if not _acceptable(record, plain, latest):
+            return _examine_all(offset, envelope, _split(value, array), value, now)
+    return Incoming(offset, envelope, records, range(len(records)), plain=plain, bytes=len(value))
+
+
+def _acceptable(record: Record, plain: bool, latest: dt.datetime) -> bool:
+    """True when a decoded record needs no second look. Checks what the typed decode cannot."""
+    if not EARLIEST <= record.discovered_at <= latest:
+        return False
+    attributes = bytes(record.attributes)
+    if attributes[:1] != b"{" or len(attributes) > MAX_ATTRIBUTES_BYTES:
+        return False
+    if plain:
+        return True
+    try:
+        return text_is_clean(record)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return False
+
+
+def _split(value: bytes, array: bool) -> list[bytes]:
+    """The bytes of each record. Raises MessageRefused where there is no JSON to split."""
+    try:
+        if array:
+            parts = [bytes(raw) for raw in split_array(value)]
+        else:
+            msgspec.json.decode(value, type=dict[str, msgspec.Raw])
+            parts = [value]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise MessageRefused("message_unreadable") from None
+    if len(parts) > topics.MAX_RECORDS_PER_MESSAGE:
+        raise MessageRefused("message_too_many_records", max=topics.MAX_RECORDS_PER_MESSAGE)
+    return parts
+
+
+def _examine_all(offset: int, envelope: Envelope, parts: list[bytes], value: bytes, now: dt.datetime) -> Incoming:
+    """Record by record: what is right goes the fast way still, what is not is examined for every error."""
+    records: list[Record] = []
+    positions: list[int] = []
+    rejected: list[Rejected] = []
+    latest = now + CLOCK_TOLERANCE
+    for position, part in enumerate(parts):
+        record = _try_fast(part, latest)
+        if record is None:
+            outcome = examine(part, now)
+            record = outcome.record
+            if record is None:
+                rejected.append(Rejected(position, outcome.errors, outcome.activity_key, outcome.original))
+                continue
+        records.append(record)
+        positions.append(position)
+    # examine() may have mended texts: they are clean now, but whether they need escaping is no longer known
+    return Incoming(offset, envelope, records, positions, rejected, plain=False, bytes=len(value))
+
+
+def _try_fast(part: bytes, latest: dt.datetime) -> Record | None:
+    try:
+        record = decode_record(part)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return record if _acceptable(record, is_plain(part), latest) else None
+
+
+def whose(message: Message) -> Envelope | None:
+    """The scan that an unreadable message belongs to, as far as its envelope can be read."""
+    headers = [header for header in message.headers if header[0] == topics.HEADER_SUBJECT]
+    try:
+        return read_envelope(message.key, [(topics.HEADER_TYPE, topics.RECORDS.encode()), *headers])
+    except MessageRefused:
+        return None

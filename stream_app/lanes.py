@@ -1,0 +1,112 @@
+"""All lanes of this worker: made at an assignment, stopped at a revocation, looked after by timers."""
+
+import asyncio
+import datetime as dt
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from schemas.topics import RECORDS_TOPIC
+from sinks.base import Sink, Unavailable
+from stream_app import metrics
+from stream_app.lane import RETELL, Lane, Settings, Slice
+from stream_app.publishing import Publisher
+
+log = logging.getLogger("scanline.lanes")
+
+
+class Lanes:
+    """Partition -> lane. Every call is made on the event loop."""
+
+    def __init__(self, sink: Sink, publisher: Publisher, writers: int, settings: Settings) -> None:
+        self._sink = sink
+        self._publisher = publisher
+        self._settings = settings
+        self._executor = ThreadPoolExecutor(writers, thread_name_prefix="writer")
+        self._lanes: dict[int, Lane] = {}
+        self.assigned_at: float | None = None
+
+    async def load_offsets(self, partitions: list[int]) -> dict[int, int]:
+        """PostgreSQL's offsets, or none at all while it is away: the lanes then ask for themselves."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                None, self._sink.load_offsets, RECORDS_TOPIC, partitions
+            )
+        except Unavailable as error:
+            log.warning("no offsets from the database (%s): lanes start paused", error)
+            return {}
+
+    def assign(
+        self, partitions: list[int], offsets: Mapping[int, int], rewind: Callable[[int, int], Awaitable[int]]
+    ) -> None:
+        """Makes a lane for each partition. The lanes before must have been stopped."""
+        metrics.REBALANCES.inc()
+        self._lanes = {
+            partition: Lane(
+                RECORDS_TOPIC,
+                partition,
+                self._sink,
+                self._publisher,
+                self._executor,
+                rewind,
+                self._settings,
+                offsets.get(partition),
+            )
+            for partition in partitions
+        }
+        metrics.LANES.set(len(self._lanes))
+        self.assigned_at = time.monotonic()
+        log.info("%d partitions assigned", len(partitions))
+
+    async def revoke(self) -> None:
+        """Stops every lane; running micro-batches are finished first."""
+        lanes, self._lanes = self._lanes, {}
+        metrics.LANES.set(0)
+        await asyncio.gather(*(lane.stop() for lane in lanes.values()))
+
+    async def deliver(self, partition: int, piece: Slice) -> None:
+        """Hands a slice to its lane. Never raises: an exception would end Faust's actor."""
+        lane = self._lanes.get(partition)
+        if lane is not None:
+            try:
+                await lane.accept(piece)
+            except Exception:
+                log.exception("partition %d: a slice was not accepted; it will be fetched again", partition)
+
+    def has_room(self, partition: int) -> bool:
+        """True when another slice of the partition may be fetched."""
+        lane = self._lanes.get(partition)
+        return lane is not None and lane.has_room
+
+    def positions(self) -> dict[int, int]:
+        """What has been written of each partition."""
+        return {number: lane.next_offset for number, lane in self._lanes.items() if lane.next_offset is not None}
+
+    @property
+    def paused(self) -> list[int]:
+        """Partitions that wait for the database."""
+        return [number for number, lane in self._lanes.items() if lane.paused]
+
+    def measure(self, highwater: Callable[[int], int | None]) -> None:
+        """Sets the gauges."""
+        metrics.BUFFERED.set(sum(lane.buffered for lane in self._lanes.values()))
+        for partition, position in self.positions().items():
+            end = highwater(partition)
+            if end is not None:
+                metrics.LAG.labels(partition).set(max(0, end - position))
+
+    def tell_again(self, every: bool) -> None:
+        """Statuses that could not be delivered are told again; `every`: all that changed of late."""
+        since = dt.datetime.now(dt.UTC) - RETELL
+        failed = self._publisher.failed_partitions()
+        for partition, lane in self._lanes.items():
+            if every or partition in failed:
+                lane.tell_again(since)
+
+    async def close(self) -> None:
+        """Stops everything and delivers what is left to tell."""
+        await self.revoke()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        await asyncio.get_running_loop().run_in_executor(None, self._publisher.close)
+        self._sink.close()

@@ -1,0 +1,39 @@
+"""Metrics of the lanes, each with what to do about it."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+MESSAGES = Counter("scanline_stream_messages_total", "Messages read from scan.records.v1, by type.", ["type"])
+RECORDS = Counter("scanline_stream_records_total", "Records decoded.")
+BYTES = Counter("scanline_stream_bytes_total", "Bytes of message values decoded.")
+SLICES = Counter("scanline_stream_slices_total", "Fetched batches handed to lanes.")
+CAREFUL = Counter(
+    "scanline_stream_careful_messages_total",
+    "Messages that took the careful way: escapes, other scripts, errors. All of them: a publisher escapes non-ASCII text.",
+)
+DECODE_SECONDS = Histogram(
+    "scanline_stream_decode_seconds",
+    "Decoding and validating one micro-batch.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1),
+)
+BATCH_ROWS = Histogram(
+    "scanline_stream_batch_rows", "Records per micro-batch.", buckets=(1, 10, 100, 500, 1000, 2000, 3000, 4000, 5000)
+)
+LAG = Gauge(
+    "scanline_stream_lag_messages",
+    "Messages behind the end of the partition, by PostgreSQL's offset. Growing: add workers, or look at the sink.",
+    ["partition"],
+)
+LANES = Gauge("scanline_stream_lanes_count", "Partitions this worker owns.")
+BUFFERED = Gauge("scanline_stream_buffered_bytes", "Fetched and not yet written, all lanes.")
+PAUSED = Gauge(
+    "scanline_stream_paused_lanes_count", "Lanes waiting for the database. Above 0: look at scanline_sink_errors_total."
+)
+RETRIES = Counter("scanline_stream_retries_total", "Micro-batches tried again after a passing error.")
+REWINDS = Counter("scanline_stream_rewinds_total", "Slices fetched again because offsets were missing before them.")
+GAPS = Counter("scanline_stream_gap_offsets_total", "Offsets that do not exist (compaction, aborted transactions).")
+REBALANCES = Counter("scanline_stream_rebalances_total", "Assignments received.")
+DEAD_LETTERS = Counter("scanline_stream_dead_letters_total", "Messages sent to scan.dlq.v1, by reason.", ["reason"])
+STATUSES = Counter("scanline_status_published_total", "Statuses delivered to scan.status.v1.")
+STATUS_FAILURES = Counter(
+    "scanline_status_publish_failures_total", "Statuses not delivered; they are read from PostgreSQL and told again."
+)

@@ -1,0 +1,115 @@
+"""What the worker tells Kafka: statuses after their commit, and messages that could not be read."""
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from confluent_kafka import KafkaException, Producer
+
+from schemas import topics
+from schemas.status import ScanStatus, encode_status
+from stream_app import metrics
+from stream_app.decoding import Message
+
+# Statuses that could not be delivered for this long are given up and read from PostgreSQL again: a worker that was frozen
+# must not wake up and tell what is no longer true.
+STATUS_TIMEOUT_MS: Final = 10_000
+_DEAD_LETTER_SECONDS: Final = 10.0
+
+
+class DeadLetterFailed(Exception):
+    """The dead-letter topic did not take a message; the offset must not move."""
+
+
+class Publisher:
+    """One idempotent librdkafka producer for the whole worker. Thread-safe."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "client.id": "scanline-worker",
+                "enable.idempotence": True,
+                "acks": "all",
+                "partitioner": topics.PARTITIONER,
+                "linger.ms": 2,
+                "compression.type": "lz4",
+                "message.timeout.ms": STATUS_TIMEOUT_MS,
+            }
+        )
+        self._failed: set[int] = set()
+        self._stopping = threading.Event()
+        self._poller = threading.Thread(target=self._poll, name="status-publisher", daemon=True)
+        self._poller.start()
+
+    def _poll(self) -> None:
+        while not self._stopping.is_set():
+            self._producer.poll(0.2)
+
+    def tell(self, partition: int, statuses: Sequence[ScanStatus]) -> None:
+        """Publishes without waiting. What fails makes `partition` show up in failed_partitions()."""
+
+        def delivered(error: Any, _: Any) -> None:
+            if error is None:
+                metrics.STATUSES.inc()
+            else:
+                self._fail(partition)
+
+        for status in statuses:
+            key = topics.status_key(status.tenant_id, status.scan_id)
+            try:
+                self._producer.produce(topics.STATUS_TOPIC, encode_status(status), key, on_delivery=delivered)
+            except (BufferError, KafkaException):
+                self._fail(partition)
+
+    def _fail(self, partition: int) -> None:
+        metrics.STATUS_FAILURES.inc()
+        self._failed.add(partition)
+
+    def failed_partitions(self) -> set[int]:
+        """Partitions of scan.records.v1 whose scans' statuses must be told again; asking forgets them."""
+        failed, self._failed = self._failed, set()
+        return failed
+
+    def dead_letter(self, partition: int, letters: Sequence[tuple[Message, str]]) -> None:
+        """Sends messages with their original bytes and a reason each, and waits. Raises DeadLetterFailed."""
+        outstanding = len(letters)
+        failures: list[str] = []
+        done = threading.Event()
+
+        def delivered(error: Any, _: Any) -> None:
+            nonlocal outstanding
+            if error is not None:
+                failures.append(error.name())
+            outstanding -= 1
+            if outstanding == 0:
+                done.set()
+
+        for message, reason in letters:
+            headers = [
+                *message.headers,
+                (topics.DLQ_REASON, reason.encode()),
+                (topics.DLQ_TOPIC_HEADER, topics.RECORDS_TOPIC.encode()),
+                (topics.DLQ_PARTITION, str(partition).encode()),
+                (topics.DLQ_OFFSET, str(message.offset).encode()),
+                (topics.DLQ_FAILED_AT, str(int(time.time() * 1000)).encode()),
+            ]
+            try:
+                self._producer.produce(
+                    topics.DLQ_TOPIC, message.value, message.key, headers=headers, on_delivery=delivered
+                )
+            except (BufferError, KafkaException) as error:
+                raise DeadLetterFailed(type(error).__name__) from error
+        if letters and not done.wait(_DEAD_LETTER_SECONDS + STATUS_TIMEOUT_MS / 1000):
+            raise DeadLetterFailed("no answer")
+        if failures:
+            raise DeadLetterFailed(failures[0])
+        for _, reason in letters:
+            metrics.DEAD_LETTERS.labels(reason).inc()
+
+    def close(self, seconds: float = 5.0) -> None:
+        """Delivers what is queued, for at most that long."""
+        self._producer.flush(seconds)
+        self._stopping.set()
+        self._poller.join(1)

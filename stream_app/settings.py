@@ -1,0 +1,44 @@
+"""Settings of the worker, from SCANLINE_* in the environment."""
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class WorkerSettings(BaseSettings):
+    """Everything the worker can be told. There is no setting for Faust's exactly_once, and none can be passed through:
+    the transaction in PostgreSQL is what makes rows exact."""
+
+    model_config = SettingsConfigDict(env_prefix="SCANLINE_", extra="ignore")
+
+    kafka_bootstrap: str = Field("127.0.0.1:9092", description="host:port[,host:port]")
+    postgres_write_url: SecretStr = Field(description="SQLAlchemy URL of the writer role")
+    worker_metrics_host: str = Field("127.0.0.1", description="where /metrics, /healthz and /readyz listen")
+    worker_metrics_port: int = Field(9101, ge=0, le=65535)
+    log_level: str = "INFO"
+
+    stream_pipeline: str = Field("inventory", description="consumer group, and owner of its rows in stream_offsets")
+    stream_window_rows: Annotated[int, Field(ge=1, le=50_000)] = 5_000
+    stream_window_bytes: Annotated[int, Field(ge=1024)] = 8 * 1024 * 1024
+    stream_window_ms: Annotated[int, Field(ge=0, le=10_000)] = 100
+    stream_scan_rows: Annotated[int, Field(ge=1_000)] = Field(
+        1_000, description="most records of one scan in a micro-batch, so that its progress moves"
+    )
+    stream_lane_bytes: Annotated[int, Field(ge=65_536)] = Field(
+        2 * 1024 * 1024, description="fetched and not yet written, per lane; a lane above it is not fetched for"
+    )
+    stream_fetch_bytes: Annotated[int, Field(ge=65_536)] = Field(1024 * 1024, description="per partition and fetch")
+    stream_fetch_messages: Annotated[int, Field(ge=1)] = Field(5_000, description="most messages of a slice")
+    stream_writers: Annotated[int, Field(ge=1, le=50)] = Field(4, description="micro-batches written at the same time")
+    write_connections: Annotated[int, Field(ge=1, le=50)] = Field(50, description="most connections of the write pool")
+    write_deadline_seconds: Annotated[float, Field(ge=1)] = Field(15, description="of one attempt on the database")
+    stream_attempts: Annotated[int, Field(ge=1)] = Field(3, description="before a lane pauses and probes")
+    stream_backoff_seconds: Annotated[float, Field(gt=0)] = 0.2
+    stream_probe_seconds: Annotated[float, Field(gt=0)] = 1.0
+    session_timeout_seconds: Annotated[float, Field(ge=1)] = Field(
+        10, description="after which the group gives a silent worker's partitions away"
+    )
+    status_reconcile_seconds: Annotated[float, Field(gt=0)] = Field(
+        60, description="how often statuses that changed of late are told again"
+    )

@@ -1,0 +1,124 @@
+"""Faust's transport, changed in three points: a fetched batch of a partition is one event (a slice), reading starts where
+PostgreSQL says, and only lanes with room are fetched for. Why: docs/decisions/0001-slices-and-database-offsets.md.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import aiokafka
+from aiokafka.structs import OffsetAndMetadata
+from aiokafka.structs import TopicPartition as KafkaPartition
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
+from faust.types import TP, ConsumerMessage
+
+from schemas.topics import RECORDS_TOPIC
+from stream_app.lane import Slice
+from stream_app.lanes import Lanes
+
+log = logging.getLogger("scanline.transport")
+_FULL_LANES_POLL = 0.02  # seconds between looks while some lanes are full
+
+
+class _ConsumerThread(AIOKafkaConsumerThread):
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        """A publisher's aborted transaction was never sent, as far as we are concerned (KIP-98)."""
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = "read_committed"
+        return consumer
+
+    async def commit_for_monitors(self, offsets: Mapping[TP, int]) -> None:
+        """Commits group offsets. A failure is of no consequence: nothing reads them but lag monitors."""
+        await self.call_thread(self._commit_quietly, offsets)
+
+    async def _commit_quietly(self, offsets: Mapping[TP, int]) -> None:
+        consumer = self._ensure_consumer()
+        mine = consumer.assignment()
+        ours = {KafkaPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}
+        try:
+            await consumer.commit({tp: offset for tp, offset in ours.items() if tp in mine})
+        except Exception as error:
+            log.info("group offsets not committed this time: %s", type(error).__name__)
+
+
+class SliceConsumer(Consumer):
+    """Yields one message per fetched (partition, batch): its value is a Slice, its offset that of the slice's last."""
+
+    lanes: Lanes  # set by build_app
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._epochs: Counter[int] = Counter()
+
+    def _new_consumer_thread(self) -> _ConsumerThread:
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[Any]]:
+        ready = {tp for tp in active_partitions or () if self.lanes.has_room(tp.partition)}
+        if not ready:
+            await asyncio.sleep(_FULL_LANES_POLL)
+            return {}
+        some_full = len(ready) < len(active_partitions or ())
+        return await super()._getmany(ready, _FULL_LANES_POLL if some_full else timeout)
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+        """See the class. A message made by hand must carry the generation, or Faust skips it without a word."""
+        epochs = self._epochs.copy()  # before the fetch: what a seek makes stale must not look fresh
+        records, _ = await self._wait_next_records(timeout)
+        generation = self.app.consumer_generation_id
+        for tp, batch in (records or {}).items():
+            if self.should_stop or not self.flow_active or generation != self.app.consumer_generation_id:
+                return
+            if not batch:
+                continue
+            tp = TP(tp.topic, tp.partition)
+            last = batch[-1]
+            self._read_offset[tp] = None  # Faust's own check would drop a shorter slice after a seek back
+            piece = Slice(batch, epochs[tp.partition])
+            yield (
+                tp,
+                ConsumerMessage(
+                    tp.topic, tp.partition, last.offset, last.timestamp / 1000, 0, [], None, piece, None, 0, 0, tp,
+                    generation_id=generation,
+                ),
+            )  # fmt: skip
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Called once after every assignment: start where PostgreSQL stopped, whatever the group's own offsets say."""
+        mine = sorted(tp.partition for tp in self.assignment() if tp.topic == RECORDS_TOPIC)
+        await self.lanes.revoke()
+        offsets = await self.lanes.load_offsets(mine)
+        positions = {TP(RECORDS_TOPIC, partition): offset for partition, offset in offsets.items()}
+        if positions:
+            await self.seek_wait(positions)
+        self._epochs.clear()
+        self.lanes.assign(mine, offsets, self.rewind)
+        return positions
+
+    async def rewind(self, partition: int, offset: int) -> int:
+        """Seeks; slices fetched before carry an older epoch than the one returned."""
+        self._epochs[partition] += 1
+        epoch = self._epochs[partition]
+        await self.seek_wait({TP(RECORDS_TOPIC, partition): offset})
+        return epoch
+
+    async def commit_positions(self) -> None:
+        """Group offsets for lag monitors."""
+        offsets = {TP(RECORDS_TOPIC, partition): offset for partition, offset in self.lanes.positions().items()}
+        if offsets and self.flow_active:
+            await self._thread.commit_for_monitors(offsets)
+
+    def end_of(self, partition: int) -> int | None:
+        """The partition's end as of the last fetch."""
+        try:
+            return self.highwater(TP(RECORDS_TOPIC, partition))
+        except Exception:  # not assigned any more
+            return None
+
+
+class SliceTransport(Transport):
+    """Faust's aiokafka transport with SliceConsumer."""
+
+    Consumer = SliceConsumer
