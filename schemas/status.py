@@ -84,7 +84,7 @@ class Scan(msgspec.Struct):
     def progress(self) -> float:
         """0 to 1; 0 while the total is unknown, unless the scan is finished."""
         if self.records_total:
-            return min(1.0, round(self.accounted / self.records_total, 4))
+            return min(1.0, self.accounted * 10_000 // self.records_total / 10_000)  # cut, not rounded: 1 means all
         return 1.0 if self.status in ("completed", "completed_with_errors") else 0.0
 
     def settle(self, now: dt.datetime) -> None:
@@ -93,13 +93,13 @@ class Scan(msgspec.Struct):
         A failed scan (closed, some of its messages unreadable, so its total cannot be reached) comes back to life when the
         missing records arrive after all; a cancelled one does not.
         """
-        self.status = _state(self)
+        before, self.status = self.status, _state(self)
         self.submitted_at = self.submitted_at or now
         if self.status != "queued":
             self.started_at = self.started_at or now
         if not self.finished:
             self.finished_at = None
-        elif self.finished_at is None:
+        elif self.finished_at is None or self.status != before:
             self.finished_at = now
         self.version += 1
 
