@@ -8,17 +8,10 @@ import msgspec
 
 from schemas import topics
 from schemas.messages import Envelope, Header, MessageRefused, read_control, read_envelope
-from schemas.record import (
-    EARLIEST,
-    MAX_ATTRIBUTES_BYTES,
-    CLOCK_TOLERANCE,
-    Record,
-    decode_record,
-    decode_records,
-    split_array,
-)
+from schemas.record import CLOCK_TOLERANCE, EARLIEST, Record, decode_record, decode_records
+from schemas.splitting import is_array, split_records
 from schemas.text import is_plain
-from schemas.validation import examine, text_is_clean
+from schemas.validation import attributes_are_right, examine, text_is_clean
 from sinks.base import Incoming, Rejected
 
 
@@ -48,17 +41,16 @@ def decode(message: Message, now: dt.datetime) -> Incoming:
 
 def _read_records(offset: int, envelope: Envelope, value: bytes, now: dt.datetime) -> Incoming:
     plain = is_plain(value)
-    array = value[:1] == b"[" or value.lstrip(b" \t\r\n")[:1] == b"["
     try:
-        records = decode_records(value) if array else [decode_record(value)]
+        records = decode_records(value) if is_array(value) else [decode_record(value)]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return _examine_all(offset, envelope, _split(value, array), value, now)
+        return _examine_all(offset, envelope, _split(value), value, now)
     if len(records) > topics.MAX_RECORDS_PER_MESSAGE:
         raise MessageRefused("message_too_many_records", max=topics.MAX_RECORDS_PER_MESSAGE)
     latest = now + CLOCK_TOLERANCE
     for record in records:
         if not _acceptable(record, plain, latest):
-            return _examine_all(offset, envelope, _split(value, array), value, now)
+            return _examine_all(offset, envelope, _split(value), value, now)
     return Incoming(offset, envelope, records, range(len(records)), plain=plain, bytes=len(value))
 
 
@@ -66,26 +58,14 @@ def _acceptable(record: Record, plain: bool, latest: dt.datetime) -> bool:
     """True when a decoded record needs no second look. Checks what the typed decode cannot."""
     if not EARLIEST <= record.discovered_at <= latest:
         return False
-    attributes = bytes(record.attributes)
-    if attributes[:1] != b"{" or len(attributes) > MAX_ATTRIBUTES_BYTES:
-        return False
-    if plain:
-        return True
-    try:
-        return text_is_clean(record)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return False
+    return attributes_are_right(bytes(record.attributes)) and (plain or text_is_clean(record))
 
 
-def _split(value: bytes, array: bool) -> list[bytes]:
+def _split(value: bytes) -> list[bytes]:
     """The bytes of each record. Raises MessageRefused where there is no JSON to split."""
     try:
-        if array:
-            parts = [bytes(raw) for raw in split_array(value)]
-        else:
-            msgspec.json.decode(value, type=dict[str, msgspec.Raw])
-            parts = [value]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        parts = split_records(value)
+    except ValueError:
         raise MessageRefused("message_unreadable") from None
     if len(parts) > topics.MAX_RECORDS_PER_MESSAGE:
         raise MessageRefused("message_too_many_records", max=topics.MAX_RECORDS_PER_MESSAGE)
