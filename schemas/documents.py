@@ -95,7 +95,7 @@ def components(prefix: str) -> dict[str, Schema]:
     }
     found["Records"] = {
         "title": "Records",
-        "description": "Một bản ghi, hoặc một mảng tối đa 1.000 bản ghi. / One record, or an array of up to 1,000 records.",
+        "description": "Một bản ghi, hoặc một mảng tối đa 1.000 bản ghi. / One record, or an array of up to 1,000.",
         "oneOf": [
             {"$ref": prefix + "Record"},
             {
@@ -124,7 +124,11 @@ def json_schema(identity: str, root: str | list[str]) -> Schema:
     """A self-contained JSON Schema: of `root`, or of any of several."""
     schemas = components("#/$defs/")
     roots = [root] if isinstance(root, str) else root
-    entry: Schema = {"$ref": f"#/$defs/{root}"} if isinstance(root, str) else {"anyOf": [{"$ref": f"#/$defs/{name}"} for name in roots]}
+    entry: Schema = (
+        {"$ref": f"#/$defs/{root}"}
+        if isinstance(root, str)
+        else {"anyOf": [{"$ref": f"#/$defs/{name}"} for name in roots]}
+    )
     return {
         "$schema": DRAFT,
         "$id": f"urn:scanline:{identity}",
@@ -156,8 +160,10 @@ def _message_headers(kind: str) -> Schema:
     if kind == topics.RECORDS:
         headers[topics.HEADER_FIRST_INDEX] = _header(
             Text(
-                "Thứ tự, đếm từ 0, của bản ghi đầu tiên trong lượt quét. Nhờ nó một mảng gửi lại không bị tính hai lần.",
-                "Zero-based index within the scan of the first record. It is how an array sent again is not counted twice.",
+                "Thứ tự, đếm từ 0, của bản ghi đầu tiên trong lượt quét. Nhờ nó một mảng gửi lại không bị tính "
+                "hai lần.",
+                "Zero-based index within the scan of the first record. It is how an array sent again is not "
+                "counted twice.",
             ),
             pattern="^[0-9]{1,10}$",
         )
@@ -199,7 +205,14 @@ _KINDS: Final = {
 
 def _messages() -> dict[str, Schema]:
     messages = {
-        name: _message(kind, title, _message_headers(kind), {"$ref": f"#/components/schemas/{schema}"}, _TENANT_KEY, "application/json")
+        name: _message(
+            kind,
+            title,
+            _message_headers(kind),
+            {"$ref": f"#/components/schemas/{schema}"},
+            _TENANT_KEY,
+            "application/json",
+        )
         for name, (kind, schema, title) in _KINDS.items()
     }
     messages["status"] = _message(
@@ -223,7 +236,11 @@ def _messages() -> dict[str, Schema]:
             "Thông điệp không xử lý được: nguyên byte và tiêu đề gốc, thêm lý do",
             "A dead letter: the original bytes and headers, with the reason added",
         ),
-        {"type": "object", "required": sorted(reason_headers.keys() - {topics.DLQ_FAILED_AT}), "properties": reason_headers},
+        {
+            "type": "object",
+            "required": sorted(reason_headers.keys() - {topics.DLQ_FAILED_AT}),
+            "properties": reason_headers,
+        },
         {"description": _both(Text("Byte gốc của thông điệp.", "The message's original bytes."))},
         {"description": _both(Text("Khóa gốc của thông điệp.", "The message's original key."))},
         "application/octet-stream",
@@ -233,8 +250,16 @@ def _messages() -> dict[str, Schema]:
 
 _CHANNELS: Final = {
     "records": (topics.RECORDS_TOPIC, list(_KINDS), Text("Bản ghi vào Scanline.", "Records on their way in.")),
-    "status": (topics.STATUS_TOPIC, ["status"], Text("Tình trạng mới nhất của mỗi lượt quét.", "The latest status of every scan.")),
-    "deadLetters": (topics.DLQ_TOPIC, ["dead_letter"], Text("Thông điệp không xử lý được.", "What could not be read at all.")),
+    "status": (
+        topics.STATUS_TOPIC,
+        ["status"],
+        Text("Tình trạng mới nhất của mỗi lượt quét.", "The latest status of every scan."),
+    ),
+    "deadLetters": (
+        topics.DLQ_TOPIC,
+        ["dead_letter"],
+        Text("Thông điệp không xử lý được.", "What could not be read at all."),
+    ),
 }
 
 
@@ -245,7 +270,12 @@ def _channel(topic: str, messages: list[str], about: Text) -> Schema:
         "description": _both(about),
         "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
         "bindings": {
-            "kafka": {"topic": topic, "partitions": partitions, "topicConfiguration": settings, "bindingVersion": "0.5.0"}
+            "kafka": {
+                "topic": topic,
+                "partitions": partitions,
+                "topicConfiguration": settings,
+                "bindingVersion": "0.5.0",
+            }
         },
     }
 
@@ -269,11 +299,15 @@ def asyncapi() -> Schema:
             "version": "1.0.0",
             "description": _both(
                 Text(
-                    "Thông điệp là CloudEvents 1.0 ở chế độ nhị phân của Kafka: thuộc tính nằm trong tiêu đề ce_*, dữ liệu là giá trị. "
-                    f"Một thông điệp tối đa {topics.MAX_RECORDS_PER_MESSAGE} bản ghi và {topics.MAX_MESSAGE_BYTES} byte. "
+                    "Thông điệp là CloudEvents 1.0 ở chế độ nhị phân của Kafka: thuộc tính nằm trong tiêu đề "
+                    "ce_*, dữ liệu là giá trị. "
+                    f"Một thông điệp tối đa {topics.MAX_RECORDS_PER_MESSAGE} bản ghi và "
+                    f"{topics.MAX_MESSAGE_BYTES} byte. "
                     "Khóa được phân vùng bằng murmur2 (librdkafka: partitioner=murmur2_random).",
-                    "Messages are CloudEvents 1.0 in Kafka's binary content mode: attributes in ce_* headers, the data as the value. "
-                    f"A message holds at most {topics.MAX_RECORDS_PER_MESSAGE} records and {topics.MAX_MESSAGE_BYTES} bytes. "
+                    "Messages are CloudEvents 1.0 in Kafka's binary content mode: attributes in ce_* headers, "
+                    "the data as the value. "
+                    f"A message holds at most {topics.MAX_RECORDS_PER_MESSAGE} records and "
+                    f"{topics.MAX_MESSAGE_BYTES} bytes. "
                     "Keys are partitioned by murmur2 (librdkafka: partitioner=murmur2_random).",
                 )
             ),
@@ -281,10 +315,14 @@ def asyncapi() -> Schema:
         "defaultContentType": "application/json",
         "channels": {name: _channel(*channel) for name, channel in _CHANNELS.items()},
         "operations": {
-            "receiveRecords": _operation("receive", "records", Text("Scanline nhận bản ghi.", "Scanline receives records.")),
+            "receiveRecords": _operation(
+                "receive", "records", Text("Scanline nhận bản ghi.", "Scanline receives records.")
+            ),
             "sendStatus": _operation("send", "status", Text("Scanline báo tình trạng.", "Scanline tells the status.")),
             "sendDeadLetters": _operation(
-                "send", "deadLetters", Text("Scanline cất thông điệp không đọc được.", "Scanline keeps what it could not read.")
+                "send",
+                "deadLetters",
+                Text("Scanline cất thông điệp không đọc được.", "Scanline keeps what it could not read."),
             ),
         },
         "components": {"messages": _messages(), "schemas": components("#/components/schemas/")},

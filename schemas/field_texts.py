@@ -1,4 +1,4 @@
-"""What each field of the contract means, in both languages. Published through schemas.documents; a test holds it complete."""
+"""What each field of the contract means, in both languages. schemas.documents publishes it; a test keeps it whole."""
 
 from typing import Final
 
@@ -12,17 +12,23 @@ RECORD: Final[dict[str, Text]] = {
     "name": Text("Tên hoạt động xử lý dữ liệu.", "Name of the processing activity."),
     "source_system": Text("Hệ thống nguồn.", "The system the data was found in."),
     "asset": Text("Nơi chứa dữ liệu, ví dụ crm.public.khach_hang.", "Where the data lies, e.g. crm.public.khach_hang."),
-    "data_fields": Text("Các cột hoặc trường đã thấy; không bao giờ là giá trị mẫu.", "Columns or fields seen; never sample values."),
+    "data_fields": Text(
+        "Các cột hoặc trường đã thấy; không bao giờ là giá trị mẫu.", "Columns or fields seen; never sample values."
+    ),
     "data_categories": Text(
-        "Loại dữ liệu cá nhân: cơ bản (Nghị định 356/2025/NĐ-CP, Điều 3) và nhạy cảm (Điều 4). Tính nhạy cảm do Scanline suy ra từ đây.",
-        "Categories of personal data: basic (Decree 356/2025/ND-CP, Article 3) and sensitive (Article 4). Sensitivity is derived from them.",
+        "Loại dữ liệu cá nhân: cơ bản (Nghị định 356/2025/NĐ-CP, Điều 3) và nhạy cảm (Điều 4). Tính nhạy cảm do "
+        "Scanline suy ra từ đây.",
+        "Categories of personal data: basic (Decree 356/2025/ND-CP, Article 3) and sensitive (Article 4). "
+        "Sensitivity is derived from them.",
     ),
     "data_subjects": Text("Nhóm chủ thể dữ liệu cá nhân.", "Groups of data subjects."),
     "purpose": Text("Một mục đích xử lý cụ thể.", "One specific purpose."),
     "legal_basis": Text(
-        "Căn cứ pháp lý: sự đồng ý, hoặc một trường hợp của Điều 19.1 Luật 91/2025/QH15: urgent_interest (a), emergency_security (b), "
+        "Căn cứ pháp lý: sự đồng ý, hoặc một trường hợp của Điều 19.1 Luật 91/2025/QH15: urgent_interest (a), "
+        "emergency_security (b), "
         "state_agency (c), agreement (d), other_by_law (đ); undetermined khi máy quét không biết.",
-        "Legal basis: consent, or a case of Article 19.1 of Law 91/2025/QH15: urgent_interest (a), emergency_security (b), "
+        "Legal basis: consent, or a case of Article 19.1 of Law 91/2025/QH15: urgent_interest (a), "
+        "emergency_security (b), "
         "state_agency (c), agreement (d), other_by_law (đ); undetermined where a scanner cannot know.",
     ),
     "storage_country": Text("Quốc gia lưu trữ, ISO 3166-1 alpha-2.", "Country of storage, ISO 3166-1 alpha-2."),
@@ -36,10 +42,14 @@ RECORD: Final[dict[str, Text]] = {
     ),
     "recipients": Text("Các bên nhận dữ liệu.", "Recipients of the data."),
     "provider_country": Text(
-        "Quốc gia của nhà cung cấp dịch vụ đám mây, nếu có; nhà cung cấp nước ngoài là xuyên biên giới dù máy chủ đặt tại Việt Nam.",
-        "Country of the cloud provider, where there is one; a foreign one means cross-border even with servers in Vietnam.",
+        "Quốc gia của nhà cung cấp dịch vụ đám mây, nếu có; nhà cung cấp nước ngoài là xuyên biên giới dù máy "
+        "chủ đặt tại Việt Nam.",
+        "Country of the cloud provider, where there is one; a foreign one means cross-border even with servers "
+        "in Vietnam.",
     ),
-    "transfer": Text("Chuyển dữ liệu cá nhân xuyên biên giới (Điều 20).", "Cross-border transfer of personal data (Article 20)."),
+    "transfer": Text(
+        "Chuyển dữ liệu cá nhân xuyên biên giới (Điều 20).", "Cross-border transfer of personal data (Article 20)."
+    ),
     "retention_days": Text("Thời hạn lưu trữ, tính bằng ngày.", "Retention period in days."),
     "subject_count": Text("Số chủ thể dữ liệu cá nhân, ước tính.", "Estimated number of data subjects."),
     "confidence": Text("Độ tin cậy của máy quét, từ 0 đến 1.", "The scanner's confidence, 0 to 1."),
@@ -85,7 +95,9 @@ CLOSED: Final[dict[str, Text]] = {
 }
 
 CANCELLED: Final[dict[str, Text]] = {
-    "reason": Text("Lý do hủy: một mã, hoặc lời của bên gửi.", "Why it is cancelled: a code, or the publisher's own word."),
+    "reason": Text(
+        "Lý do hủy: một mã, hoặc lời của bên gửi.", "Why it is cancelled: a code, or the publisher's own word."
+    ),
 }
 
 ERROR_SAMPLE: Final[dict[str, Text]] = {
@@ -113,7 +125,9 @@ SCAN_STATUS: Final[dict[str, Text]] = {
     "records_duplicate": Text("Số bản ghi trùng lặp.", "Duplicate records."),
     "records_sensitive": Text("Số bản ghi đã lưu có dữ liệu nhạy cảm.", "Stored records with sensitive data."),
     "records_cross_border": Text("Số bản ghi đã lưu xuyên biên giới.", "Stored records that cross the border."),
-    "messages_unreadable": Text("Số thông điệp không xử lý được của lượt quét.", "Messages of the scan that could not be read at all."),
+    "messages_unreadable": Text(
+        "Số thông điệp không xử lý được của lượt quét.", "Messages of the scan that could not be read at all."
+    ),
     "progress": Text("Tiến độ từ 0 đến 1; 0 khi chưa biết tổng số.", "Progress, 0 to 1; 0 while the total is unknown."),
     "errors_sample": Text("Tối đa 20 bản ghi bị từ chối đầu tiên.", "The first rejected records, at most 20."),
     "submitted_at": Text("Thời điểm gửi.", "When it was submitted."),
@@ -130,17 +144,22 @@ SCAN_STATUS: Final[dict[str, Text]] = {
 STRUCTS: Final[dict[str, tuple[Text, dict[str, Text]]]] = {
     "Record": (
         Text(
-            "Bản ghi phiên bản 1: một hoạt động xử lý dữ liệu do một lượt quét tìm thấy. Văn bản được chuẩn hóa NFC và bỏ ký tự độ rộng "
-            "bằng không trước khi đo độ dài; NUL, surrogate đơn lẻ, ký tự điều khiển khác (trừ tab và xuống dòng) và ký tự đảo chiều bị từ chối.",
-            "Record version 1: one processing activity found by one scan. Text is brought to NFC and zero-width characters are stripped "
-            "before it is measured; NUL, lone surrogates, other control characters (but tab and line feed) and bidirectional overrides are refused.",
+            "Bản ghi phiên bản 1: một hoạt động xử lý dữ liệu do một lượt quét tìm thấy. Văn bản được chuẩn hóa "
+            "NFC và bỏ ký tự độ rộng "
+            "bằng không trước khi đo độ dài; NUL, surrogate đơn lẻ, ký tự điều khiển khác (trừ tab và xuống "
+            "dòng) và ký tự đảo chiều bị từ chối.",
+            "Record version 1: one processing activity found by one scan. Text is brought to NFC and zero-width "
+            "characters are stripped "
+            "before it is measured; NUL, lone surrogates, other control characters (but tab and line feed) and "
+            "bidirectional overrides are refused.",
         ),
         RECORD,
     ),
     "Transfer": (
         Text(
             "Chuyển dữ liệu cá nhân xuyên biên giới (Luật 91/2025/QH15, Điều 20; Nghị định 356/2025/NĐ-CP, Điều 17).",
-            "A cross-border transfer of personal data (Law 91/2025/QH15, Article 20; Decree 356/2025/ND-CP, Article 17).",
+            "A cross-border transfer of personal data (Law 91/2025/QH15, Article 20; Decree 356/2025/ND-CP, "
+            "Article 17).",
         ),
         TRANSFER,
     ),
@@ -153,7 +172,9 @@ STRUCTS: Final[dict[str, tuple[Text, dict[str, Text]]]] = {
     ),
     "Closed": (Text("Lượt quét không còn bản ghi nào nữa.", "No more records of the scan follow."), CLOSED),
     "Cancelled": (
-        Text("Lượt quét bị hủy; bản ghi đã lưu được giữ lại.", "The scan is cancelled; what is stored already is kept."),
+        Text(
+            "Lượt quét bị hủy; bản ghi đã lưu được giữ lại.", "The scan is cancelled; what is stored already is kept."
+        ),
         CANCELLED,
     ),
     "ScanStatus": (
