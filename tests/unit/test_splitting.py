@@ -1,0 +1,96 @@
+"""One record that cannot be read takes no other with it."""
+
+import json
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.splitting import is_array, split_records
+from schemas.validation import examine
+from tests.unit.examples import FULL, MINIMAL, NOW, changed, encode
+
+GOOD = encode(MINIMAL)
+BROKEN = {
+    "text_surrogate": encode(changed("/name", "a\ud800")),
+    "nested_too_deep": encode(FULL).replace(b"2.5", b"[" * 5_000 + b"]" * 5_000),
+    "encoding_invalid": encode(FULL).replace(b"varchar", b"\x80"),
+    "record_not_object": encode(FULL).replace(b"365", b"007"),
+}
+
+
+@pytest.mark.parametrize("code", BROKEN)
+@pytest.mark.parametrize("space", [b"", b" \n\t\r "])
+def test_the_good_neighbours_of_a_broken_record_stay(code: str, space: bytes) -> None:
+    parts = [GOOD, BROKEN[code], encode(FULL)]
+    split = split_records(space + b"[" + space + (space + b"," + space).join(parts) + space + b"]" + space)
+    assert split == parts
+    outcomes = [examine(part, NOW) for part in split]
+    assert [outcome.errors[0].code if outcome.errors else None for outcome in outcomes] == [None, code, None]
+
+
+@pytest.mark.parametrize("code", ["text_surrogate", "nested_too_deep", "encoding_invalid"])
+def test_a_single_record_with_a_fault_of_its_own_is_a_record(code: str) -> None:
+    assert split_records(BROKEN[code]) == [BROKEN[code]]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b" ",
+        b"null",
+        b"x",
+        b"{",
+        b"[",
+        b"[1,",
+        b'["',
+        b'["\\',
+        b"[1]x",
+        b"[1]]",
+        b"[1}",
+        b"{}x",
+        b'{"a":1',
+        b'[{"a":"}]',
+        b"\xff\xfe",
+    ],
+)
+def test_what_cannot_be_told_apart_is_refused(value: bytes) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        split_records(value)
+
+
+_values = st.recursive(
+    st.none() | st.integers() | st.text(st.characters(exclude_categories=()) | st.sampled_from('[]{},"\\'), max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text('a",[]{}\\', max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(_values, min_size=1, max_size=5), st.booleans())
+def test_any_array_is_split_into_its_items(items: list[object], ascii_only: bool) -> None:
+    parts = [json.dumps(item, ensure_ascii=ascii_only).encode("utf-8", "backslashreplace") for item in items]
+    assert split_records(b"[" + b" , ".join(parts) + b"]") == parts
+
+
+def test_an_empty_array_has_no_records() -> None:
+    assert split_records(b" [ ] ") == []
+
+
+def test_hostile_input_takes_linear_time() -> None:
+    for value in (
+        b'[{"\\ud800":1},' + b'"\\"' * 250_000,
+        b"[" * 750_000,
+        b'["' + b'\\"' * 370_000,
+        b'[{"a":"\\ud800"},' + b"[]," * 250_000,
+    ):
+        started = time.perf_counter()
+        with pytest.raises(ValueError, match=r".+"):
+            split_records(value)
+        assert time.perf_counter() - started < 5
+
+
+def test_an_array_is_known_by_its_bracket() -> None:
+    assert is_array(b" \r\n\t[") and not is_array(b"{") and not is_array(b"")
