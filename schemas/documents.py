@@ -228,7 +228,12 @@ def _messages() -> dict[str, Schema]:
         topics.DLQ_TOPIC_HEADER: _header(Text("Chủ đề gốc.", "The topic it came from.")),
         topics.DLQ_PARTITION: _header(Text("Phân vùng gốc.", "The partition it came from.")),
         topics.DLQ_OFFSET: _header(Text("Offset gốc.", "The offset it came from.")),
-        topics.DLQ_FAILED_AT: _header(Text("Thời điểm bị từ chối.", "When it was refused."), format="date-time"),
+        topics.DLQ_FAILED_AT: _header(
+            Text(
+                "Thời điểm bị từ chối, mili giây từ 1970 (UTC).", "When it was refused, milliseconds since 1970 (UTC)."
+            ),
+            pattern="^[0-9]+$",
+        ),
     }
     messages["dead_letter"] = _message(
         "dead_letter",
