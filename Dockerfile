@@ -1,0 +1,20 @@
+FROM python:3.11-slim-bookworm AS build
+RUN python -m venv /venv
+ENV PATH=/venv/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /build
+# only what the processes need, every file checked against its hash
+COPY requirements.lock ./
+RUN pip install --require-hashes --no-deps -r requirements.lock
+
+FROM python:3.11-slim-bookworm AS app
+RUN groupadd --gid 10001 scanline && useradd --uid 10001 --gid scanline --no-create-home --shell /usr/sbin/nologin scanline
+ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=random
+COPY --from=build /venv /venv
+WORKDIR /app
+COPY schemas ./schemas
+COPY sinks ./sinks
+COPY stream_app ./stream_app
+COPY producer_api ./producer_api
+COPY infra ./infra
+USER scanline
+CMD ["python", "-m", "infra", "--help"]
