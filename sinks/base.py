@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from schemas.errors import FieldError
 from schemas.messages import Cancelled, Closed, Envelope, Opened
@@ -64,14 +64,21 @@ class Unavailable(SinkError):
         self.cause_code = cause_code
 
 
-class Sink(Protocol):
+Prepared = TypeVar("Prepared")
+
+
+class Sink(Protocol[Prepared]):
     """Takes micro-batches, each exactly once. Calls block and come from the lanes' threads; several at a time."""
 
     def load_offsets(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         """The next offset of each partition; 0 where nothing was written yet. Raises Unavailable."""
         ...
 
-    def write(self, batch: MicroBatch, now: dt.datetime) -> list[ScanStatus]:
+    def prepare(self, batch: MicroBatch) -> Prepared:
+        """Does what can be done without the store: pure computing, so that callers can do it one at a time."""
+        ...
+
+    def write(self, prepared: Prepared, now: dt.datetime) -> list[ScanStatus]:
         """Writes all of it in one transaction, moves the offset from `start` to `end`, and returns the status of each
         scan it touched. Raises Fenced or Unavailable; then nothing was written, or (a lost answer) the next call says
         Fenced."""

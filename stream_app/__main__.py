@@ -1,5 +1,6 @@
 """`python -m stream_app`, also `scanline worker`: runs one worker until SIGTERM or SIGINT."""
 
+import gc
 import logging
 import sys
 from typing import Any

@@ -9,13 +9,13 @@ from yarl import URL
 from schemas.topics import RECORDS_TOPIC
 from sinks.postgres import PostgresSink
 from sinks.postgres.engine import write_engine
+from stream_app.builder import Limits
 from stream_app.lane import Settings
 from stream_app.lanes import Lanes
 from stream_app.publishing import Publisher
 from stream_app.retry import Backoff
 from stream_app.settings import WorkerSettings
 from stream_app.transport import SliceConsumer, SliceTransport
-from stream_app.window import Limits
 
 _POSITIONS_SECONDS = 5.0
 
@@ -48,6 +48,7 @@ def build_app(settings: WorkerSettings, lanes: Lanes) -> faust.App:
         settings.stream_pipeline,
         broker=broker,
         store="memory://",
+        datadir=settings.stream_data_dir,  # Faust makes the folder and keeps nothing in it
         web_enabled=False,
         processing_guarantee="at_least_once",
         topic_disable_leader=True,

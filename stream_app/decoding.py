@@ -49,12 +49,12 @@ def _read_records(offset: int, envelope: Envelope, value: bytes, now: dt.datetim
         raise MessageRefused("message_too_many_records", max=topics.MAX_RECORDS_PER_MESSAGE)
     latest = now + CLOCK_TOLERANCE
     for record in records:
-        if not _acceptable(record, plain, latest):
+        if not acceptable(record, plain, latest):
             return _examine_all(offset, envelope, _split(value), value, now)
     return Incoming(offset, envelope, records, range(len(records)), plain=plain, bytes=len(value))
 
 
-def _acceptable(record: Record, plain: bool, latest: dt.datetime) -> bool:
+def acceptable(record: Record, plain: bool, latest: dt.datetime) -> bool:
     """True when a decoded record needs no second look. Checks what the typed decode cannot."""
     if not EARLIEST <= record.discovered_at <= latest:
         return False
@@ -97,7 +97,7 @@ def _try_fast(part: bytes, latest: dt.datetime) -> Record | None:
         record = decode_record(part)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    return record if _acceptable(record, is_plain(part), latest) else None
+    return record if acceptable(record, is_plain(part), latest) else None
 
 
 def whose(message: Message) -> Envelope | None:

@@ -6,24 +6,27 @@ Nothing is raised out of a lane. What cannot be written now waits; the lane says
 import asyncio
 import datetime as dt
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from typing import Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
-from schemas.messages import MessageRefused
 from schemas.topics import CANCELLED, CLOSED, HEADER_TYPE
 from sinks.base import Fenced, Incoming, MicroBatch, Sink, Unavailable
 from stream_app import metrics
-from stream_app.decoding import Message, decode, whose
+from stream_app.builder import Builder, Limits
+from stream_app.decoding import Message
 from stream_app.publishing import DeadLetterFailed, Publisher
 from stream_app.retry import Backoff
-from stream_app.window import Limits, Window
 
 log = logging.getLogger("scanline.lane")
 Result = TypeVar("Result")
 RETELL: Final = dt.timedelta(minutes=10)  # how far back "recently changed" reaches
+# One lane computes at a time. Threads that decode side by side share one interpreter lock: they get no more done, and spend
+# a third of the processor on handing the lock around. What waits for PostgreSQL holds neither.
+_computing: Final = threading.Lock()
 _MESSAGE_OVERHEAD: Final = 600  # bytes of Python objects around a consumed message, for the bound on memory
 
 
@@ -47,7 +50,8 @@ class Settings(NamedTuple):
 class _Work(NamedTuple):
     """A micro-batch that is to be written, and the messages to send to the dead-letter topic before it."""
 
-    batch: MicroBatch
+    prepared: Any
+    end: int
     letters: list[tuple[Message, str]]
 
 
@@ -58,7 +62,7 @@ class Lane:
         self,
         topic: str,
         partition: int,
-        sink: Sink,
+        sink: Sink[Any],
         publisher: Publisher,
         executor: Executor,
         rewind: Callable[[int, int], Awaitable[int]],
@@ -80,7 +84,7 @@ class Lane:
         self._epoch = 0
         self._asked_again: int | None = None  # the offset that was fetched again, so that a gap may be believed
         self._buffer: deque[Message] = deque()
-        self._carry: Incoming | None = None  # decoded, but did not fit the last window
+        self._carry: Incoming | None = None  # the buffer's first message, decoded: it did not fit the last micro-batch
         self._work: _Work | None = None  # built, and not yet written
         self._taken = 0  # bytes of the buffer that went into it
         self._buffered = 0
@@ -155,7 +159,7 @@ class Lane:
                 await self._wait_for_work()
                 if self._retell is not None:
                     await self._tell()
-                if not self._stopping and self.next_offset is not None and (self._carry or self._buffer):
+                if not self._stopping and self.next_offset is not None and self._buffer:
                     await self._write_next()
             except asyncio.CancelledError:
                 raise
@@ -187,7 +191,7 @@ class Lane:
     async def _wait_for_work(self) -> None:
         """Until there is a window's worth, or what there is has waited long enough, or a status must be told again."""
         limits = self._settings.limits
-        while not (self._stopping or self._carry or self._retell):
+        while not (self._stopping or self._retell):
             timeout = None
             if self._buffer:
                 timeout = self._oldest + self._settings.window_seconds - time.monotonic()
@@ -225,58 +229,40 @@ class Lane:
     def _step(self) -> bool:
         """In a thread: builds the next micro-batch unless one is left from a failed attempt, and writes it."""
         if self._work is None:
-            self._work = self._build()
-        batch, letters = self._work
-        if letters:
-            self._publisher.dead_letter(self.partition, letters)
-            self._work = _Work(batch, [])
-        statuses = self._sink.write(batch, dt.datetime.now(dt.UTC))
+            with _computing:
+                self._work = self._build()
+        work = self._work
+        if work.letters:
+            self._publisher.dead_letter(self.partition, work.letters)
+            self._work = work = work._replace(letters=[])
+        statuses = self._sink.write(work.prepared, dt.datetime.now(dt.UTC))
         self._work = None
-        self.next_offset = batch.end
+        self.next_offset = work.end
         self._publisher.tell(self.partition, statuses)
         return True
 
     def _build(self) -> _Work:
         assert self.next_offset is not None
         started = time.perf_counter()
-        now = dt.datetime.now(dt.UTC)
-        window = Window(self._settings.limits)
-        letters: list[tuple[Message, str]] = []
+        builder = Builder(self._settings.limits, dt.datetime.now(dt.UTC), self._carry)
+        self._carry = None
+        buffer = self._buffer
         end = self.next_offset
         taken = 0
-        while self._carry is not None or (self._buffer and not window.full):
-            if self._carry is not None:
-                incoming: Incoming | None = self._carry
-                offset, self._carry = self._carry.offset, None
-            else:
-                message = self._buffer.popleft()
-                offset = message.offset
-                taken += len(message.value or b"") + _MESSAGE_OVERHEAD
-                incoming = self._decode(message, now, letters)
-            if incoming is not None and not window.offer(incoming):
-                self._carry = incoming
+        while buffer:
+            message = buffer[0]
+            if not builder.offer(message):
                 break
-            end = offset + 1
+            buffer.popleft()
+            end = message.offset + 1
+            taken += len(message.value or b"") + _MESSAGE_OVERHEAD
+        self._carry = builder.left_over
         self._taken = taken
+        messages, letters = builder.finish()
         metrics.DECODE_SECONDS.observe(time.perf_counter() - started)
-        metrics.BATCH_ROWS.observe(window.rows)
-        metrics.RECORDS.inc(window.rows)
-        metrics.BYTES.inc(window.bytes)
-        return _Work(window.close(self.topic, self.partition, self.next_offset, end), letters)
-
-    def _decode(self, message: Message, now: dt.datetime, letters: list[tuple[Message, str]]) -> Incoming | None:
-        """The message, read; what cannot be read becomes a dead letter, and its scan, where known, says so."""
-        try:
-            incoming = decode(message, now)
-        except MessageRefused as refused:
-            metrics.MESSAGES.labels("unreadable").inc()
-            letters.append((message, refused.code))
-            envelope = whose(message)
-            return None if envelope is None else Incoming(message.offset, envelope, unreadable=True)
-        metrics.MESSAGES.labels(incoming.envelope.type.split(".")[-2]).inc()
-        if incoming.control is None and not incoming.plain:
-            metrics.CAREFUL.inc()
-        return incoming
+        metrics.BATCH_ROWS.observe(builder.rows)
+        batch = MicroBatch(self.topic, self.partition, self.next_offset, end, messages)
+        return _Work(self._sink.prepare(batch), end, letters)
 
     async def _insist(self, call: Callable[[], Result]) -> Result | None:
         """Calls in a thread until it succeeds: a few attempts with backoff, then a pause with probes, then again.

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from schemas.topics import RECORDS_TOPIC
 from sinks.base import Sink, Unavailable
@@ -19,7 +20,7 @@ log = logging.getLogger("scanline.lanes")
 class Lanes:
     """Partition -> lane. Every call is made on the event loop."""
 
-    def __init__(self, sink: Sink, publisher: Publisher, writers: int, settings: Settings) -> None:
+    def __init__(self, sink: Sink[Any], publisher: Publisher, writers: int, settings: Settings) -> None:
         self._sink = sink
         self._publisher = publisher
         self._settings = settings

@@ -1,5 +1,7 @@
 """Settings of the worker, from SCANLINE_* in the environment."""
 
+import tempfile
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr
@@ -18,6 +20,10 @@ class WorkerSettings(BaseSettings):
     worker_metrics_port: int = Field(9101, ge=0, le=65535)
     log_level: str = "INFO"
 
+    stream_data_dir: str = Field(
+        default_factory=lambda: str(Path(tempfile.gettempdir()) / "scanline-faust"),
+        description="Faust's scratch folder",
+    )
     stream_pipeline: str = Field("inventory", description="consumer group, and owner of its rows in stream_offsets")
     stream_window_rows: Annotated[int, Field(ge=1, le=50_000)] = 5_000
     stream_window_bytes: Annotated[int, Field(ge=1024)] = 8 * 1024 * 1024

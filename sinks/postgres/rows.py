@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from schemas.codes import HOME_COUNTRY, SENSITIVE_CATEGORIES
 from schemas.record import Record
 from sinks.base import Incoming
 
@@ -38,6 +39,7 @@ COLUMNS: Final = (
     "cross_border",
 )
 _NULL: Final = "\\N"
+_HOME_OR_NONE: Final = frozenset({None, HOME_COUNTRY})
 _json = msgspec.json.Encoder().encode
 _COPY_ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
@@ -51,34 +53,85 @@ class Lines(NamedTuple):
 
 
 def lines_of(message: Incoming) -> Lines:
-    """Formats the accepted records of a message."""
-    envelope = message.envelope
-    prefix = f"{envelope.tenant_id}\t{envelope.scan_id}\t"
-    first = envelope.first_index
+    """Formats the records of a message."""
+    return _plain_lines(message) if message.plain else _careful_lines(message)
+
+
+def _plain_lines(message: Incoming) -> Lines:
+    """The hot path: everything in one expression, no call per field."""
+    prefix = f"{message.envelope.tenant_id}\t{message.envelope.scan_id}\t"
+    first = message.envelope.first_index
     lines: list[str] = []
+    append = lines.append
     sensitive = cross_border = 0
-    text, array = (_as_is, _plain_array) if message.plain else (_escape, _escaped_array)
     for position, record in zip(message.positions, message.records, strict=True):
         attributes = bytes(record.attributes).decode()
-        if not message.plain or "\n" in attributes or "\t" in attributes or "\r" in attributes:
+        if "\n" in attributes or "\t" in attributes or "\r" in attributes:  # white space between JSON tokens
             attributes = attributes.translate(_COPY_ESCAPES)
-        is_sensitive = record.sensitive
-        is_cross_border = record.cross_border
-        sensitive += is_sensitive
-        cross_border += is_cross_border
-        lines.append(
-            f"{prefix}{text(record.activity_key)}\t{_NULL if first is None else first + position}"
-            f"\t{text(record.name)}\t{text(record.source_system)}\t{text(record.asset)}"
-            f"\t{array(record.data_fields)}\t{{{','.join(record.data_categories)}}}\t{{{','.join(record.data_subjects)}}}"
-            f"\t{text(record.purpose)}\t{record.legal_basis}\t{record.controller_role or _NULL}"
-            f"\t{array(record.recipients)}\t{record.storage_country}\t{record.provider_country or _NULL}"
-            f"\t{_NULL if record.transfer is None else _transfer(record)}"
+        categories, fields, recipients, transfer = (
+            record.data_categories,
+            record.data_fields,
+            record.recipients,
+            record.transfer,
+        )
+        if SENSITIVE_CATEGORIES.isdisjoint(categories):
+            is_sensitive = "f"
+        else:
+            is_sensitive = "t"
+            sensitive += 1
+        if record.storage_country == HOME_COUNTRY and record.provider_country in _HOME_OR_NONE and transfer is None:
+            is_cross_border = "f"
+        else:
+            is_cross_border = "t"
+            cross_border += 1
+        append(
+            f"{prefix}{record.activity_key}\t{_NULL if first is None else first + position}"
+            f"\t{record.name}\t{record.source_system}\t{record.asset}"
+            f"\t{_plain_array(fields) if fields else '{}'}\t{{{','.join(categories)}}}\t{{{','.join(record.data_subjects)}}}"
+            f"\t{record.purpose}\t{record.legal_basis}\t{record.controller_role or _NULL}"
+            f"\t{_plain_array(recipients) if recipients else '{}'}\t{record.storage_country}\t{record.provider_country or _NULL}"
+            f"\t{_NULL if transfer is None else _transfer(record)}"
             f"\t{_NULL if record.retention_days is None else record.retention_days}"
             f"\t{_NULL if record.subject_count is None else record.subject_count}"
             f"\t{_NULL if record.confidence is None else record.confidence}"
-            f"\t{record.discovered_at.isoformat()}\t{attributes}"
-            f"\t{'t' if is_sensitive else 'f'}\t{'t' if is_cross_border else 'f'}\n"
+            f"\t{record.discovered_at.isoformat()}\t{attributes}\t{is_sensitive}\t{is_cross_border}\n"
         )
+    return Lines(lines, sensitive, cross_border)
+
+
+def _careful_lines(message: Incoming) -> Lines:
+    prefix = f"{message.envelope.tenant_id}\t{message.envelope.scan_id}\t"
+    first = message.envelope.first_index
+    lines: list[str] = []
+    sensitive = cross_border = 0
+    for position, record in zip(message.positions, message.records, strict=True):
+        sensitive += record.sensitive
+        cross_border += record.cross_border
+        columns = (
+            _escape(record.activity_key),
+            _NULL if first is None else str(first + position),
+            _escape(record.name),
+            _escape(record.source_system),
+            _escape(record.asset),
+            _escaped_array(record.data_fields),
+            "{" + ",".join(record.data_categories) + "}",
+            "{" + ",".join(record.data_subjects) + "}",
+            _escape(record.purpose),
+            record.legal_basis,
+            record.controller_role or _NULL,
+            _escaped_array(record.recipients),
+            record.storage_country,
+            record.provider_country or _NULL,
+            _NULL if record.transfer is None else _transfer(record),
+            _NULL if record.retention_days is None else str(record.retention_days),
+            _NULL if record.subject_count is None else str(record.subject_count),
+            _NULL if record.confidence is None else str(record.confidence),
+            record.discovered_at.isoformat(),
+            _escape(bytes(record.attributes).decode()),
+            "t" if record.sensitive else "f",
+            "t" if record.cross_border else "f",
+        )
+        lines.append(prefix + "\t".join(columns) + "\n")
     return Lines(lines, sensitive, cross_border)
 
 
@@ -86,16 +139,12 @@ def _transfer(record: Record) -> str:
     return _json(record.transfer).decode().translate(_COPY_ESCAPES)
 
 
-def _as_is(text: str) -> str:
-    return text
-
-
 def _escape(text: str) -> str:
     return text.translate(_COPY_ESCAPES)
 
 
 def _plain_array(items: list[str]) -> str:
-    return '{"' + '","'.join(items) + '"}' if items else "{}"
+    return '{"' + '","'.join(items) + '"}'
 
 
 def _escaped_array(items: list[str]) -> str:

@@ -75,11 +75,13 @@ class PostgresSink:
             cursor.execute(_ENSURE_OFFSETS, parameters)
             return dict(cursor.fetchall())
 
-    def write(self, batch: MicroBatch, now: dt.datetime) -> list[ScanStatus]:
+    def prepare(self, batch: MicroBatch) -> Plan:
+        """See Sink. Formats the rows."""
+        return Plan(batch, [lines_of(message) for message in batch.messages])
+
+    def write(self, plan: Plan, now: dt.datetime) -> list[ScanStatus]:
         """See Sink. Straight COPY first; after a conflict or bad data the whole transaction again through staging."""
         started = time.perf_counter()
-        lines = [lines_of(message) for message in batch.messages]
-        plan = Plan(batch, lines)
         staged = plan.has_twins()
         while True:
             try:

@@ -1,0 +1,155 @@
+"""A micro-batch in the making: which messages it takes (design, section 1), and what they say. Pure but for metrics."""
+
+import datetime as dt
+from collections import Counter
+from typing import Final, NamedTuple
+
+import msgspec
+
+from schemas.messages import Envelope, MessageRefused, read_envelope
+from schemas.record import CLOCK_TOLERANCE, decode_record
+from schemas.text import is_plain
+from schemas.topics import MAX_MESSAGE_BYTES, RECORDS
+from sinks.base import Incoming
+from stream_app import metrics
+from stream_app.decoding import Message, acceptable, decode, whose
+
+Letter = tuple[Message, str]  # a message for the dead-letter topic, and why
+_OBJECT: Final = b"{"
+
+
+class Limits(NamedTuple):
+    """Of one micro-batch: records, bytes of message values, records of any one scan."""
+
+    rows: int = 5_000
+    bytes: int = 8 * 1024 * 1024
+    scan_rows: int = 1_000
+
+
+class Builder:
+    """Takes whole messages, in order, until one does not fit; an empty micro-batch takes any message.
+
+    Single records without a number are what direct publishers send most. Those of one scan are gathered and read together:
+    their order among each other is kept, and nothing else about them differs.
+    """
+
+    def __init__(self, limits: Limits, now: dt.datetime, known: Incoming | None = None) -> None:
+        """`known` is a message already decoded, left over by the builder before."""
+        self._limits = limits
+        self._now = now
+        self._known = known
+        self._messages: list[Incoming] = []
+        self._singles: dict[Envelope, list[Message]] = {}
+        self._rows_of: Counter[tuple[str, str]] = Counter()
+        self._letters: list[Letter] = []
+        self._types: Counter[str] = Counter()
+        self._empty = True
+        self.rows = 0
+        self.bytes = 0
+        self.left_over: Incoming | None = None
+
+    def offer(self, message: Message) -> bool:
+        """Takes the message, or says False: it begins the next micro-batch."""
+        size = len(message.value or b"")
+        try:
+            envelope = read_envelope(message.key, message.headers)
+        except MessageRefused as refused:
+            self._dead(message, refused.code)
+            return True
+        if envelope.first_index is None and envelope.type == RECORDS and size and message.value[:1] == _OBJECT:  # type: ignore[index]
+            if not self._fits(envelope, 1, size):
+                return False
+            self._count(envelope, 1, size)
+            gathered = self._singles.get(envelope)
+            if gathered is None:
+                self._singles[envelope] = [message]
+            else:
+                gathered.append(message)
+            return True
+        return self._take_whole(message, size)
+
+    def _take_whole(self, message: Message, size: int) -> bool:
+        if self._known is not None and self._known.offset == message.offset:
+            incoming = self._known
+        else:
+            try:
+                incoming = decode(message, self._now)
+            except MessageRefused as refused:
+                self._dead(message, refused.code)
+                return True
+        if not self._fits(incoming.envelope, incoming.count, size):
+            self.left_over = incoming
+            return False
+        self._count(incoming.envelope, incoming.count, size)
+        self._settle_singles(incoming.envelope)
+        self._add(incoming)
+        return True
+
+    def _fits(self, envelope: Envelope, count: int, size: int) -> bool:
+        limits = self._limits
+        return self._empty or (
+            self.rows + count <= limits.rows
+            and self.bytes + size <= limits.bytes
+            and (not count or self._rows_of[envelope[1:3]] + count <= limits.scan_rows)
+        )
+
+    def _count(self, envelope: Envelope, count: int, size: int) -> None:
+        self._empty = False
+        self.rows += count
+        self.bytes += size
+        self._rows_of[envelope[1:3]] += count
+
+    def _dead(self, message: Message, code: str) -> None:
+        self._empty = False
+        self._letters.append((message, code))
+        self._types["unreadable"] += 1
+        envelope = whose(message)
+        if envelope is not None:
+            self._messages.append(Incoming(message.offset, envelope, unreadable=True))
+
+    def _add(self, incoming: Incoming) -> None:
+        self._types[incoming.envelope.type.split(".")[-2]] += 1
+        if incoming.control is None and not incoming.plain:
+            metrics.CAREFUL.inc()
+        self._messages.append(incoming)
+
+    def _settle_singles(self, envelope: Envelope) -> None:
+        """What was gathered of this scan comes before the message that is about to be added."""
+        for gathered in [known for known in self._singles if known[1:3] == envelope[1:3]]:
+            self._read_singles(gathered, self._singles.pop(gathered))
+
+    def _read_singles(self, envelope: Envelope, gathered: list[Message]) -> None:
+        values = [message.value or b"" for message in gathered]
+        plain = is_plain(b"".join(values))
+        latest = self._now + CLOCK_TOLERANCE
+        try:
+            records = [decode_record(value) for value in values]
+            good = all(acceptable(record, plain, latest) for record in records)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            good = False
+        if good and max(map(len, values)) <= MAX_MESSAGE_BYTES:
+            # Each record is a message of its own: none has a position among others.
+            self._types["records"] += len(records)
+            if not plain:
+                metrics.CAREFUL.inc(len(records))
+            size = sum(map(len, values))
+            self._messages.append(
+                Incoming(gathered[0].offset, envelope, records, range(len(records)), plain=plain, bytes=size)
+            )
+            return
+        for message in gathered:
+            try:
+                self._add(decode(message, self._now))
+            except MessageRefused as refused:
+                self._dead(message, refused.code)
+
+    def finish(self) -> tuple[list[Incoming], list[Letter]]:
+        """Everything taken, in an order that keeps each scan's own, and the dead letters."""
+        for envelope, gathered in self._singles.items():
+            self._read_singles(envelope, gathered)
+        self._singles = {}
+        for kind, count in self._types.items():
+            metrics.MESSAGES.labels(kind).inc(count)
+        metrics.RECORDS.inc(self.rows)
+        metrics.BYTES.inc(self.bytes)
+        return self._messages, self._letters
