@@ -9,7 +9,9 @@ import jsonschema
 import pytest
 import yaml
 from pydantic_settings import BaseSettings
+from sqlalchemy.engine import make_url
 
+from infra.postgres.cluster import ROLES
 from infra.settings import InfraSettings
 from producer_api.settings import ApiSettings
 from stream_app.settings import WorkerSettings
@@ -168,6 +170,13 @@ def test_prometheus_reads_what_is_there() -> None:
     lookup = worker["dns_sd_configs"][0]
     assert set(lookup["names"]) <= set(SERVICES)
     assert str(lookup["port"]) == SERVICES["worker"]["environment"]["SCANLINE_WORKER_METRICS_PORT"]
+
+
+def test_roles_are_those_that_the_migrations_grant_to() -> None:
+    for process, role in (("MIGRATE", ROLES[0]), ("WRITE", ROLES[1]), ("READ", ROLES[2])):
+        urls = {service.get("environment", {}).get(f"SCANLINE_POSTGRES_{process}_URL") for service in SERVICES.values()}
+        assert {make_url(_filled(url, _example())).username for url in urls - {None}} == {role}
+    assert SERVICES["postgres"]["environment"]["POSTGRES_USER"] == ROLES[0]
 
 
 def test_grafana_asks_prometheus() -> None:

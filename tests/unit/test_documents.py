@@ -9,6 +9,7 @@ import msgspec
 import pytest
 import yaml
 
+from infra.kafka.topics import specs
 from schemas import documents, topics
 from schemas.field_texts import STRUCTS
 from schemas.status import Scan, encode_status, error_sample, status_of
@@ -121,3 +122,12 @@ def test_asyncapi_names_the_three_topics_and_all_message_types() -> None:
     headers = [message["headers"].get("properties", {}) for message in document["components"]["messages"].values()]
     types = {fields.get("ce_type", {}).get("const") for fields in headers}
     assert types - {None} == topics.MESSAGE_TYPES
+
+
+def test_asyncapi_tells_the_topics_as_they_are_made() -> None:
+    made = {spec.name: (spec.partitions, spec.settings) for spec in specs()}
+    assert set(made) == set(documents.TOPIC_DEFAULTS)
+    for name, (partitions, settings) in documents.TOPIC_DEFAULTS.items():
+        assert made[name][0] == partitions
+        for setting, value in settings.items():
+            assert made[name][1][setting] == (",".join(value) if isinstance(value, list) else str(value))
