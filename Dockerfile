@@ -2,7 +2,7 @@ FROM python:3.11-slim-bookworm AS build
 RUN python -m venv /venv
 ENV PATH=/venv/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
-# only what the processes need, every file checked against its hash
+# every file is checked against its hash
 COPY requirements.lock ./
 RUN pip install --require-hashes --no-deps -r requirements.lock
 

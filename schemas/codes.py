@@ -1,4 +1,7 @@
-"""The closed lists of the record. Decree 356/2025/ND-CP, Articles 3 and 4; Law 91/2025/QH15, Article 19.1; ISO 3166-1 alpha-2."""
+"""The closed lists of the record.
+
+Decree 356/2025/ND-CP, Articles 3 and 4; Law 91/2025/QH15, Article 19.1; ISO 3166-1 alpha-2.
+"""
 
 from typing import Final, Literal, get_args
 

@@ -19,7 +19,9 @@ class Text(NamedTuple):
     def fill(self, params: Params) -> dict[str, str]:
         """{"vi": ..., "en": ...} with the placeholders filled. A parameter may itself be a Text."""
         return {
-            language: template.format(**{k: (getattr(v, language) if isinstance(v, Text) else v) for k, v in params.items()})
+            language: template.format(
+                **{k: (getattr(v, language) if isinstance(v, Text) else v) for k, v in params.items()}
+            )
             for language, template in (("vi", self.vi), ("en", self.en))
         }
 
@@ -142,9 +144,7 @@ MESSAGE_ERRORS: Final[dict[str, Text]] = {
     "message_unreadable": Text(
         "Nội dung thông điệp không phải là JSON đúng cú pháp.", "The message's value is not well-formed JSON."
     ),
-    "message_too_large": Text(
-        "Thông điệp lớn hơn {max_bytes} byte.", "The message is larger than {max_bytes} bytes."
-    ),
+    "message_too_large": Text("Thông điệp lớn hơn {max_bytes} byte.", "The message is larger than {max_bytes} bytes."),
     "message_too_many_records": Text(
         "Thông điệp chứa hơn {max} bản ghi.", "The message holds more than {max} records."
     ),

@@ -16,7 +16,9 @@ Language = Literal["vi", "en"]
 Header = tuple[str, bytes | None]
 _TENANT: Final = re.compile(topics.TENANT_ID_PATTERN)
 _INDEX: Final = re.compile(rb"[0-9]{1,10}")
-_UUID: Final = re.compile(rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")  # uuid.UUID also takes 0x.. and braces
+_UUID: Final = re.compile(
+    rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+)  # uuid.UUID also takes 0x.. and braces
 
 
 class Opened(msgspec.Struct, omit_defaults=True):
@@ -117,7 +119,12 @@ def read_envelope(key: bytes | None, headers: Sequence[Header]) -> Envelope:
 
 
 def headers_for(
-    kind: str, scan_id: str, *, first_index: int | None = None, source: str = "/scanline", traceparent: str | None = None
+    kind: str,
+    scan_id: str,
+    *,
+    first_index: int | None = None,
+    source: str = "/scanline",
+    traceparent: str | None = None,
 ) -> list[tuple[str, bytes]]:
     """Headers of a message (CloudEvents 1.0, Kafka binary content mode)."""
     headers = [

@@ -90,8 +90,8 @@ class Scan(msgspec.Struct):
     def settle(self, now: dt.datetime) -> None:
         """Works out the state that follows from the counts, and counts the change.
 
-        A failed scan (closed, some of its messages unreadable, so its total cannot be reached) comes back to life when the
-        missing records arrive after all; a cancelled one does not.
+        A failed scan (closed, some of its messages unreadable, so its total cannot be reached) comes back to life when
+        the missing records arrive after all; a cancelled one does not.
         """
         before, self.status = self.status, _state(self)
         self.submitted_at = self.submitted_at or now
@@ -116,9 +116,7 @@ def _state(scan: Scan) -> ScanState:
 
 _STATE_TEXTS: Final[dict[str, Text]] = {
     "queued": Text("Lượt quét đang chờ xử lý.", "The scan is queued."),
-    "processing": Text(
-        "Đang xử lý: {done} trên {total} bản ghi.", "Processing: {done} of {total} records."
-    ),
+    "processing": Text("Đang xử lý: {done} trên {total} bản ghi.", "Processing: {done} of {total} records."),
     "processing_open": Text(
         "Đang xử lý: {done} bản ghi, chưa rõ tổng số.", "Processing: {done} records, the total is not known yet."
     ),
@@ -131,7 +129,8 @@ _STATE_TEXTS: Final[dict[str, Text]] = {
         "Completed with errors: {stored} records stored, {rejected} rejected, {duplicate} duplicates.",
     ),
     "failed": Text(
-        "Thất bại: {unreadable} thông điệp không đọc được, nên lượt quét thiếu bản ghi. Hãy gửi lại các bản ghi còn thiếu.",
+        "Thất bại: {unreadable} thông điệp không đọc được, nên lượt quét thiếu bản ghi. "
+        "Hãy gửi lại các bản ghi còn thiếu.",
         "Failed: {unreadable} message(s) could not be read, so records are missing. Send the missing records again.",
     ),
     "cancelled": Text(

@@ -5,7 +5,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    Date,
     DateTime,
     Double,
     Identity,
@@ -23,9 +22,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 HASH_PARTITIONS = 16  # of processing_activities, by tenant_id
 
-metadata = MetaData(
-    naming_convention={"pk": "%(table_name)s_pkey", "ix": "%(table_name)s_%(column_0_N_name)s_idx"}
-)
+metadata = MetaData(naming_convention={"pk": "%(table_name)s_pkey", "ix": "%(table_name)s_%(column_0_N_name)s_idx"})
 _time = DateTime(timezone=True)
 
 processing_activities = Table(

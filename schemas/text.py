@@ -8,10 +8,12 @@ import re
 import unicodedata
 from typing import Final
 
-# Bytes of JSON that cannot need any care: printable ASCII but the backslash, white space between tokens, and the lead bytes
-# of Latin-1, Latin Extended-A and -B and Latin Extended Additional, whose characters are all NFC as they stand. That is all
-# that Vietnamese in NFC consists of.
-_PLAIN: Final = bytes(sorted(({*range(0x20, 0x7F), 0x09, 0x0A, 0x0D} - {0x5C}) | {*range(0x80, 0xC0), 0xC3, 0xC4, 0xC5, 0xC6, 0xE1}))
+# Bytes of JSON that cannot need any care: printable ASCII but the backslash, white space between tokens, and the lead
+# bytes of Latin-1, Latin Extended-A and -B and Latin Extended Additional, whose characters are all NFC as they stand.
+# That is all that Vietnamese in NFC consists of.
+_PLAIN: Final = bytes(
+    sorted(({*range(0x20, 0x7F), 0x09, 0x0A, 0x0D} - {0x5C}) | {*range(0x80, 0xC0), 0xC3, 0xC4, 0xC5, 0xC6, 0xE1})
+)
 _NOT_VIETNAMESE_E1: Final = re.compile(rb"\xe1[^\xba\xbb]")
 
 ZERO_WIDTH: Final = "\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u2060\u2061\u2062\u2063\u2064\ufeff"

@@ -1,4 +1,4 @@
-"""Names and limits of what travels through Kafka. CloudEvents 1.0 in Kafka's binary content mode (Kafka protocol binding)."""
+"""Names and limits of what travels through Kafka: CloudEvents 1.0 in binary content mode (Kafka protocol binding)."""
 
 from typing import Final
 

@@ -8,7 +8,7 @@ from schemas import codes
 
 
 def test_countries_are_those_of_iso_3166() -> None:
-    assert codes.COUNTRIES == {country.alpha_2 for country in pycountry.countries}
+    assert {country.alpha_2 for country in pycountry.countries} == codes.COUNTRIES
     assert codes.HOME_COUNTRY in codes.COUNTRIES
 
 
@@ -16,7 +16,7 @@ def test_eleven_basic_and_thirteen_sensitive_categories() -> None:
     basic, sensitive = get_args(codes.BasicCategory), get_args(codes.SensitiveCategory)
     assert (len(set(basic)), len(set(sensitive))) == (11, 13)
     assert all(code.startswith("basic_") for code in basic) and all(code.startswith("sensitive_") for code in sensitive)
-    assert codes.CATEGORIES == {*basic, *sensitive} and codes.SENSITIVE_CATEGORIES == set(sensitive)
+    assert {*basic, *sensitive} == codes.CATEGORIES and set(sensitive) == codes.SENSITIVE_CATEGORIES
 
 
 def test_five_cases_without_consent() -> None:

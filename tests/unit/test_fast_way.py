@@ -51,12 +51,9 @@ _json = st.recursive(
     max_leaves=6,
 )
 _paths = st.sampled_from(
-    """
-    /name /activity_key /asset /purpose /source_system /data_fields /data_fields/0 /recipients/0 /data_categories
-    /data_subjects/0 /legal_basis /controller_role /storage_country /provider_country /transfer /transfer/recipient
-    /transfer/dossier_ref /transfer/first_transferred_on /transfer/country /retention_days /subject_count /confidence
-    /discovered_at /attributes /attributes/column_type /extra
-    """.split()
+    [f"/{name}" for name in FULL]
+    + [f"/transfer/{name}" for name in FULL["transfer"]]
+    + ["/data_fields/0", "/data_categories/0", "/data_subjects/0", "/recipients/0", "/attributes/column_type", "/extra"]
 )
 _likely = (
     _texts
