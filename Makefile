@@ -1,0 +1,36 @@
+# Each target does its own set-up; a second run finds it done.
+PYTHON ?= python3
+VENV := .venv/bin
+
+.PHONY: setup demo test up bench lint lock contract
+
+setup:
+	@$(PYTHON) infra/bootstrap.py
+
+demo: setup
+	@$(VENV)/scanline demo
+
+test: setup lint
+	$(VENV)/python -m pytest
+
+up: setup
+	@$(VENV)/scanline up
+
+bench: setup
+	@$(VENV)/scanline bench
+
+lint: setup
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+	$(VENV)/lint-imports
+	$(VENV)/python -m schemas.documents --check
+
+contract: setup
+	$(VENV)/python -m schemas.documents
+
+# Pins every package with its hashes, and no address to download from (decision 0004). Needs uv.
+lock:
+	uv pip compile --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+		--python-version 3.11 -q requirements-dev.in -o requirements.lock
+	uv pip compile --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+		--python-version 3.11 -q requirements-user.in -o requirements-user.lock

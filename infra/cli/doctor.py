@@ -1,0 +1,127 @@
+"""`scanline doctor`: what this machine has, what it lacks, and how to get it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import typer
+from pydantic import ValidationError
+
+from infra.cli.output import console, show
+from infra.errors import InfraError
+from infra.postgres.binaries import find_binaries, server_user
+from infra.settings import InfraSettings
+from producer_api.settings import ApiSettings
+from stream_app.settings import WorkerSettings
+
+_GIB = 1 << 30
+
+
+class Finding(NamedTuple):
+    """One thing looked at."""
+
+    part: str
+    ok: bool
+    found: str
+    remedy: str = ""
+
+
+def examine(settings: InfraSettings) -> list[Finding]:
+    """Looks at everything the native servers and the processes need."""
+    checks: list[Callable[[InfraSettings], Finding]] = [_python, _java, _maven, _jars, _postgres, _user, _disk, _memory]
+    return [check(settings) for check in checks]
+
+
+def _python(_: InfraSettings) -> Finding:
+    ok = sys.version_info >= (3, 11)
+    return Finding("python", ok, sys.version.split()[0], "" if ok else "apt-get install python3.11")
+
+
+def _java(settings: InfraSettings) -> Finding:
+    try:
+        answer = subprocess.run([settings.java(), "-version"], capture_output=True, text=True, check=True)
+    except (InfraError, OSError, subprocess.CalledProcessError):
+        return Finding("java", False, "-", "make setup; apt-get install openjdk-17-jre-headless")
+    return Finding("java", True, answer.stderr.splitlines()[0])
+
+
+def _maven(settings: InfraSettings) -> Finding:
+    found = shutil.which("mvn")
+    have_jars = _jars(settings).ok
+    return Finding("maven", bool(found) or have_jars, found or "-", "" if found else "apt-get install maven")
+
+
+def _jars(settings: InfraSettings) -> Finding:
+    jars = list(settings.kafka_libs.glob("kafka_2.13-*.jar"))
+    return Finding("kafka", bool(jars), jars[0].name if jars else "-", "" if jars else "make setup")
+
+
+def _postgres(_: InfraSettings) -> Finding:
+    try:
+        folder = find_binaries()
+        answer = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True)
+    except (InfraError, OSError, subprocess.CalledProcessError):
+        return Finding("postgresql", False, "-", "make setup; apt-get install postgresql")
+    return Finding("postgresql", True, answer.stdout.strip())
+
+
+def _user(_: InfraSettings) -> Finding:
+    try:
+        user = server_user()
+    except InfraError as error:
+        return Finding("postgresql user", False, "-", error.en)
+    return Finding("postgresql user", True, user.pw_name if user else os.environ.get("USER", str(os.geteuid())))
+
+
+def _disk(settings: InfraSettings) -> Finding:
+    folder = settings.data_dir if settings.data_dir.exists() else settings.data_dir.parent
+    free = shutil.disk_usage(folder).free
+    ok = free > 5 * _GIB
+    return Finding("disk", ok, f"{free / _GIB:.1f} GiB", "" if ok else "5 GiB are wanted below SCANLINE_DATA_DIR")
+
+
+def _memory(_: InfraSettings) -> Finding:
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    ok = total > 3 * _GIB
+    return Finding("memory", ok, f"{total / _GIB:.1f} GiB", "" if ok else "4 GiB are wanted for all servers together")
+
+
+def settings_table() -> list[dict[str, Any]]:
+    """Every setting of every process with its value; secrets are masked."""
+    rows = []
+    for process, kind in (("infra", InfraSettings), ("api", ApiSettings), ("worker", WorkerSettings)):
+        try:
+            values = kind().model_dump(mode="json")  # type: ignore[call-arg]
+        except ValidationError as error:
+            values = {str(part["loc"][0]): f"? {part['msg']}" for part in error.errors()}
+        rows += [
+            {"process": process, "setting": f"SCANLINE_{name.upper()}", "value": value} for name, value in values.items()
+        ]
+    return rows
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+
+    @app.command()
+    def doctor(
+        settings: bool = typer.Option(False, help="print every setting, secrets masked"),
+        json: bool = typer.Option(False, "--json"),
+    ) -> None:
+        """Kiểm tra máy: thiếu gì, cài thế nào. / Check the machine: what is missing, and how to get it."""
+        findings = examine(InfraSettings())
+        rows = [
+            {"part": item.part, "ok": item.ok if json else ("✓" if item.ok else "✗"), "found": item.found, "to do": item.remedy}
+            for item in findings
+        ]
+        if settings:
+            show(settings_table(), title="settings", as_json=json)
+        else:
+            show(rows, title="doctor", as_json=json)
+        if not all(item.ok for item in findings):
+            if not json:
+                console.print("Hãy chạy `make setup`. / Run `make setup`.")
+            raise typer.Exit(1)

@@ -1,0 +1,72 @@
+"""`scanline setup`, `migrate` and `topics`: servers made ready for the processes."""
+
+import typer
+
+from infra.cli.output import show
+from infra.errors import InfraError
+from infra.kafka.topics import reconcile, specs
+from infra.postgres.cluster import Urls
+from infra.postgres.migrate import prepare_foreign, upgrade
+from infra.settings import InfraSettings
+
+
+def _urls(settings: InfraSettings) -> Urls:
+    urls = (settings.postgres_migrate_url, settings.postgres_write_url, settings.postgres_read_url)
+    if None in urls:
+        raise InfraError(
+            "Thiếu SCANLINE_POSTGRES_MIGRATE_URL, SCANLINE_POSTGRES_WRITE_URL hoặc SCANLINE_POSTGRES_READ_URL.",
+            "SCANLINE_POSTGRES_MIGRATE_URL, SCANLINE_POSTGRES_WRITE_URL or SCANLINE_POSTGRES_READ_URL is missing.",
+        )
+    return Urls(*(url.get_secret_value() for url in urls if url is not None))
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+
+    @app.command()
+    def migrate(
+        url: str = typer.Option("", envvar="SCANLINE_POSTGRES_MIGRATE_URL", help="SQLAlchemy URL of the migrator"),
+        json: bool = typer.Option(False, "--json"),
+    ) -> None:
+        """Đưa các bảng lên phiên bản mới nhất. / Bring the tables up to date."""
+        if not url:
+            raise InfraError(
+                "Thiếu SCANLINE_POSTGRES_MIGRATE_URL.", "SCANLINE_POSTGRES_MIGRATE_URL is missing; see `scanline doctor`."
+            )
+        upgrade(url)
+        show([{"migrated": True}], title="migrate", as_json=json)
+
+    @app.command()
+    def topics(
+        bootstrap: str = typer.Option("", envvar="SCANLINE_KAFKA_BOOTSTRAP", help="host:port"),
+        dry_run: bool = typer.Option(False, help="only say what differs"),
+        json: bool = typer.Option(False, "--json"),
+    ) -> None:
+        """Tạo hoặc điều chỉnh các topic, và cho biết khác biệt. / Create or reconcile the topics; say what differs."""
+        settings = InfraSettings()
+        changes = reconcile(
+            bootstrap or settings.kafka_bootstrap,
+            specs(settings.kafka_partitions, min(2, settings.kafka_replication)),
+            apply=not dry_run,
+            replication=settings.kafka_replication,
+        )
+        rows = [change._asdict() for change in changes]
+        show(rows, title="topics", as_json=json, empty="không có khác biệt / nothing differs")
+        if any(not change.applied for change in changes) and not dry_run:
+            raise InfraError(
+                "Có khác biệt không thể tự điều chỉnh (không thể giảm số phân vùng).",
+                "Some differences cannot be mended: Kafka cannot take partitions away.",
+            )
+
+    @app.command()
+    def setup(json: bool = typer.Option(False, "--json")) -> None:
+        """Vai trò, bảng và topic trên máy chủ có sẵn. / Roles, tables and topics on servers that exist already."""
+        settings = InfraSettings()
+        prepare_foreign(_urls(settings))
+        changes = reconcile(
+            settings.kafka_bootstrap,
+            specs(settings.kafka_partitions, min(2, settings.kafka_replication)),
+            apply=True,
+            replication=settings.kafka_replication,
+        )
+        show([change._asdict() for change in changes], title="setup", as_json=json, empty="ok")

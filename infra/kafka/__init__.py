@@ -1,0 +1,1 @@
+"""Apache Kafka: the broker as a child process, and the topics."""

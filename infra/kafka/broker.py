@@ -1,0 +1,117 @@
+"""One real Apache Kafka broker in KRaft mode, from jars, as a child process."""
+
+import base64
+import subprocess
+import time
+import uuid
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from infra.children import Child, free_port
+from infra.errors import InfraError
+
+_HEAP: Final = "512m"
+_JVM: Final = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=4", "-Xshare:auto", "-Djava.awt.headless=true"]
+
+
+class KafkaBroker:
+    """A broker on 127.0.0.1 with its data under `data_dir`; starting again on the same folder keeps everything."""
+
+    def __init__(self, data_dir: Path, libs: Path, java: str = "java", port: int | None = None) -> None:
+        self._data_dir = data_dir
+        self._libs = libs
+        self._java = java
+        self._port_file = data_dir / "ports"
+        if port is None and self._port_file.exists():
+            self.port, self._controller_port = map(int, self._port_file.read_text().split())
+        else:
+            self.port, self._controller_port = port or free_port(), free_port()
+        self.log_file = data_dir / "kafka.log"
+        self._child: Child | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        """host:port for clients."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self._child is not None and self._child.returncode is None
+
+    @property
+    def pid(self) -> int:
+        """Of the JVM. Raises InfraError when it is not running."""
+        if self._child is None:
+            raise InfraError("Kafka chưa chạy.", "Kafka is not running.")
+        return self._child.pid
+
+    def _run(self, *arguments: str) -> list[str]:
+        return [self._java, f"-Xmx{_HEAP}", *_JVM, "-cp", f"{self._libs}/*", *arguments]
+
+    def start(self) -> None:
+        """Formats the storage if it is new, and starts the JVM. Raises InfraError."""
+        if not any(self._libs.glob("kafka_2.13-*.jar")):
+            raise InfraError(
+                f"Không tìm thấy các tệp jar của Kafka trong {self._libs}. Hãy chạy `make setup`.",
+                f"The Kafka jars are not in {self._libs}. Run `make setup`.",
+            )
+        self._data_dir.mkdir(parents=True, exist_ok=True)
+        self._port_file.write_text(f"{self.port} {self._controller_port}\n")
+        log_dir = self._data_dir / "logs"
+        properties = self._data_dir / "server.properties"
+        template = files("infra.kafka").joinpath("server.properties").read_text()
+        properties.write_text(
+            template.replace("{port}", str(self.port))
+            .replace("{controller_port}", str(self._controller_port))
+            .replace("{log_dir}", str(log_dir))
+        )
+        if not (log_dir / "meta.properties").exists():
+            self._format(properties)
+        self._child = Child("kafka", self._run("kafka.Kafka", str(properties)), log_file=self.log_file)
+
+    def _format(self, properties: Path) -> None:
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        command = self._run("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties))
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise InfraError(
+                f"Không định dạng được vùng lưu trữ của Kafka: {done.stderr[-500:]}",
+                f"Kafka's storage could not be formatted: {done.stderr[-500:]}",
+            )
+
+    def wait_until_ready(self, seconds: float = 60) -> None:
+        """Waits for a metadata answer that names the broker; an open port is not enough. Raises InfraError."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self._child is None or self._child.returncode is not None:
+                raise InfraError(
+                    f"Kafka đã dừng khi khởi động; xem {self.log_file}.",
+                    f"Kafka ended while starting; see {self.log_file}.",
+                )
+            try:
+                if admin.list_topics(timeout=2).brokers:
+                    return
+            except KafkaException:
+                time.sleep(0.1)
+        raise InfraError(
+            f"Kafka không trả lời sau {seconds:.0f} giây; xem {self.log_file}.",
+            f"Kafka gave no answer within {seconds:.0f} s; see {self.log_file}.",
+        )
+
+    def stop(self, seconds: float = 20) -> None:
+        """SIGTERM, and SIGKILL when that takes too long."""
+        if self._child is not None:
+            self._child.stop(seconds)
+            self._child = None
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self._child is not None:
+            self._child.kill()
+            self._child = None

