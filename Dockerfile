@@ -4,7 +4,9 @@ ENV PATH=/venv/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
 # every file is checked against its hash
 COPY requirements.lock ./
-RUN pip install --require-hashes --no-deps -r requirements.lock
+RUN pip install --require-hashes --no-deps -r requirements.lock \
+    && printf '#!/venv/bin/python\nfrom infra.cli import main\nmain()\n' > /venv/bin/scanline \
+    && chmod 755 /venv/bin/scanline
 
 FROM python:3.11-slim-bookworm AS app
 RUN groupadd --gid 10001 scanline && useradd --uid 10001 --gid scanline --no-create-home --shell /usr/sbin/nologin scanline
@@ -17,4 +19,4 @@ COPY stream_app ./stream_app
 COPY producer_api ./producer_api
 COPY infra ./infra
 USER scanline
-CMD ["python", "-m", "infra", "--help"]
+CMD ["scanline", "--help"]

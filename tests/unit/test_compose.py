@@ -11,6 +11,7 @@ import yaml
 from pydantic_settings import BaseSettings
 from sqlalchemy.engine import make_url
 
+from infra.cli import app, main
 from infra.postgres.cluster import ROLES
 from infra.settings import InfraSettings
 from producer_api.settings import ApiSettings
@@ -146,8 +147,11 @@ def test_the_settings_are_complete_and_right(name: str, monkeypatch: pytest.Monk
 def test_every_command_exists(name: str) -> None:
     command = SERVICES[name]["command"]
     if command[:2] == ["python", "-m"]:
-        module = ROOT / command[2]
-        assert (module / "__main__.py").is_file()
+        assert (ROOT / command[2] / "__main__.py").is_file()
+    else:
+        known = {known.name or known.callback.__name__ for known in app.registered_commands if known.callback}
+        assert command[0] == "scanline" and command[1] in known
+        assert f"from {main.__module__} import {main.__name__}" in "\n".join(DOCKERFILE)
 
 
 def test_volumes_and_mounted_files_exist() -> None:
