@@ -1,0 +1,51 @@
+"""docs/operations.md lists every setting with its default, and no other."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic_settings import BaseSettings
+
+from infra.settings import PROJECT, InfraSettings
+from producer_api.settings import ApiSettings
+from stream_app.settings import WorkerSettings
+
+_DOCS = (PROJECT / "docs" / "operations.md").read_text(encoding="utf-8")
+_ROW = re.compile(r"^\| `SCANLINE_([A-Z_]+)` \| (.+?) \| (.+) \|$", re.MULTILINE)
+
+
+def _section(heading: str) -> dict[str, str]:
+    text = _DOCS.split(f"**{heading}**\n")[1].split("\n**")[0].split("\n## ")[0]
+    return {name.lower(): default.strip("`") for name, default, _ in _ROW.findall(text)}
+
+
+def _defaults(kind: type[BaseSettings]) -> dict[str, str]:
+    found = {}
+    for name, field in kind.model_fields.items():
+        if field.is_required():
+            found[name] = "required"
+        elif field.default_factory is not None:
+            found[name] = "temporary folder"
+        elif isinstance(field.default, Path):
+            found[name] = str(field.default.relative_to(PROJECT))
+        else:
+            found[name] = "-" if field.default is None else str(field.default)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("heading", "kind"), [("API", ApiSettings), ("Worker", WorkerSettings), ("The `scanline` command", InfraSettings)]
+)
+def test_every_setting_is_listed_with_its_default(heading: str, kind: type[BaseSettings]) -> None:
+    assert _section(heading) == _defaults(kind)
+
+
+def test_every_setting_that_the_documents_speak_of_exists() -> None:
+    known = {
+        f"SCANLINE_{name}".upper()
+        for kind in (ApiSettings, WorkerSettings, InfraSettings)
+        for name in kind.model_fields
+    }
+    for page in [*(PROJECT / "docs").rglob("*.md"), PROJECT / "README.md", PROJECT / "dashboards" / "README.md"]:
+        for name in re.findall(r"SCANLINE_[A-Z_]*[A-Z](?![A-Z_*])", page.read_text(encoding="utf-8")):
+            assert name in known, f"{page.name}: {name}"
