@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from infra import generator
 from schemas.record import Record, decode_record, decode_records
 from schemas.text import is_plain
