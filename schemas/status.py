@@ -44,6 +44,7 @@ class ScanStatus(msgspec.Struct):
     version: int
     message: dict[str, str]
     request_digest: str | None = None
+    cancel_reason: str | None = None
 
 
 class Scan(msgspec.Struct):
@@ -209,6 +210,7 @@ def status_of(scan: Scan) -> ScanStatus:
         version=scan.version,
         message=status_message(scan),
         request_digest=scan.request_digest,
+        cancel_reason=scan.cancel_reason,
     )
 
 
