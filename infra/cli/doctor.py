@@ -14,8 +14,6 @@ from infra.cli.output import console, show
 from infra.errors import InfraError
 from infra.postgres.binaries import find_binaries, server_user
 from infra.settings import InfraSettings
-from producer_api.settings import ApiSettings
-from stream_app.settings import WorkerSettings
 
 _GIB = 1 << 30
 
@@ -91,6 +89,9 @@ def _memory(_: InfraSettings) -> Finding:
 
 def settings_table() -> list[dict[str, Any]]:
     """Every setting of every process with its value; secrets are masked."""
+    from producer_api.settings import ApiSettings
+    from stream_app.settings import WorkerSettings
+
     rows = []
     for process, kind in (("infra", InfraSettings), ("api", ApiSettings), ("worker", WorkerSettings)):
         try:
