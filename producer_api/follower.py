@@ -1,0 +1,169 @@
+"""Reads scan.status.v1 from its beginning, for ever, on a thread of its own and outside any consumer group."""
+
+import asyncio
+import logging
+import threading
+import time
+from typing import Final
+
+import msgspec
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from producer_api import metrics
+from producer_api.settings import ApiSettings
+from producer_api.statuses import NotCaughtUp, StatusStore, Told, read
+from schemas.messages import is_tenant_id
+from schemas.topics import STATUS_TOPIC, split_status_key
+
+log = logging.getLogger("scanline.follower")
+CLAIM_HEADER: Final = "scanline_claim"
+_BATCH: Final = 500
+_REQUEST_SECONDS: Final = 3.0
+_LOOK_FOR_PARTITIONS: Final = 60.0
+
+
+class Follower:
+    """Feeds a StatusStore. `ready` is set once everything that was in the topic at the start has been read."""
+
+    def __init__(self, settings: ApiSettings, store: StatusStore) -> None:
+        self._store = store
+        self._bootstrap = settings.kafka_bootstrap
+        self._loop = asyncio.get_running_loop()
+        self._stopping = threading.Event()
+        self._admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log.connection.close": False})
+        self._asking: asyncio.Future[dict[int, int]] | None = None
+        self._next: asyncio.Future[dict[int, int]] | None = None
+        self._goal: dict[int, int] | None = None
+        self.ready = False
+        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the topic is still being read."""
+        return self._thread.is_alive()
+
+    async def catch_up(self, seconds: float) -> None:
+        """Returns when everything that is in the topic now has been read. Raises NotCaughtUp.
+
+        So an answer of "no such scan" holds also for what another process has accepted a moment ago.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                await self._store.reach(await self._ends(), seconds)
+        except (TimeoutError, KafkaException):
+            raise NotCaughtUp from None
+
+    async def _ends(self) -> dict[int, int]:
+        """The end of each partition, asked after this call began; callers that come meanwhile share the next answer."""
+        if self._next is None:
+            self._next = asyncio.ensure_future(self._ask_after(self._asking))
+        return await asyncio.shield(self._next)
+
+    async def _ask_after(self, running: asyncio.Future[dict[int, int]] | None) -> dict[int, int]:
+        if running is not None:
+            await asyncio.wait([running])
+        self._asking, self._next = self._next, None  # who comes from here on needs a newer answer
+        return await asyncio.to_thread(self._ask)
+
+    def _ask(self) -> dict[int, int]:
+        topic = self._admin.list_topics(STATUS_TOPIC, timeout=_REQUEST_SECONDS).topics[STATUS_TOPIC]
+        if topic.error is not None:
+            raise KafkaException(topic.error)
+        wanted = {TopicPartition(STATUS_TOPIC, number): OffsetSpec.latest() for number in topic.partitions}
+        found = self._admin.list_offsets(wanted, request_timeout=_REQUEST_SECONDS)
+        return {place.partition: future.result().offset for place, future in found.items()}
+
+    async def close(self) -> None:
+        """Stops reading."""
+        self._stopping.set()
+        await asyncio.to_thread(self._thread.join, 10)
+
+    def _run(self) -> None:
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self._bootstrap,
+                "client.id": "scanline-api-status",
+                "group.id": "scanline-api-status",  # asked for by librdkafka; partitions are assigned, no group is joined
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": "earliest",
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 500,
+                "fetch.error.backoff.ms": 50,
+                "reconnect.backoff.max.ms": 1000,
+                "log.connection.close": False,
+            }
+        )
+        assigned: set[int] = set()
+        look_at = 0.0
+        try:
+            while not self._stopping.is_set():
+                if time.monotonic() >= look_at:
+                    self._assign(consumer, assigned)
+                    look_at = time.monotonic() + (_LOOK_FOR_PARTITIONS if assigned else 0.5)
+                if not assigned:
+                    self._stopping.wait(0.2)
+                    continue
+                self._read(consumer)
+                if not self.ready:
+                    self._check_ready()
+        finally:
+            consumer.close()
+
+    def _assign(self, consumer: Consumer, assigned: set[int]) -> None:
+        """Takes every partition that is not taken yet."""
+        try:
+            topic = consumer.list_topics(STATUS_TOPIC, timeout=_REQUEST_SECONDS).topics[STATUS_TOPIC]
+            new = set(topic.partitions) - assigned
+            if topic.error is None and new:
+                consumer.incremental_assign([TopicPartition(STATUS_TOPIC, number, OFFSET_BEGINNING) for number in new])
+                assigned |= new
+        except KafkaException as error:
+            log.warning("no metadata of the status topic: %s", error.args[0].name())
+
+    def _check_ready(self) -> None:
+        try:
+            self._goal = self._goal if self._goal is not None else self._ask()
+        except KafkaException:
+            return
+        self.ready = self._store.has_read(self._goal)
+
+    def _read(self, consumer: Consumer) -> None:
+        first = consumer.poll(0.2)
+        if first is None:
+            return
+        batch: list[Told] = []
+        positions: dict[int, int] = {}
+        for message in [first, *consumer.consume(_BATCH, 0)]:
+            error = message.error()
+            if error is None:
+                positions[message.partition()] = message.offset() + 1
+                told = _told(message)
+                if told is not None:
+                    batch.append(told)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                positions[message.partition()] = message.offset()
+        if batch:
+            metrics.FOLLOWER_MESSAGES.inc(len(batch))
+            metrics.FOLLOWER_LAG.set(max(0.0, time.time() - batch[-1].told_at))
+        if batch or positions:
+            try:
+                self._loop.call_soon_threadsafe(self._store.apply, batch, positions)
+            except RuntimeError:  # the loop is closed
+                self._stopping.set()
+
+
+def _told(message: Message) -> Told | None:
+    try:
+        key = split_status_key(message.key() or b"")
+        if not is_tenant_id(key[0]):
+            return None
+        claim = next((value for name, value in message.headers() or () if name == CLAIM_HEADER), None)
+        return read(
+            key, message.value(), message.partition(), message.offset(), message.timestamp()[1] / 1000, claim  # type: ignore[arg-type]
+        )
+    except (ValueError, UnicodeDecodeError, msgspec.MsgspecError):
+        log.error("no status at %s-%d, offset %d", STATUS_TOPIC, message.partition(), message.offset())
+        return None

@@ -1,0 +1,53 @@
+"""What a request says in its headers: kind of body, Idempotency-Key, Prefer, traceparent."""
+
+import re
+from typing import Final, Literal
+
+from starlette.requests import Request
+
+from producer_api.problems import ApiProblem
+
+BodyKind = Literal["json", "ndjson"]
+_KINDS: Final[dict[str, BodyKind]] = {
+    "application/json": "json",
+    "application/x-ndjson": "ndjson",
+    "application/ndjson": "ndjson",
+    "application/jsonl": "ndjson",
+    "application/x-jsonlines": "ndjson",
+}
+_KEY: Final = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\]){1,255})"|([\x21\x23-\x7e]{1,255})')
+_TRACE: Final = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,4})\"?(?=$|[,;\s])", re.IGNORECASE)
+
+
+def body_kind(request: Request) -> BodyKind:
+    """Raises ApiProblem content_type_unsupported."""
+    media, _, parameters = request.headers.get("content-type", "").lower().partition(";")
+    kind = _KINDS.get(media.strip())
+    charset = re.search(r"charset\s*=\s*\"?([a-z0-9_-]+)", parameters)
+    if kind is None or (charset is not None and charset[1] not in ("utf-8", "utf8", "us-ascii")):
+        raise ApiProblem("content_type_unsupported", headers={"Accept-Post": ", ".join(_KINDS)})
+    return kind
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The key without its quotes (a structured-field string, RFC 9651, or a bare token). Raises ApiProblem."""
+    values = request.headers.getlist("idempotency-key")
+    if not values:
+        return None
+    match = _KEY.fullmatch(values[0].strip()) if len(values) == 1 else None
+    if match is None:
+        raise ApiProblem("idempotency_key_invalid")
+    return re.sub(r"\\(.)", r"\1", match[1]) if match[1] is not None else match[2]
+
+
+def wait_seconds(request: Request, most: float) -> float | None:
+    """Prefer: wait=N (RFC 7240, 4.3), capped; None without it or with something else in its place."""
+    match = _WAIT.search(", ".join(request.headers.getlist("prefer")))
+    return min(float(match[1]), most) if match else None
+
+
+def traceparent(request: Request) -> str | None:
+    """The W3C trace context, where it has the right form; anything else is dropped, as the recommendation asks."""
+    value = request.headers.get("traceparent", "").strip()
+    return value if _TRACE.fullmatch(value) and not value.startswith("ff") else None

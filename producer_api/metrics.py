@@ -1,0 +1,107 @@
+"""Metrics of the API, each with what to do about it. Routes are templates and tenants never a label: series stay bounded."""
+
+import os
+import time
+from typing import Any
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 1, 2.5, 5, 10, 30)
+
+SUBMISSIONS = Counter(
+    "scanline_api_submissions_total",
+    "Scans submitted, by outcome: accepted, replayed, refused (the sender's fault), unavailable (ours), aborted (broke off).",
+    ["outcome"],
+)
+RECORDS = Counter("scanline_api_records_total", "Records accepted and acknowledged by Kafka.")
+BYTES_IN = Counter("scanline_api_received_bytes", "Body bytes received, as sent.")
+INFLATED = Counter("scanline_api_inflated_bytes", "Body bytes after decompression.")
+REQUESTS = Histogram(
+    "scanline_api_request_seconds",
+    "Requests from first byte to last. p99 of POST /scans above 0.2 s: look at publish seconds, then at the processor.",
+    ["route", "method", "status"],
+    buckets=_BUCKETS,
+)
+IN_FLIGHT = Gauge(
+    "scanline_api_requests_in_flight_count",
+    "Requests being answered, event streams included.",
+    multiprocess_mode="livesum",
+)
+BUFFERED = Gauge(
+    "scanline_api_buffered_bytes",
+    "Bodies held, against SCANLINE_API_BUFFER_BYTES. Near it for long: more API processes, or Kafka is slow.",
+    multiprocess_mode="livesum",
+)
+PUBLISH = Histogram(
+    "scanline_api_publish_seconds", "From handing a message to librdkafka to its acknowledgement.", buckets=_BUCKETS
+)
+PUBLISH_FAILURES = Counter(
+    "scanline_api_publish_failures_total", "Messages Kafka did not acknowledge in time. Any: look at the brokers."
+)
+FOLLOWED = Gauge("scanline_status_scans_count", "Scans in the follower's memory.", multiprocess_mode="livemax")
+FOLLOWER_LAG = Gauge(
+    "scanline_status_lag_seconds",
+    "Age of the last status when it was read. Growing: the follower is behind, or clocks differ.",
+    multiprocess_mode="livemax",
+)
+FOLLOWER_MESSAGES = Counter("scanline_status_followed_total", "Statuses and tombstones read from scan.status.v1.")
+POOL_CHECKOUT = Histogram(
+    "scanline_pool_checkout_seconds",
+    "Time a read waits for a connection. Growing: more reads than connections.",
+    ["pool"],
+    buckets=(0.0001, 0.001, 0.01, 0.1, 0.5, 1, 5),
+)
+
+
+def render() -> tuple[bytes, str]:
+    """The exposition and its content type; of all processes where there are several."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)
+        return generate_latest(registry), CONTENT_TYPE_LATEST
+    return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
+
+
+class Timing:
+    """ASGI middleware: counts and times each request by its route's template."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = "499"  # the client went away before there was an answer
+        started = time.perf_counter()
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = str(message["status"])
+            await send(message)
+
+        IN_FLIGHT.inc()
+        try:
+            await self._app(scope, receive, noting)
+        finally:
+            IN_FLIGHT.dec()
+            REQUESTS.labels(_template(scope), _method(scope), status).observe(time.perf_counter() - started)
+
+
+def _template(scope: Any) -> str:
+    return getattr(scope.get("route"), "path", "other")
+
+
+def _method(scope: Any) -> str:
+    return scope["method"] if scope["method"] in ("GET", "HEAD", "POST") else "other"

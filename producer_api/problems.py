@@ -1,0 +1,153 @@
+"""Problems as HTTP answers: application/problem+json (RFC 9457) in the language asked for, both languages always inside."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from schemas.errors import Text
+from schemas.problems import PROBLEMS, REQUEST_ERRORS
+
+log = logging.getLogger("scanline.api")
+MEDIA_TYPE: Final = "application/problem+json"
+
+
+class ApiProblem(Exception):
+    """The request ends with a problem of the catalogue. `params` fill its detail; `extra` becomes members beside it."""
+
+    def __init__(
+        self,
+        code: str,
+        *,
+        errors: Sequence[Mapping[str, Any]] = (),
+        headers: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
+        **params: str | int | Text,
+    ) -> None:
+        super().__init__(code)
+        self.code = code
+        self.status = PROBLEMS[code].status
+        self.errors = list(errors)
+        self.headers = dict(headers or {})
+        self.extra = dict(extra or {})
+        self.params = params
+
+
+def retry_later(code: str, seconds: int, **extra: Any) -> ApiProblem:
+    """A problem that passes: with Retry-After."""
+    return ApiProblem(code, headers={"Retry-After": str(seconds)}, extra=extra, seconds=seconds)
+
+
+def request_error(code: str, field: str, *, parameter: bool = False, **params: str | int) -> dict[str, Any]:
+    """One entry of `errors`: where (JSON pointer, or the parameter's name), what, and both texts."""
+    place = {"parameter": field} if parameter else {"pointer": f"/{field}" if field else ""}
+    return {**place, "code": code, "messages": REQUEST_ERRORS[code].fill({"field": field, **params})}
+
+
+def request_invalid(errors: Sequence[Mapping[str, Any]]) -> ApiProblem:
+    """422 with each place that is wrong."""
+    first = errors[0]["messages"]
+    return ApiProblem("request_invalid", errors=errors, reason=Text(first["vi"], first["en"]))
+
+
+def language_of(accept_language: str | None) -> str:
+    """ "en" where English is preferred to Vietnamese (RFC 9110, 12.5.4), else "vi". Ties go to the one named first."""
+    best, chosen = 0.0, "vi"
+    for part in (accept_language or "").split(","):
+        tag, _, parameters = part.strip().lower().partition(";")
+        language = tag.strip().split("-")[0]
+        if language not in ("vi", "en"):
+            continue
+        weight = _weight(parameters)
+        if weight > best:
+            best, chosen = weight, language
+    return chosen
+
+
+def _weight(parameters: str) -> float:
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+def answer(problem: ApiProblem, request: Request) -> Response:
+    """The HTTP answer."""
+    kind = PROBLEMS[problem.code]
+    language = language_of(request.headers.get("accept-language"))
+    messages = kind.detail.fill(problem.params)  # type: ignore[arg-type]
+    body = {
+        "type": f"urn:scanline:problem:{problem.code}",
+        "title": getattr(kind.title, language),
+        "status": kind.status,
+        "detail": messages[language],
+        "instance": request.url.path,
+        "code": problem.code,
+        "messages": messages,
+        **problem.extra,
+    }
+    if problem.errors:
+        body["errors"] = problem.errors
+    headers = {"Content-Language": language, "Vary": "Accept-Language", **problem.headers}
+    return Response(msgspec.json.encode(body), kind.status, headers, MEDIA_TYPE)
+
+
+# What FastAPI says of a parameter, in our words: pydantic's error type -> code.
+_PARAMETER_ERRORS: Final[dict[str, str]] = {
+    "missing": "field_missing",
+    "int_parsing": "not_within",
+    "int_parsing_size": "not_within",
+    "greater_than_equal": "not_within",
+    "less_than_equal": "not_within",
+    "bool_parsing": "not_boolean",
+    "uuid_parsing": "not_uuid",
+    "literal_error": "not_in_list",
+}
+PAGE_LIMIT: Final = 1_000
+
+
+def _parameter_error(error: Mapping[str, Any]) -> dict[str, Any]:
+    code = _PARAMETER_ERRORS.get(error["type"], "value_refused")
+    allowed = str((error.get("ctx") or {}).get("expected", "")).replace("'", "").replace(" or ", ", ")
+    return request_error(code, str(error["loc"][-1]), parameter=True, min=1, max=PAGE_LIMIT, allowed=allowed)
+
+
+async def _on_problem(request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, ApiProblem)
+    return answer(problem, request)
+
+
+async def _on_parameters(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return answer(request_invalid([_parameter_error(each) for each in error.errors()]), request)
+
+
+async def _on_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "GET")
+        return answer(ApiProblem("method_not_allowed", headers={"Allow": allowed}, allowed=allowed), request)
+    return answer(ApiProblem("route_not_found" if error.status_code == 404 else "internal_error"), request)
+
+
+async def _on_anything(request: Request, error: Exception) -> Response:
+    # the class alone: the text of an exception may hold a value
+    log.error("unexpected %s at %s", type(error).__name__, getattr(request.scope.get("route"), "path", "?"))
+    return answer(ApiProblem("internal_error"), request)
+
+
+def install(app: FastAPI) -> None:
+    """Every error of the app becomes a problem."""
+    app.add_exception_handler(ApiProblem, _on_problem)
+    app.add_exception_handler(RequestValidationError, _on_parameters)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(Exception, _on_anything)

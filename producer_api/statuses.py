@@ -1,0 +1,226 @@
+"""The statuses of all scans, in memory, as the bytes of scan.status.v1. Fed by the follower, asked by everything else.
+
+The last message of a scan is the truth, also when its version is lower (a database that crashed may step back). Belongs to
+the event loop; the follower's thread hands its batches over.
+"""
+
+import asyncio
+import datetime as dt
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final, NamedTuple
+
+import msgspec
+
+from producer_api import metrics
+from schemas.codes import FINAL_STATES
+
+Key = tuple[str, str]  # (tenant_id, scan_id)
+SortKey = tuple[float, str]  # (submitted at, seconds since 1970; scan_id): the order of lists
+# A scan cancelled for one of these was never whole: its Idempotency-Key may be used for the same body again.
+_FAILED_UPLOADS: Final = frozenset({"publish_failed", "upload_aborted", "upload_refused"})
+
+
+class NotCaughtUp(Exception):
+    """The status topic could not be read up to its end in time."""
+
+
+class Head(msgspec.Struct):
+    """The few fields of a status that the API itself looks at."""
+
+    status: str
+    version: int = 0
+    submitted_at: dt.datetime | None = None
+    request_digest: str | None = None
+    cancel_reason: str | None = None
+
+
+class Told(NamedTuple):
+    """One message of the status topic. `value` None is a tombstone; `told_at` in seconds since 1970."""
+
+    key: Key
+    value: bytes | None
+    head: Head | None
+    failed_upload: bool
+    partition: int
+    offset: int
+    told_at: float
+    claim: bytes | None = None
+
+
+class Entry(NamedTuple):
+    """What is known of one scan."""
+
+    value: bytes
+    state: str
+    version: int
+    submitted_at: float
+    partition: int
+    offset: int
+    told_at: float
+    digest: str | None  # sticky: the worker may not know it yet
+    failed_upload: bool  # sticky: cancelled because it never arrived whole
+    claim: bytes | None  # whose upload it is (docs/decisions/0003-idempotency.md)
+
+    @property
+    def final(self) -> bool:
+        return self.state in FINAL_STATES
+
+    @property
+    def event_id(self) -> str:
+        """Version and place in the topic: versions may step back, offsets do not."""
+        return f"{self.version}-{self.offset}"
+
+
+_decode_head = msgspec.json.Decoder(Head).decode
+
+
+def read(key: Key, value: bytes | None, partition: int, offset: int, told_at: float, claim: bytes | None) -> Told:
+    """Looks into a status. Raises msgspec.MsgspecError or UnicodeDecodeError for what is none."""
+    if not value:
+        return Told(key, None, None, False, partition, offset, told_at)
+    head = _decode_head(value)
+    failed = head.status == "cancelled" and head.cancel_reason in _FAILED_UPLOADS
+    return Told(key, value, head, failed, partition, offset, told_at, claim)
+
+
+class StatusStore:
+    """Every scan's last status."""
+
+    def __init__(self, lease_seconds: float) -> None:
+        self._lease = lease_seconds
+        self._tenants: dict[str, dict[str, Entry]] = {}
+        self._count = 0
+        self._positions: dict[int, int] = {}  # next offset to be read, by partition
+        self._watchers: dict[Key, set[asyncio.Event]] = defaultdict(set)
+        self._waiting: list[tuple[dict[int, int], asyncio.Future[None]]] = []
+
+    def get(self, key: Key) -> Entry | None:
+        return self._tenants.get(key[0], {}).get(key[1])
+
+    def apply(self, batch: Iterable[Told], positions: Mapping[int, int]) -> None:
+        """What the follower has read, and how far it is now."""
+        touched = [told.key for told in batch if self._put(told)]
+        self._positions.update(positions)
+        self._tell(touched)
+        if self._waiting:
+            self._waiting = [each for each in self._waiting if not self._settle(*each)]
+        metrics.FOLLOWED.set(self._count)
+
+    def note(self, told: Told) -> None:
+        """A status this process has published itself: found at once, not only when the follower gets there."""
+        if self._positions.get(told.partition, 0) <= told.offset and self._put(told):
+            self._tell([told.key])
+
+    def retire(self, key: Key) -> None:
+        """This process gives an upload up; its cancellation is on the way."""
+        entry = self.get(key)
+        if entry is not None:
+            self._tenants[key[0]][key[1]] = entry._replace(failed_upload=True)
+
+    def _put(self, told: Told) -> bool:
+        scans = self._tenants.setdefault(told.key[0], {})
+        before = scans.get(told.key[1])
+        if before is not None and before.partition == told.partition and told.offset < before.offset:
+            return False
+        if told.head is None or told.value is None:
+            if before is not None:
+                del scans[told.key[1]]
+                self._count -= 1
+            return before is not None
+        if before is not None and self._is_later_claim(told, before):
+            return False
+        head = told.head
+        submitted = head.submitted_at.timestamp() if head.submitted_at else told.told_at
+        scans[told.key[1]] = Entry(
+            told.value,
+            head.status,
+            head.version,
+            submitted,
+            told.partition,
+            told.offset,
+            told.told_at,
+            head.request_digest or (before.digest if before else None),
+            told.failed_upload or (before is not None and before.failed_upload),
+            told.claim or (before.claim if before else None),
+        )
+        self._count += before is None
+        return True
+
+    def _is_later_claim(self, told: Told, before: Entry) -> bool:
+        """Another upload under a key that is taken: the topic's order decides, the same way in every process."""
+        return told.claim is not None and told.claim != before.claim and self.is_arriving(before, told.told_at)
+
+    def is_arriving(self, entry: Entry, now: float) -> bool:
+        """Whether a claimed upload may still be on its way: unfinished, and heard of within the lease."""
+        return (
+            entry.claim is not None and not entry.final and not entry.failed_upload and now - entry.told_at < self._lease
+        )
+
+    def _tell(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            for event in self._watchers.get(key, ()):
+                event.set()
+
+    @contextmanager
+    def watch(self, key: Key) -> Iterator[asyncio.Event]:
+        """An event that is set whenever the scan's status changes; the watcher clears it."""
+        event = asyncio.Event()
+        self._watchers[key].add(event)
+        try:
+            yield event
+        finally:
+            self._watchers[key].discard(event)
+            if not self._watchers[key]:
+                del self._watchers[key]
+
+    async def wait_final(self, key: Key, seconds: float) -> Entry | None:
+        """The final status, or None when there is none within `seconds`."""
+        with self.watch(key) as changed:
+            try:
+                async with asyncio.timeout(seconds):
+                    while True:
+                        changed.clear()
+                        entry = self.get(key)
+                        if entry is not None and entry.final:
+                            return entry
+                        await changed.wait()
+            except TimeoutError:
+                return None
+
+    def has_read(self, targets: Mapping[int, int]) -> bool:
+        """Whether everything below these offsets has been read."""
+        return all(self._positions.get(partition, 0) >= offset for partition, offset in targets.items())
+
+    async def reach(self, targets: Mapping[int, int], seconds: float) -> None:
+        """Waits until everything below these offsets has been read. Raises NotCaughtUp."""
+        if self.has_read(targets):
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((dict(targets), future))
+        try:
+            async with asyncio.timeout(seconds):
+                await future
+        except TimeoutError:
+            raise NotCaughtUp from None
+
+    def _settle(self, targets: dict[int, int], future: asyncio.Future[None]) -> bool:
+        if future.done():
+            return True
+        if self.has_read(targets):
+            future.set_result(None)
+            return True
+        return False
+
+    def page(self, tenant_id: str, state: str | None, before: SortKey | None, limit: int) -> list[tuple[SortKey, Entry]]:
+        """Scans of a tenant, newest first, that come after `before` in that order."""
+        found = (
+            ((entry.submitted_at, scan_id), entry)
+            for scan_id, entry in self._tenants.get(tenant_id, {}).items()
+            if state is None or entry.state == state
+        )
+        if before is not None:
+            found = (each for each in found if each[0] < before)
+        return heapq.nlargest(limit, found, key=lambda each: each[0])

@@ -1,0 +1,265 @@
+"""Every problem the HTTP API answers with (RFC 9457): stable code, HTTP status, title and detail in both languages.
+
+Placeholders are filled with names, limits and positions, never with a value that was refused: it may be personal data.
+"""
+
+from typing import Final, NamedTuple
+
+from schemas.errors import Text
+from schemas.status import number
+
+
+class Problem(NamedTuple):
+    """One kind of problem. `detail` is a str.format template per language."""
+
+    status: int
+    title: Text
+    detail: Text
+
+
+PROBLEMS: Final[dict[str, Problem]] = {
+    "json_malformed": Problem(
+        400,
+        Text("JSON sai cú pháp", "Malformed JSON"),
+        Text(
+            "Nội dung gửi lên không phải JSON đúng cú pháp, lỗi tại byte thứ {position}. Hãy sửa rồi gửi lại; chưa có gì "
+            "được ghi nhận.",
+            "The body is not well-formed JSON: the fault is at byte {position}. Mend it and send it again; nothing was "
+            "accepted.",
+        ),
+    ),
+    "json_too_deep": Problem(
+        400,
+        Text("JSON lồng nhau quá sâu", "JSON nested too deeply"),
+        Text(
+            "Nội dung JSON lồng nhau quá sâu để đọc. Hãy gửi dạng NDJSON để chỉ bản ghi đó bị từ chối, hoặc bỏ phần lồng "
+            "nhau.",
+            "The JSON is nested too deeply to be read. Send NDJSON so that only that record is rejected, or flatten it.",
+        ),
+    ),
+    "encoding_malformed": Problem(
+        400,
+        Text("Dữ liệu nén bị hỏng", "Broken compression"),
+        Text(
+            "Nội dung không giải nén được bằng «{encoding}»: dữ liệu bị hỏng hoặc bị cắt cụt. Hãy nén lại và gửi lại "
+            "toàn bộ.",
+            "The body could not be inflated as «{encoding}»: it is damaged or cut short. Compress it again and send all "
+            "of it.",
+        ),
+    ),
+    "idempotency_key_invalid": Problem(
+        400,
+        Text("Idempotency-Key không hợp lệ", "Invalid Idempotency-Key"),
+        Text(
+            "«Idempotency-Key» phải là chuỗi ASCII in được, 1 đến 255 ký tự, có thể đặt trong dấu ngoặc kép.",
+            "«Idempotency-Key» must be 1 to 255 printable ASCII characters, in double quotes or not.",
+        ),
+    ),
+    "tenant_invalid": Problem(
+        404,
+        Text("Không có tổ chức này", "No such tenant"),
+        Text(
+            "Mã tổ chức trong đường dẫn không hợp lệ: 1 đến 64 ký tự trong a-z 0-9 . _ -, bắt đầu và kết thúc bằng chữ "
+            "hoặc số.",
+            "The tenant id in the path is not valid: 1 to 64 of a-z 0-9 . _ -, beginning and ending with a letter or digit.",
+        ),
+    ),
+    "scan_not_found": Problem(
+        404,
+        Text("Không có lượt quét này", "No such scan"),
+        Text(
+            "Tổ chức không có lượt quét với mã này, hoặc nó đã hết thời hạn lưu. Hãy xem danh sách tại {scans_url}.",
+            "The tenant has no scan with this id, or it is past its time. See the list at {scans_url}.",
+        ),
+    ),
+    "route_not_found": Problem(
+        404,
+        Text("Không có địa chỉ này", "No such address"),
+        Text(
+            "API không có địa chỉ này; các lệnh gọi được mô tả tại /docs.",
+            "The API has no such address; /docs lists the calls.",
+        ),
+    ),
+    "method_not_allowed": Problem(
+        405,
+        Text("Phương thức không được phép", "Method not allowed"),
+        Text(
+            "Địa chỉ này không nhận phương thức đã dùng; hãy dùng {allowed}.",
+            "This address does not take that method; use {allowed}.",
+        ),
+    ),
+    "submission_in_progress": Problem(
+        409,
+        Text("Lần gửi trước còn đang đến", "The first submission is still arriving"),
+        Text(
+            "Một lượt quét với cùng «Idempotency-Key» còn đang được nhận. Hãy thử lại sau {seconds} giây.",
+            "A scan with the same «Idempotency-Key» is still arriving. Try again in {seconds} seconds.",
+        ),
+    ),
+    "scan_finished": Problem(
+        409,
+        Text("Lượt quét đã kết thúc", "The scan is finished"),
+        Text(
+            "Lượt quét đã kết thúc nên không hủy được nữa.",
+            "The scan is finished and cannot be cancelled any more.",
+        ),
+    ),
+    "body_too_large": Problem(
+        413,
+        Text("Nội dung gửi lên quá lớn", "Body too large"),
+        Text(
+            "Nội dung gửi lên vượt giới hạn {limit} byte như đã truyền (sau nén). Hãy chia lượt quét hoặc gửi dạng NDJSON.",
+            "The body is over the limit of {limit} bytes as sent (compressed). Split the scan, or send NDJSON.",
+        ),
+    ),
+    "inflated_too_large": Problem(
+        413,
+        Text("Nội dung sau giải nén quá lớn", "Decompressed body too large"),
+        Text(
+            "Nội dung vượt giới hạn {limit} byte sau giải nén. Hãy chia lượt quét hoặc gửi dạng NDJSON.",
+            "The body is over the limit of {limit} bytes once decompressed. Split the scan, or send NDJSON.",
+        ),
+    ),
+    "inflation_too_high": Problem(
+        413,
+        Text("Tỷ lệ nén quá cao", "Compression ratio too high"),
+        Text(
+            "Nội dung giải nén ra hơn {limit} lần kích thước đã gửi. Hãy gửi không nén, hoặc chia nhỏ.",
+            "The body inflates to more than {limit} times its size. Send it uncompressed, or in parts.",
+        ),
+    ),
+    "too_many_records": Problem(
+        413,
+        Text("Quá nhiều bản ghi", "Too many records"),
+        Text(
+            "Lượt quét vượt giới hạn {limit} bản ghi cho lệnh gọi này. Hãy gửi dạng NDJSON hoặc chia thành nhiều lượt quét.",
+            "The scan is over the limit of {limit} records for this call. Send NDJSON, or split it into several scans.",
+        ),
+    ),
+    "record_too_large": Problem(
+        413,
+        Text("Một bản ghi quá lớn", "One record too large"),
+        Text(
+            "Một bản ghi, thứ {position} trong lượt quét, vượt giới hạn {limit} byte. Hãy bỏ bớt rồi gửi lại; chưa có gì "
+            "được ghi nhận.",
+            "One record, number {position} of the scan, is over the limit of {limit} bytes. Make it smaller and send "
+            "again; nothing was accepted.",
+        ),
+    ),
+    "content_type_unsupported": Problem(
+        415,
+        Text("Kiểu nội dung không được hỗ trợ", "Unsupported content type"),
+        Text(
+            "«Content-Type» phải là application/json, application/x-ndjson hoặc application/jsonl, mã hóa UTF-8.",
+            "«Content-Type» must be application/json, application/x-ndjson or application/jsonl, in UTF-8.",
+        ),
+    ),
+    "content_encoding_unsupported": Problem(
+        415,
+        Text("Kiểu nén không được hỗ trợ", "Unsupported content encoding"),
+        Text(
+            "«Content-Encoding» phải là gzip, zstd hoặc bỏ trống.",
+            "«Content-Encoding» must be gzip, zstd, or absent.",
+        ),
+    ),
+    "request_invalid": Problem(
+        422,
+        Text("Yêu cầu không hợp lệ", "Invalid request"),
+        Text(
+            "Yêu cầu đọc được nhưng không đúng dạng: {reason}. Xem «errors» để biết từng chỗ.",
+            "The request can be read but has the wrong shape: {reason}. «errors» names each place.",
+        ),
+    ),
+    "cursor_invalid": Problem(
+        422,
+        Text("Con trỏ trang không hợp lệ", "Invalid cursor"),
+        Text(
+            "«cursor» không phải do API này đưa ra cho danh sách này. Hãy bắt đầu lại không có «cursor».",
+            "«cursor» was not given out by this API for this list. Begin again without «cursor».",
+        ),
+    ),
+    "idempotency_key_reused": Problem(
+        422,
+        Text("Idempotency-Key đã dùng cho nội dung khác", "Idempotency-Key used for another body"),
+        Text(
+            "«Idempotency-Key» này đã dùng cho một lượt quét có nội dung khác. Hãy dùng khóa mới cho nội dung mới.",
+            "This «Idempotency-Key» belongs to a scan with another body. Use a new key for a new body.",
+        ),
+    ),
+    "internal_error": Problem(
+        500,
+        Text("Lỗi nội bộ", "Internal error"),
+        Text(
+            "Có lỗi ngoài dự kiến trong API; lỗi đã được ghi nhật ký. Hãy gửi lại với cùng «Idempotency-Key», hoặc báo bộ "
+            "phận vận hành.",
+            "Something unexpected failed in the API and was logged. Send again with the same «Idempotency-Key», or tell "
+            "operations.",
+        ),
+    ),
+    "kafka_unavailable": Problem(
+        503,
+        Text("Hàng đợi tạm thời không sẵn sàng", "The queue is away for now"),
+        Text(
+            "Không kết nối được hàng đợi (Kafka), nên chưa có gì được ghi nhận. Hãy gửi lại sau {seconds} giây.",
+            "The queue (Kafka) cannot be reached, so nothing was accepted. Send again in {seconds} seconds.",
+        ),
+    ),
+    "scan_not_queued": Problem(
+        503,
+        Text("Không đưa được lượt quét vào hàng đợi", "The scan could not be queued"),
+        Text(
+            "Hàng đợi (Kafka) ngừng trả lời khi đang đưa lượt quét vào, nên lượt quét đã bị hủy. Hãy gửi lại toàn bộ sau "
+            "{seconds} giây.",
+            "The queue (Kafka) stopped answering midway, so the scan was cancelled. Send all of it again in {seconds} "
+            "seconds.",
+        ),
+    ),
+    "overloaded": Problem(
+        503,
+        Text("Hệ thống đang quá tải", "Overloaded"),
+        Text(
+            "API đang giữ quá nhiều dữ liệu chưa đưa vào hàng đợi. Chưa có gì được ghi nhận; hãy gửi lại sau {seconds} giây.",
+            "The API holds too much data that is not queued yet. Nothing was accepted; send again in {seconds} seconds.",
+        ),
+    ),
+    "statuses_unavailable": Problem(
+        503,
+        Text("Tình trạng chưa sẵn sàng", "Statuses are not ready"),
+        Text(
+            "API chưa đọc kịp chủ đề tình trạng (Kafka). Hãy thử lại sau {seconds} giây.",
+            "The API has not caught up with the status topic (Kafka). Try again in {seconds} seconds.",
+        ),
+    ),
+    "reads_unavailable": Problem(
+        503,
+        Text("Cơ sở dữ liệu tạm thời không đọc được", "The database cannot be read for now"),
+        Text(
+            "Cơ sở dữ liệu không trả lời kịp. Gửi lượt quét và xem tình trạng vẫn hoạt động; hãy thử đọc lại sau {seconds} "
+            "giây.",
+            "The database did not answer in time. Submitting scans and their status still work; read again in {seconds} "
+            "seconds.",
+        ),
+    ),
+}
+
+# What is wrong with one field or parameter of a request (not with a record: those are schemas.errors.RECORD_ERRORS).
+REQUEST_ERRORS: Final[dict[str, Text]] = {
+    "field_missing": Text("thiếu «{field}»", "«{field}» is missing"),
+    "field_unexpected": Text("«{field}» không có trong yêu cầu này", "«{field}» is not part of this request"),
+    "body_not_object": Text("nội dung phải là một đối tượng JSON", "the body must be a JSON object"),
+    "not_list": Text("«{field}» phải là danh sách", "«{field}» must be a list"),
+    "not_text": Text("«{field}» phải là văn bản", "«{field}» must be text"),
+    "too_long": Text("«{field}» dài hơn {max} ký tự", "«{field}» is longer than {max} characters"),
+    "value_refused": Text("«{field}» chứa giá trị không được phép", "«{field}» holds a value that is not allowed"),
+    "not_in_list": Text("«{field}» phải là một trong: {allowed}", "«{field}» must be one of: {allowed}"),
+    "not_uuid": Text("«{field}» phải là UUID", "«{field}» must be a UUID"),
+    "not_boolean": Text("«{field}» phải là true hoặc false", "«{field}» must be true or false"),
+    "not_within": Text(
+        "«{field}» phải là số nguyên từ {min} đến {max}", "«{field}» must be a whole number from {min} to {max}"
+    ),
+}
+
+
+def quantity(value: int) -> Text:
+    """A number as a parameter of a text: 1.000 in Vietnamese, 1,000 in English."""
+    return Text(number(value, "vi"), number(value, "en"))
