@@ -139,6 +139,10 @@ SCAN_STATUS: Final[dict[str, Text]] = {
     ),
     "message": Text("Một câu về tình trạng, bằng hai ngôn ngữ.", "One sentence on where it stands, in both languages."),
     "request_digest": OPENED["request_digest"],
+    "cancel_reason": Text(
+        "Vì sao bị hủy: một mã, hoặc lời của bên gửi; null nếu không bị hủy.",
+        "Why it was cancelled: a code, or the publisher's own word; null where it was not.",
+    ),
 }
 
 STRUCTS: Final[dict[str, tuple[Text, dict[str, Text]]]] = {

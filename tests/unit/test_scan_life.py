@@ -170,6 +170,11 @@ def test_the_message_says_where_it_stands(fields: dict[str, Any], vi: str, en: s
     assert status_message(scan(**fields)) == {"vi": vi, "en": en}
 
 
+def test_a_reason_is_told_as_it_was_given() -> None:
+    assert status_of(scan(cancel_reason="publish_failed")).cancel_reason == "publish_failed"
+    assert status_of(scan()).cancel_reason is None
+
+
 def test_a_publishers_own_reason_is_never_shown_as_ours() -> None:
     words = status_message(scan(cancel_reason="0790900{12345}"))
     assert "079" not in words["vi"] + words["en"]
