@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from schemas import errors, field_texts, status
-from schemas.errors import ALL_TEXTS, MESSAGE_ERRORS, RECORD_ERRORS, FieldError, Text, describe, field_name
+from schemas.errors import MESSAGE_ERRORS, RECORD_ERRORS, FieldError, Text, describe, field_name
+from schemas.problems import PROBLEMS, REQUEST_ERRORS
 
 
 def _catalogues() -> Iterator[tuple[str, Text]]:
@@ -17,6 +18,9 @@ def _catalogues() -> Iterator[tuple[str, Text]]:
         ("type", errors.TYPE_WORDS),
         ("state", status._STATE_TEXTS),
         ("cancel", status.CANCEL_REASONS),
+        ("request", REQUEST_ERRORS),
+        ("problem title", {code: problem.title for code, problem in PROBLEMS.items()}),
+        ("problem detail", {code: problem.detail for code, problem in PROBLEMS.items()}),
     ):
         for key, text in texts.items():
             yield f"{name} {key}", text
@@ -50,8 +54,20 @@ def test_nobody_is_addressed_as_ban_and_the_words_are_the_laws(key: str) -> None
 
 
 def test_no_placeholder_could_carry_a_refused_value() -> None:
-    names = set().union(*(_placeholders(text.vi) for text in ALL_TEXTS.values()))
-    assert names <= {"field", "expected", "min", "max", "max_bytes", "minutes", "year", "sqlstate"}
+    names = set().union(*(_placeholders(text.vi) for text in TEXTS.values()))
+    limits = {"min", "max", "max_bytes", "minutes", "year", "sqlstate", "limit", "seconds", "position"}
+    ours = {"field", "expected", "allowed", "encoding", "scans_url"}  # names of ours, and addresses we made
+    sentences = {"reason"}  # another text of these catalogues
+    counts = {"done", "total", "stored", "rejected", "duplicate", "unreadable"}
+    assert names <= limits | ours | sentences | counts
+
+
+def test_a_problem_is_a_http_error_with_a_title_and_whole_sentences() -> None:
+    for code, problem in PROBLEMS.items():
+        assert 400 <= problem.status < 600
+        for title in problem.title:
+            assert not title.endswith(".") and not _placeholders(title), code
+        assert all(detail.endswith(".") for detail in problem.detail), code
 
 
 def test_a_code_belongs_to_one_catalogue() -> None:
