@@ -1,4 +1,4 @@
-"""A light HTTP/1.1 load client: ready-made bodies over plain sockets, so that the client takes little of the processors."""
+"""A light HTTP/1.1 load client: ready-made bodies over plain sockets; it leaves the processors to the servers."""
 
 import asyncio
 import json
