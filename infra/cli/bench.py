@@ -1,0 +1,137 @@
+"""`scanline bench`: a benchmark, not a timed test. Exit code 1 means lost or doubled records, never a slow machine."""
+
+import datetime as dt
+import json as jsonlib
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from infra.bench import machine
+from infra.bench.cases import QUICK, Bench, Sizes
+from infra.bench.copying import RawCopy
+from infra.bench.results import Result, Verdict, table_row, verdicts
+from infra.bench.watching import server_version
+from infra.cli.output import show
+from infra.errors import InfraError
+from infra.settings import InfraSettings
+from infra.stack import Stack
+
+_RAW = "raw"
+_progress = Console(stderr=True)  # so that --json stays alone on standard output
+
+
+def _interrupt(number: int, _: FrameType | None) -> None:
+    raise KeyboardInterrupt(number)
+
+
+def _only(text: str, known: list[str]) -> list[str]:
+    wanted = [name.strip() for name in text.split(",") if name.strip()] or known
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise InfraError(
+            f"Không có phép đo {', '.join(unknown)}. Có: {', '.join(known)}.",
+            f"There is no case {', '.join(unknown)}. There are: {', '.join(known)}.",
+        )
+    return wanted
+
+
+def run(folder: Path, sizes: Sizes, only: str, workers: int, api_processes: int) -> dict[str, Any]:
+    """Runs the cases on fresh servers below `folder` and returns everything measured."""
+    with Stack(folder, api_processes=api_processes, fresh=True) as stack:
+        _progress.print("Khởi động Kafka và PostgreSQL… / Starting Kafka and PostgreSQL…")
+        stack.start_servers()
+        bench = Bench(stack, workers, sizes, lambda text: _progress.print(f"  + {text}"))
+        wanted = _only(only, [_RAW, *bench.cases])
+        host = machine.describe(server_version(stack.postgres.superuser_dsn()))
+        repeats: dict[int, list[float]] = {1: [], 4: []}
+        results: list[Result] = []
+        _measure_raw(bench, repeats)
+        for name in wanted:
+            if name == _RAW:
+                continue
+            if name.startswith("http") and not stack.apis:
+                for _ in range(api_processes):
+                    stack.start_api()
+            _progress.print(f"{name}…")
+            results.append(bench.cases[name]())
+            for problem in results[-1].problems[:5]:
+                _progress.print(f"  [red]{problem}[/red]")
+        _measure_raw(bench, repeats)
+    raws = [RawCopy(connections, found) for connections, found in repeats.items()]
+    return {
+        "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "machine": host,
+        "workers": workers,
+        "api_processes": api_processes,
+        "raws": raws,
+        "results": results,
+    }
+
+
+def _measure_raw(bench: Bench, repeats: dict[int, list[float]]) -> None:
+    """Before and after everything else: a shared machine changes its pace, and the median of both ends is fairer."""
+    _progress.print("COPY…")
+    for connections, found in bench.raw().items():
+        repeats[connections] += found
+
+
+def _as_json(found: dict[str, Any], judged: list[Verdict]) -> dict[str, Any]:
+    raw = found["raws"][0].rate
+    return {
+        **{name: found[name] for name in ("at", "machine", "workers", "api_processes")},
+        "raw_copy": [
+            {
+                "connections": one.connections,
+                "rows_per_second": round(one.rate),
+                "repeats": [round(rate) for rate in one.repeats],
+            }
+            for one in found["raws"]
+        ],
+        "cases": [result.as_json(raw) for result in found["results"]],
+        "verdicts": [verdict._asdict() for verdict in judged],
+    }
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+
+    @app.command()
+    def bench(
+        only: str = typer.Option("", help="cases, with commas between; none: all"),
+        quick: bool = typer.Option(False, help="smaller amounts, for a first look"),
+        workers: int = typer.Option(1, min=1, max=8),
+        api_processes: int = typer.Option(1, "--api-processes", min=1, max=8),
+        data_dir: Path | None = typer.Option(None, help="default: .data/bench in the project"),
+        json: bool = typer.Option(False, "--json"),
+    ) -> None:
+        """Đo tốc độ so với COPY trong cùng lần chạy. / Measure against COPY in the same run."""
+        signal.signal(signal.SIGTERM, _interrupt)
+        folder = data_dir or InfraSettings().data_dir / "bench"
+        found = run(folder / "run", QUICK if quick else Sizes(), only, workers, api_processes)
+        raw = found["raws"][0].rate
+        judged = verdicts(found["results"], raw)
+        document = _as_json(found, judged)
+        stamp = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ")
+        file = folder / f"{stamp}-{found['machine']['commit'].rstrip('+')}.json"
+        file.write_text(jsonlib.dumps(document, ensure_ascii=False, indent=1) + "\n")
+        if json:
+            print(jsonlib.dumps(document, ensure_ascii=False))
+        else:
+            rows = [{"raw COPY": f"{one.connections}", "rows/s (median)": f"{one.rate:,.0f}"} for one in found["raws"]]
+            show(rows, title="COPY", as_json=False)
+            show([table_row(result, raw) for result in found["results"]], title="bench", as_json=False)
+            show(
+                [
+                    {**verdict._asdict(), "reached": {True: "✓", False: "✗", None: "-"}[verdict.reached]}
+                    for verdict in judged
+                ],
+                title="Mục tiêu / targets",
+                as_json=False,
+            )
+            _progress.print(f"{file}")
+        if any(result.problems for result in found["results"]):
+            raise typer.Exit(1)
