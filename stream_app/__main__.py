@@ -53,6 +53,10 @@ def main() -> None:
         settings.worker_metrics_host, settings.worker_metrics_port, lambda: _ready(lanes), lambda: (True, {})
     )
     logging.getLogger("scanline.worker").info("worker metrics on port %d", server.server_port)
+    # Records are plain trees: nothing in them needs the cycle collector, which would walk them all again and again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
     worker = ScanlineWorker(
         app, lanes=lanes, loglevel=level, override_logging=False, redirect_stdouts=False, quiet=True
     )

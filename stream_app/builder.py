@@ -124,7 +124,7 @@ class Builder:
         latest = self._now + CLOCK_TOLERANCE
         try:
             records = [decode_record(value) for value in values]
-            good = all(acceptable(record, plain, latest) for record in records)
+            good = acceptable(records, plain, latest)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             good = False
         if good and max(map(len, values)) <= MAX_MESSAGE_BYTES:

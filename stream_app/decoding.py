@@ -8,7 +8,7 @@ import msgspec
 
 from schemas import topics
 from schemas.messages import Envelope, Header, MessageRefused, read_control, read_envelope
-from schemas.record import CLOCK_TOLERANCE, EARLIEST, Record, decode_record, decode_records
+from schemas.record import CLOCK_TOLERANCE, EARLIEST, MAX_ATTRIBUTES_BYTES, Record, decode_record, decode_records
 from schemas.splitting import is_array, split_records
 from schemas.text import is_plain
 from schemas.validation import attributes_are_right, examine, text_is_clean
@@ -48,17 +48,26 @@ def _read_records(offset: int, envelope: Envelope, value: bytes, now: dt.datetim
     if len(records) > topics.MAX_RECORDS_PER_MESSAGE:
         raise MessageRefused("message_too_many_records", max=topics.MAX_RECORDS_PER_MESSAGE)
     latest = now + CLOCK_TOLERANCE
-    for record in records:
-        if not acceptable(record, plain, latest):
-            return _examine_all(offset, envelope, _split(value), value, now)
+    if not acceptable(records, plain, latest):
+        return _examine_all(offset, envelope, _split(value), value, now)
     return Incoming(offset, envelope, records, range(len(records)), plain=plain, bytes=len(value))
 
 
-def acceptable(record: Record, plain: bool, latest: dt.datetime) -> bool:
-    """True when a decoded record needs no second look. Checks what the typed decode cannot."""
-    if not EARLIEST <= record.discovered_at <= latest:
-        return False
-    return attributes_are_right(bytes(record.attributes)) and (plain or text_is_clean(record))
+def acceptable(records: Sequence[Record], plain: bool, latest: dt.datetime) -> bool:
+    """True when no decoded record needs a second look. Checks what the typed decode cannot.
+
+    No offset is a whole day, so two days that lie apart tell the order of two instants without converting either.
+    """
+    first_day, last_day = EARLIEST.toordinal() + 1, latest.toordinal() - 1
+    for record in records:
+        found = record.discovered_at
+        if not first_day < found.toordinal() < last_day and not EARLIEST <= found <= latest:
+            return False
+        attributes = bytes(record.attributes)
+        simple = attributes.isascii() and attributes.startswith(b"{") and len(attributes) <= MAX_ATTRIBUTES_BYTES
+        if not simple and not attributes_are_right(attributes):
+            return False
+    return plain or all(map(text_is_clean, records))
 
 
 def _split(value: bytes) -> list[bytes]:
@@ -97,7 +106,7 @@ def _try_fast(part: bytes, latest: dt.datetime) -> Record | None:
         record = decode_record(part)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    return record if acceptable(record, is_plain(part), latest) else None
+    return record if acceptable([record], is_plain(part), latest) else None
 
 
 def whose(message: Message) -> Envelope | None:

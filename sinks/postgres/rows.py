@@ -4,6 +4,7 @@ The fast way writes what needs no escaping as it stands: a message that is plain
 so no text in it can hold a quote, a tab, a line feed or a backslash. Everything else goes the careful way.
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -64,7 +65,9 @@ def _plain_lines(message: Incoming) -> Lines:
     lines: list[str] = []
     append = lines.append
     sensitive = cross_border = 0
-    for position, record in zip(message.positions, message.records, strict=True):
+    for position, record, discovered_at in zip(
+        message.positions, message.records, _times(message.records), strict=True
+    ):
         attributes = bytes(record.attributes).decode()
         if "\n" in attributes or "\t" in attributes or "\r" in attributes:  # white space between JSON tokens
             attributes = attributes.translate(_COPY_ESCAPES)
@@ -94,9 +97,16 @@ def _plain_lines(message: Incoming) -> Lines:
             f"\t{_NULL if record.retention_days is None else record.retention_days}"
             f"\t{_NULL if record.subject_count is None else record.subject_count}"
             f"\t{_NULL if record.confidence is None else record.confidence}"
-            f"\t{record.discovered_at.isoformat()}\t{attributes}\t{is_sensitive}\t{is_cross_border}\n"
+            f"\t{discovered_at}\t{attributes}\t{is_sensitive}\t{is_cross_border}\n"
         )
     return Lines(lines, sensitive, cross_border)
+
+
+def _times(records: Sequence[Record]) -> list[str]:
+    """RFC 3339 text of each discovered_at; one encoding of the whole list is several times faster than isoformat()."""
+    if not records:
+        return []
+    return _json([record.discovered_at for record in records]).decode()[2:-2].split('","')
 
 
 def _careful_lines(message: Incoming) -> Lines:

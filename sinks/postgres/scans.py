@@ -16,16 +16,16 @@ _CHANGED: Final = [name for name in FIELDS if name not in ("tenant_id", "scan_id
 
 # Sorted by key, so that two lanes that touch the same scans (a publisher with another partitioner) cannot deadlock.
 # The column list names every NOT NULL column: a new scan starts with Scan's own defaults.
-_OPEN: Final = """
+_OPEN: Final = f"""
 INSERT INTO scans (tenant_id, scan_id, status, language, closed, records_stored, records_rejected, records_duplicate,
                    records_sensitive, records_cross_border, messages_unreadable, errors_sample, version, kafka_partition)
 SELECT t, s, 'queued', 'vi', false, 0, 0, 0, 0, 0, 0, '[]', 0, %(partition)s
 FROM unnest(%(tenants)s::text[], %(scans)s::uuid[]) AS k (t, s)
 ON CONFLICT DO NOTHING;
-SELECT {columns} FROM scans
+SELECT {_SELECT} FROM scans
 WHERE (tenant_id, scan_id) IN (SELECT * FROM unnest(%(tenants)s::text[], %(scans)s::uuid[]))
 ORDER BY tenant_id, scan_id FOR UPDATE
-""".format(columns=_SELECT)
+"""
 
 UPDATE: Final = """
 UPDATE scans AS s SET {assignments}, kafka_partition = %(partition)s, updated_at = clock_timestamp()
