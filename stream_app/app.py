@@ -87,6 +87,7 @@ def build_app(settings: WorkerSettings, lanes: Lanes) -> faust.App:
     @app.timer(interval=_POSITIONS_SECONDS)
     async def commit_positions() -> None:
         await app.consumer.commit_positions()
+        await lanes.verify()
 
     @app.timer(interval=1.0)
     async def measure() -> None:

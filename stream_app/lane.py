@@ -31,7 +31,7 @@ _MESSAGE_OVERHEAD: Final = 600  # bytes of Python objects around a consumed mess
 
 
 class Slice(NamedTuple):
-    """What one fetch brought of one partition; `epoch` counts the seeks before the fetch began."""
+    """What one fetch brought of one partition; `epoch` counts the seeks before it."""
 
     messages: list[Message]
     epoch: int
@@ -93,6 +93,7 @@ class Lane:
         self._retell: dt.datetime | None = dt.datetime.now(dt.UTC) - RETELL
         self._wake = asyncio.Event()
         self._stopping = False
+        self._lost_place = False
         self._task = asyncio.create_task(self._run(), name=f"lane-{partition}")
 
     @property
@@ -110,9 +111,14 @@ class Lane:
         self._retell = since if self._retell is None else min(self._retell, since)
         self._wake.set()
 
+    def start_again(self) -> None:
+        """Asks for the stored offset to be read again: it is not where this lane left it."""
+        self._lost_place = True
+        self._wake.set()
+
     async def accept(self, piece: Slice) -> None:
         """Takes a slice. Offsets before the expected one are dropped; a gap is fetched again once before it is believed."""
-        if self._stopping or piece.epoch < self._epoch or not piece.messages:
+        if self._stopping or not piece.messages:
             return
         messages = piece.messages
         if self._expected is not None:
@@ -122,6 +128,8 @@ class Lane:
                     return
             first = messages[0].offset
             if first > self._expected:
+                if piece.epoch < self._epoch:
+                    return  # fetched before the last seek, whose own slice is to come
                 if self._asked_again != self._expected:
                     self._asked_again = self._expected
                     metrics.REWINDS.inc()
@@ -159,17 +167,23 @@ class Lane:
                 await self._wait_for_work()
                 if self._retell is not None:
                     await self._tell()
-                if not self._stopping and self.next_offset is not None and self._buffer:
+                if self._lost_place:
+                    self._lost_place = False
+                    self._forget()
+                    self.tell_again(dt.datetime.now(dt.UTC) - RETELL)
+                elif not self._stopping and self.next_offset is not None and self._buffer:
                     await self._write_next()
             except asyncio.CancelledError:
                 raise
             except Exception:
+                self._set_paused(True)
                 log.exception(
                     "partition %d: unexpected; nothing was skipped, starting again from the stored offset",
                     self.partition,
                 )
-                await asyncio.sleep(self._settings.probe_seconds)
+                await self._pause_for(self._settings.probe_seconds)
                 self._forget()
+                self._set_paused(False)
 
     async def _settle_start(self) -> None:
         """Asks PostgreSQL where to go on, for as long as it takes; everything fetched before is fetched again."""
@@ -191,7 +205,7 @@ class Lane:
     async def _wait_for_work(self) -> None:
         """Until there is a window's worth, or what there is has waited long enough, or a status must be told again."""
         limits = self._settings.limits
-        while not (self._stopping or self._retell):
+        while not (self._stopping or self._retell or self._lost_place):
             timeout = None
             if self._buffer:
                 timeout = self._oldest + self._settings.window_seconds - time.monotonic()

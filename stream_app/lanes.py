@@ -29,13 +29,13 @@ class Lanes:
         self.assigned_at: float | None = None
 
     async def load_offsets(self, partitions: list[int]) -> dict[int, int]:
-        """PostgreSQL's offsets, or none at all while it is away: the lanes then ask for themselves."""
+        """PostgreSQL's offsets, or none at all while it is away: new lanes then ask for themselves."""
         try:
             return await asyncio.get_running_loop().run_in_executor(
                 None, self._sink.load_offsets, RECORDS_TOPIC, partitions
             )
         except Unavailable as error:
-            log.warning("no offsets from the database (%s): lanes start paused", error)
+            log.warning("no offsets from the database: %s", error)
             return {}
 
     def assign(
@@ -83,6 +83,17 @@ class Lanes:
     def positions(self) -> dict[int, int]:
         """What has been written of each partition."""
         return {number: lane.next_offset for number, lane in self._lanes.items() if lane.next_offset is not None}
+
+    async def verify(self) -> None:
+        """A crash of PostgreSQL may take its last unsynchronised transactions, with their offsets. A lane that is writing
+        notices at its next micro-batch; one with nothing to do is told here, and reads those messages again."""
+        before = self.positions()
+        stored = await self.load_offsets(list(before)) if before else {}
+        for partition, offset in stored.items():
+            lane = self._lanes.get(partition)
+            if lane is not None and offset < before[partition]:
+                log.warning("partition %d: the database is at %d again, not %d", partition, offset, before[partition])
+                lane.start_again()
 
     @property
     def paused(self) -> list[int]:

@@ -36,6 +36,25 @@ fetcher.PartitionRecords = _SliceRecords  # the fetcher looks it up by name; no 
 
 
 class _ConsumerThread(AIOKafkaConsumerThread):
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._epochs: Counter[int] = Counter()
+
+    async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
+        """Marks each batch with the number of seeks before it. aiokafka returns nothing that was fetched for another
+        position, and seeks happen on this thread too, so the mark is exact."""
+        records = await super()._fetch_records(*args, **kwargs)
+        return {tp: Slice(batch, self._epochs[tp.partition]) for tp, batch in records.items() if batch}
+
+    async def rewind(self, partition: int, offset: int) -> int:
+        """Seeks, and returns the mark of everything fetched from now on."""
+        return int(await self.call_thread(self._rewind, partition, offset))
+
+    async def _rewind(self, partition: int, offset: int) -> int:
+        self._ensure_consumer().seek(KafkaPartition(RECORDS_TOPIC, partition), offset)
+        self._epochs[partition] += 1
+        return self._epochs[partition]
+
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         # A publisher's aborted transaction was never sent, as far as we are concerned (KIP-98).
@@ -64,10 +83,6 @@ class SliceConsumer(Consumer):
 
     lanes: Lanes  # set by build_app
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._epochs: Counter[int] = Counter()
-
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
@@ -81,18 +96,14 @@ class SliceConsumer(Consumer):
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """See the class. A message made by hand must carry the generation, or Faust skips it without a word."""
-        epochs = self._epochs.copy()  # before the fetch: what a seek makes stale must not look fresh
         records, _ = await self._wait_next_records(timeout)
         generation = self.app.consumer_generation_id
-        for tp, batch in (records or {}).items():
+        for tp, piece in (records or {}).items():
             if self.should_stop or not self.flow_active or generation != self.app.consumer_generation_id:
                 return
-            if not batch:
-                continue
             tp = TP(tp.topic, tp.partition)
-            last = batch[-1]
+            last = piece.messages[-1]
             self._read_offset[tp] = None  # Faust's own check would drop a shorter slice after a seek back
-            piece = Slice(batch, epochs[tp.partition])
             yield (
                 tp,
                 ConsumerMessage(
@@ -109,16 +120,8 @@ class SliceConsumer(Consumer):
         positions = {TP(RECORDS_TOPIC, partition): offset for partition, offset in offsets.items()}
         if positions:
             await self.seek_wait(positions)
-        self._epochs.clear()
-        self.lanes.assign(mine, offsets, self.rewind)
+        self.lanes.assign(mine, offsets, self._thread.rewind)
         return positions
-
-    async def rewind(self, partition: int, offset: int) -> int:
-        """Seeks; slices fetched before carry an older epoch than the one returned."""
-        self._epochs[partition] += 1
-        epoch = self._epochs[partition]
-        await self.seek_wait({TP(RECORDS_TOPIC, partition): offset})
-        return epoch
 
     async def commit_positions(self) -> None:
         """Group offsets for lag monitors."""

@@ -33,10 +33,14 @@ FROM json_populate_recordset(NULL::scans, %(scan_rows)s::json) AS v
 WHERE s.tenant_id = v.tenant_id AND s.scan_id = v.scan_id
 """.format(assignments=", ".join(f"{name} = v.{name}" for name in _CHANGED))
 
+# Whoever wrote last may have died before it could tell, however long ago that was: what changed shortly before the
+# partition's last change counts as recent.
+_MARGIN: Final = dt.timedelta(minutes=1)
 _CHANGED_SINCE: Final = f"""
 SELECT {_SELECT} FROM scans
 WHERE kafka_partition = %(partition)s
-  AND (updated_at >= %(since)s OR status IN ('queued', 'processing', 'failed'))
+  AND (updated_at >= least(%(since)s, (SELECT max(updated_at) FROM scans WHERE kafka_partition = %(partition)s) - %(margin)s)
+       OR status IN ('queued', 'processing', 'failed'))
 """
 
 
@@ -52,7 +56,7 @@ def lock(cursor: Any, partition: int, keys: Iterable[Key]) -> dict[Key, Scan]:
 
 def changed_since(cursor: Any, partition: int, since: dt.datetime) -> list[Scan]:
     """Unfinished scans of the partition and those changed since then."""
-    cursor.execute(_CHANGED_SINCE, {"partition": partition, "since": since})
+    cursor.execute(_CHANGED_SINCE, {"partition": partition, "since": since, "margin": _MARGIN})
     return [Scan(*row) for row in cursor.fetchall()]
 
 
