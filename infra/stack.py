@@ -164,7 +164,9 @@ class Stack:
 
     def _start_api(self, env: Mapping[str, str]) -> Service:
         port = free_port()
-        return self._spawn("api", "producer_api", port, {"SCANLINE_API_HOST": "127.0.0.1", "SCANLINE_API_PORT": str(port), **env})
+        return self._spawn(
+            "api", "producer_api", port, {"SCANLINE_API_HOST": "127.0.0.1", "SCANLINE_API_PORT": str(port), **env}
+        )
 
     def _start_worker(self, env: Mapping[str, str]) -> Service:
         port = free_port()
@@ -191,7 +193,9 @@ class Stack:
     @property
     def workers(self) -> list[Service]:
         """Running workers."""
-        return [service for service in self.services if service.name.startswith("worker") and service.returncode is None]
+        return [
+            service for service in self.services if service.name.startswith("worker") and service.returncode is None
+        ]
 
     def stop(self) -> None:
         """Everything this stack started, in reverse order; several at a time where order does not matter."""
@@ -205,5 +209,7 @@ class Stack:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()

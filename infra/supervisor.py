@@ -38,7 +38,9 @@ def follow_logs(stack: Stack, stopping: threading.Event) -> str | None:
         last_look = stopping.wait(_POLL)
         for at, (service, tail) in enumerate(tails):
             for line in tail.lines():
-                console.print(f"[{_COLOURS[at % len(_COLOURS)]}]{service.name:>9}[/]", line, markup=True, soft_wrap=True)
+                console.print(
+                    f"[{_COLOURS[at % len(_COLOURS)]}]{service.name:>9}[/]", line, markup=True, soft_wrap=True
+                )
         if last_look:
             return None
         for service in stack.services:

@@ -162,7 +162,12 @@ def _told(message: Message) -> Told | None:
             return None
         claim = next((value for name, value in message.headers() or () if name == CLAIM_HEADER), None)
         return read(
-            key, message.value(), message.partition(), message.offset(), message.timestamp()[1] / 1000, claim  # type: ignore[arg-type]
+            key,
+            message.value(),
+            message.partition(),
+            message.offset(),
+            message.timestamp()[1] / 1000,
+            claim,  # type: ignore[arg-type]
         )
     except (ValueError, UnicodeDecodeError, msgspec.MsgspecError):
         log.error("no status at %s-%d, offset %d", STATUS_TOPIC, message.partition(), message.offset())

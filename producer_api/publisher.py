@@ -86,7 +86,11 @@ class Publisher:
         future: asyncio.Future[Delivered] = self._loop.create_future()
         try:
             self._main.produce(
-                topic, value, key, headers=list(headers), on_delivery=partial(self._on_delivery, future, time.monotonic())
+                topic,
+                value,
+                key,
+                headers=list(headers),
+                on_delivery=partial(self._on_delivery, future, time.monotonic()),
             )
         except (BufferError, KafkaException):
             self._suspect = True

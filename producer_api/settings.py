@@ -48,7 +48,9 @@ class ApiSettings(BaseSettings):
     api_upload_lease_seconds: Annotated[float, Field(gt=0)] = Field(
         60, description="an unfinished keyed upload that nothing was heard of for so long may be taken up again"
     )
-    api_wait_seconds: Annotated[float, Field(ge=0, le=300)] = Field(30, description="most that Prefer: wait may ask for")
+    api_wait_seconds: Annotated[float, Field(ge=0, le=300)] = Field(
+        30, description="most that Prefer: wait may ask for"
+    )
     api_heartbeat_seconds: Annotated[float, Field(gt=0)] = Field(
         15, description="between comments on a quiet event stream"
     )

@@ -156,7 +156,10 @@ class StatusStore:
     def is_arriving(self, entry: Entry, now: float) -> bool:
         """Whether a claimed upload may still be on its way: unfinished, and heard of within the lease."""
         return (
-            entry.claim is not None and not entry.final and not entry.failed_upload and now - entry.told_at < self._lease
+            entry.claim is not None
+            and not entry.final
+            and not entry.failed_upload
+            and now - entry.told_at < self._lease
         )
 
     def _tell(self, keys: Iterable[Key]) -> None:
@@ -214,7 +217,9 @@ class StatusStore:
             return True
         return False
 
-    def page(self, tenant_id: str, state: str | None, before: SortKey | None, limit: int) -> list[tuple[SortKey, Entry]]:
+    def page(
+        self, tenant_id: str, state: str | None, before: SortKey | None, limit: int
+    ) -> list[tuple[SortKey, Entry]]:
         """Scans of a tenant, newest first, that come after `before` in that order."""
         found = (
             ((entry.submitted_at, scan_id), entry)

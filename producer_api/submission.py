@@ -68,7 +68,9 @@ def details_of(given: Mapping[str, Any], default_language: str, *, parameter: bo
         if language in _LANGUAGES:
             details.language = language
         else:
-            problems.append(request_error("not_in_list", "language", parameter=parameter, allowed=", ".join(_LANGUAGES)))
+            problems.append(
+                request_error("not_in_list", "language", parameter=parameter, allowed=", ".join(_LANGUAGES))
+            )
     return details, problems
 
 

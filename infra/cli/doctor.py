@@ -99,7 +99,8 @@ def settings_table() -> list[dict[str, Any]]:
         except ValidationError as error:
             values = {str(part["loc"][0]): f"? {part['msg']}" for part in error.errors()}
         rows += [
-            {"process": process, "setting": f"SCANLINE_{name.upper()}", "value": value} for name, value in values.items()
+            {"process": process, "setting": f"SCANLINE_{name.upper()}", "value": value}
+            for name, value in values.items()
         ]
     return rows
 
@@ -115,7 +116,12 @@ def register(app: typer.Typer) -> None:
         """Kiểm tra máy: thiếu gì, cài thế nào. / Check the machine: what is missing, and how to get it."""
         findings = examine(InfraSettings())
         rows = [
-            {"part": item.part, "ok": item.ok if json else ("✓" if item.ok else "✗"), "found": item.found, "to do": item.remedy}
+            {
+                "part": item.part,
+                "ok": item.ok if json else ("✓" if item.ok else "✗"),
+                "found": item.found,
+                "to do": item.remedy,
+            }
             for item in findings
         ]
         if settings:

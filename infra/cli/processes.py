@@ -49,7 +49,10 @@ def register(app: typer.Typer) -> None:
             rows = [
                 {"process": "kafka", "pid": stack.kafka.pid, "address": stack.kafka.bootstrap},
                 {"process": "postgres", "pid": stack.postgres.pid, "address": f"127.0.0.1:{stack.postgres.port}"},
-                *({"process": service.name, "pid": service.pid, "address": service.base_url} for service in stack.services),
+                *(
+                    {"process": service.name, "pid": service.pid, "address": service.base_url}
+                    for service in stack.services
+                ),
             ]
             show(rows, title="Scanline", as_json=json)
             if not json:

@@ -6,7 +6,7 @@ from infra.cli.output import show
 from infra.errors import InfraError
 from infra.kafka.topics import reconcile, specs
 from infra.postgres.cluster import Urls
-from infra.postgres.migrate import prepare_foreign, upgrade
+from infra.postgres.migrate import current_revision, prepare_foreign, upgrade
 from infra.settings import InfraSettings
 
 
@@ -31,10 +31,11 @@ def register(app: typer.Typer) -> None:
         """Đưa các bảng lên phiên bản mới nhất. / Bring the tables up to date."""
         if not url:
             raise InfraError(
-                "Thiếu SCANLINE_POSTGRES_MIGRATE_URL.", "SCANLINE_POSTGRES_MIGRATE_URL is missing; see `scanline doctor`."
+                "Thiếu SCANLINE_POSTGRES_MIGRATE_URL.",
+                "SCANLINE_POSTGRES_MIGRATE_URL is missing; see `scanline doctor`.",
             )
         upgrade(url)
-        show([{"migrated": True}], title="migrate", as_json=json)
+        show([{"revision": current_revision(url)}], title="migrate", as_json=json)
 
     @app.command()
     def topics(
@@ -62,7 +63,8 @@ def register(app: typer.Typer) -> None:
     def setup(json: bool = typer.Option(False, "--json")) -> None:
         """Vai trò, bảng và topic trên máy chủ có sẵn. / Roles, tables and topics on servers that exist already."""
         settings = InfraSettings()
-        prepare_foreign(_urls(settings))
+        admin = settings.postgres_admin_url
+        prepare_foreign(_urls(settings), admin.get_secret_value() if admin else None)
         changes = reconcile(
             settings.kafka_bootstrap,
             specs(settings.kafka_partitions, min(2, settings.kafka_replication)),

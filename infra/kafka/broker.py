@@ -1,6 +1,8 @@
 """One real Apache Kafka broker in KRaft mode, from jars, as a child process."""
 
 import base64
+import shutil
+import signal
 import subprocess
 import time
 import uuid
@@ -11,7 +13,7 @@ from typing import Final
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from infra.children import Child, free_port
+from infra.children import Child, free_port, is_free
 from infra.errors import InfraError
 
 _HEAP: Final = "512m"
@@ -26,12 +28,17 @@ class KafkaBroker:
         self._libs = libs
         self._java = java
         self._port_file = data_dir / "ports"
-        if port is None and self._port_file.exists():
-            self.port, self._controller_port = map(int, self._port_file.read_text().split())
-        else:
-            self.port, self._controller_port = port or free_port(), free_port()
+        self.port, self._controller_port = self._ports(port)
         self.log_file = data_dir / "kafka.log"
         self._child: Child | None = None
+
+    def _ports(self, wanted: int | None) -> tuple[int, int]:
+        """Of broker and controller: the last run's, so that clients find the broker again, unless somebody took them."""
+        if wanted is None and self._port_file.exists():
+            last, controller = map(int, self._port_file.read_text().split())
+            if is_free(last) and is_free(controller):
+                return last, controller
+        return wanted or free_port(), free_port()
 
     @property
     def bootstrap(self) -> str:
@@ -62,7 +69,7 @@ class KafkaBroker:
             )
         self._data_dir.mkdir(parents=True, exist_ok=True)
         self._port_file.write_text(f"{self.port} {self._controller_port}\n")
-        log_dir = self._data_dir / "logs"
+        log_dir, formatted = self._data_dir / "logs", self._data_dir / "formatted"
         properties = self._data_dir / "server.properties"
         template = files("infra.kafka").joinpath("server.properties").read_text()
         properties.write_text(
@@ -70,8 +77,10 @@ class KafkaBroker:
             .replace("{controller_port}", str(self._controller_port))
             .replace("{log_dir}", str(log_dir))
         )
-        if not (log_dir / "meta.properties").exists():
+        if not formatted.exists():
+            shutil.rmtree(log_dir, ignore_errors=True)  # an interrupted attempt
             self._format(properties)
+            formatted.touch()
         self._child = Child("kafka", self._run("kafka.Kafka", str(properties)), log_file=self.log_file)
 
     def _format(self, properties: Path) -> None:
@@ -85,8 +94,8 @@ class KafkaBroker:
             )
 
     def wait_until_ready(self, seconds: float = 60) -> None:
-        """Waits for a metadata answer that names the broker; an open port is not enough. Raises InfraError."""
-        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        """Waits for a metadata answer that names broker and controller; an open port is not enough. Raises InfraError."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 200})
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if self._child is None or self._child.returncode is not None:
@@ -95,14 +104,21 @@ class KafkaBroker:
                     f"Kafka ended while starting; see {self.log_file}.",
                 )
             try:
-                if admin.list_topics(timeout=2).brokers:
+                answer = admin.list_topics(timeout=2)
+                if answer.brokers and answer.controller_id in answer.brokers:
                     return
             except KafkaException:
-                time.sleep(0.1)
+                pass
+            time.sleep(0.05)
         raise InfraError(
             f"Kafka không trả lời sau {seconds:.0f} giây; xem {self.log_file}.",
             f"Kafka gave no answer within {seconds:.0f} s; see {self.log_file}.",
         )
+
+    def request_stop(self) -> None:
+        """SIGTERM, without waiting."""
+        if self._child is not None:
+            self._child.signal(signal.SIGTERM)
 
     def stop(self, seconds: float = 20) -> None:
         """SIGTERM, and SIGKILL when that takes too long."""

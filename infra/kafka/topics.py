@@ -2,6 +2,7 @@
 
 from typing import Final, NamedTuple
 
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -12,6 +13,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from infra.errors import InfraError
 from schemas import topics
 
 _DAY_MS: Final = 24 * 60 * 60 * 1000
@@ -63,12 +65,25 @@ def reconcile(
 ) -> list[TopicChange]:
     """Compares, and with `apply` creates, adds partitions and alters settings. Returns every difference found.
 
-    Partitions are never taken away: Kafka cannot, and the order of a tenant's messages hangs on them.
+    Partitions are never taken away: Kafka cannot, and the order of a tenant's messages hangs on them. Raises InfraError
+    when the broker does not answer or refuses.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    try:
+        return _reconcile(
+            AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}), wanted or specs(), apply, replication
+        )
+    except KafkaException as error:
+        reason = error.args[0].str()
+        raise InfraError(
+            f"Kafka tại {bootstrap} không thực hiện được: {reason}. Hãy kiểm tra địa chỉ và trạng thái của máy chủ.",
+            f"Kafka at {bootstrap} could not do it: {reason}. Check the address and whether the broker runs.",
+        ) from error
+
+
+def _reconcile(admin: AdminClient, wanted: list[TopicSpec], apply: bool, replication: int) -> list[TopicChange]:
     present = admin.list_topics(timeout=15).topics
     changes: list[TopicChange] = []
-    for spec in wanted or specs():
+    for spec in wanted:
         if spec.name not in present:
             changes.append(TopicChange(spec.name, "topic", "-", f"{spec.partitions} partitions", apply))
             if apply:

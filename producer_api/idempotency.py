@@ -1,0 +1,125 @@
+"""Idempotency-Key: which scan a key stands for, and what to do when it comes again (docs/decisions/0003-idempotency.md)."""
+
+import hashlib
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, NamedTuple
+
+import msgspec
+
+from producer_api.problems import ApiProblem, retry_later
+from producer_api.statuses import Entry, Key, StatusStore
+from producer_api.submission import Details
+
+_NAMESPACE: Final = uuid.UUID("5d2a6c1e-9a53-5a3f-8f0b-7a1c4b1d9e60")  # fixed for ever: scan ids follow from it
+_ATTEMPTS: Final = 1_000
+_REMEMBERED: Final = 20_000  # uploads this process knows to be whole
+
+
+class Claim(NamedTuple):
+    """What a submission may do. `token` marks its first status; None without a key."""
+
+    scan_id: str
+    token: bytes | None = None
+    known: Entry | None = None  # an upload under this key that did not end, to be taken up again
+    digest: str | None = None  # the upload is whole: nothing is to be published, the digest is to be compared
+
+
+def new_digest(kind: str, details: Details) -> "hashlib._Hash":
+    """SHA-256 over what the submission says besides its body; the body is added as it comes."""
+    digest = hashlib.sha256(msgspec.json.encode([kind, details]))
+    digest.update(b"\0")
+    return digest
+
+
+def scan_id_for(tenant_id: str, key: str, attempt: int) -> str:
+    """The scan id of a key: the same in every process, another one after each attempt that failed."""
+    return str(uuid.uuid5(_NAMESPACE, f"{tenant_id}\0{key}\0{attempt}"))
+
+
+def key_reused(scan_id: str) -> ApiProblem:
+    """422: the key belongs to another body."""
+    return ApiProblem("idempotency_key_reused", extra={"scan_id": scan_id})
+
+
+class Keys:
+    """The keys in use. Belongs to the event loop."""
+
+    def __init__(self, statuses: StatusStore, retry_after: int) -> None:
+        self._statuses = statuses
+        self._retry_after = retry_after
+        self._arriving: set[Key] = set()
+        self._given_up: OrderedDict[Key, None] = OrderedDict()
+        self._whole: OrderedDict[Key, str] = OrderedDict()
+
+    def busy(self, scan_id: str) -> ApiProblem:
+        """409: the first submission under the key is still arriving."""
+        return retry_later("submission_in_progress", self._retry_after, scan_id=scan_id)
+
+    def look_up(self, tenant_id: str, key: str, digest: str | None) -> Claim:
+        """What the key stands for. `digest` is of the request, where it is known before publishing. Raises ApiProblem.
+
+        The statuses must be caught up (Follower.catch_up), so that what other processes did is known.
+        """
+        for attempt in range(_ATTEMPTS):
+            scan_id = scan_id_for(tenant_id, key, attempt)
+            place = (tenant_id, scan_id)
+            if place in self._arriving:
+                raise self.busy(scan_id)
+            entry = self._statuses.get(place)
+            if place in self._given_up or (entry is not None and entry.failed_upload):
+                continue
+            if entry is None:
+                return Claim(scan_id, uuid.uuid4().hex.encode())
+            return self._again(place, entry, digest)
+        raise self.busy(scan_id_for(tenant_id, key, 0))
+
+    def _again(self, place: Key, entry: Entry, digest: str | None) -> Claim:
+        scan_id = place[1]
+        known = self._whole.get(place) or entry.digest
+        if known is not None and digest is not None and known != digest:
+            raise key_reused(scan_id)
+        if known is not None and (place in self._whole or entry.final or digest is None):
+            # a stream's digest is told only after its last array, so a stream with a digest is whole
+            return Claim(scan_id, digest=known)
+        if known is None and self._statuses.is_arriving(entry, time.time()):
+            raise self.busy(scan_id)
+        # The same body again, or nobody is left who sends the first: published again, arrays that are there count nothing.
+        return Claim(scan_id, uuid.uuid4().hex.encode(), known=entry)
+
+    def check_won(self, place: Key, claim: Claim, digest: str | None) -> None:
+        """After the claim's own status was read back: whether it came first in the topic. Raises ApiProblem."""
+        entry = self._statuses.get(place)
+        if entry is None or entry.claim == claim.token or entry.final:
+            return
+        if digest is None or entry.digest is None:
+            raise self.busy(place[1])
+        if entry.digest != digest:
+            raise key_reused(place[1])
+
+    @contextmanager
+    def arriving(self, place: Key) -> Iterator[None]:
+        """While the block runs, others with the same key get a 409. Raises ApiProblem."""
+        if place in self._arriving:
+            raise self.busy(place[1])
+        self._arriving.add(place)
+        try:
+            yield
+        finally:
+            self._arriving.discard(place)
+
+    def whole(self, place: Key, digest: str) -> None:
+        """Everything of the upload was acknowledged by Kafka."""
+        self._whole[place] = digest
+        if len(self._whole) > _REMEMBERED:
+            self._whole.popitem(last=False)
+
+    def give_up(self, place: Key) -> None:
+        """The upload failed and its cancellation is on the way: the key stands for another scan from now on."""
+        self._statuses.retire(place)
+        self._given_up[place] = None
+        if len(self._given_up) > _REMEMBERED:
+            self._given_up.popitem(last=False)

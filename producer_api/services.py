@@ -1,0 +1,66 @@
+"""What the routes share: one of each per process, made and closed with the app."""
+
+import re
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from producer_api.budget import Budget
+from producer_api.follower import Follower
+from producer_api.idempotency import Keys
+from producer_api.problems import ApiProblem, retry_later
+from producer_api.publisher import Publisher
+from producer_api.reads import Reader
+from producer_api.settings import ApiSettings
+from producer_api.statuses import Entry, NotCaughtUp, StatusStore
+
+_CATCH_UP_SECONDS = 3.0
+_SCAN_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+@dataclass(frozen=True)
+class Services:
+    """Belongs to the event loop of the app."""
+
+    settings: ApiSettings
+    statuses: StatusStore
+    follower: Follower
+    publisher: Publisher
+    budget: Budget
+    keys: Keys
+    reader: Reader
+
+    def later(self, code: str, **extra: object) -> ApiProblem:
+        """A problem that passes, with the Retry-After of the settings."""
+        return retry_later(code, self.settings.api_retry_after_seconds, **extra)
+
+    async def find(self, tenant_id: str, scan_id: str) -> Entry | None:
+        """A scan's status; before the answer is None, everything told so far has been read. Raises ApiProblem."""
+        key = (tenant_id, scan_id)
+        entry = self.statuses.get(key)
+        if entry is None:
+            try:
+                await self.follower.catch_up(_CATCH_UP_SECONDS)
+            except NotCaughtUp:
+                raise self.later("statuses_unavailable") from None
+            entry = self.statuses.get(key)
+        return entry
+
+    async def found(self, tenant_id: str, scan_id: str) -> tuple[str, Entry]:
+        """The scan id in its canonical form, and its status. Raises ApiProblem scan_not_found."""
+        scan_id = scan_id.lower()
+        entry = await self.find(tenant_id, scan_id) if _SCAN_ID.fullmatch(scan_id) else None
+        if entry is None:
+            raise scan_not_found(tenant_id)
+        return scan_id, entry
+
+
+def scan_not_found(tenant_id: str) -> ApiProblem:
+    """404, saying where the list is."""
+    return ApiProblem("scan_not_found", scans_url=f"/v1/tenants/{tenant_id}/scans")
+
+
+def services(request: Request) -> Services:
+    """The services of the app that answers."""
+    found: Services = request.app.state.services
+    return found

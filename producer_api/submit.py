@@ -1,0 +1,271 @@
+"""POST /scans: a JSON body, or a stream of NDJSON lines, into Kafka."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final
+
+import msgspec
+from fastapi import APIRouter, Depends, Request
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from producer_api import metrics, openapi
+from producer_api.bodies import BodyLimits, content_length, drain, encoding_of, pieces
+from producer_api.budget import Overloaded
+from producer_api.caller import Caller, caller
+from producer_api.elements import Array, Arrays, Lines, cut
+from producer_api.headers import body_kind, idempotency_key, traceparent, wait_seconds
+from producer_api.idempotency import Claim, key_reused, new_digest
+from producer_api.problems import ApiProblem, language_of, request_invalid
+from producer_api.publisher import PublishFailed
+from producer_api.services import Services, services
+from producer_api.statuses import NotCaughtUp
+from producer_api.submission import Details, details_of, read_json
+from producer_api.upload import Upload, count_accepted
+from schemas.problems import quantity
+from schemas.topics import MAX_MESSAGE_BYTES
+
+router = APIRouter()
+_COMPRESSED_GUESS: Final = 10  # how much a compressed body is taken to grow, until it is known
+_UNKNOWN_GUESS: Final = 1024 * 1024
+_CATCH_UP_SECONDS: Final = 3.0
+
+
+class _Submitted:
+    """A scan that is in Kafka: by this request, or by an earlier one with the same key."""
+
+    def __init__(self, scan_id: str, records: int, *, replayed: bool = False) -> None:
+        self.scan_id = scan_id
+        self.records = records
+        self.replayed = replayed
+
+
+@router.post("/scans", **openapi.SUBMIT)
+async def submit(request: Request, who: Caller = Depends(caller), service: Services = Depends(services)) -> Response:
+    """Takes a scan."""
+    try:
+        kind = body_kind(request)
+        encoding_of(request)
+        key = idempotency_key(request)
+        await service.publisher.ensure_reachable()
+        if key is not None:
+            await service.follower.catch_up(_CATCH_UP_SECONDS)
+        take = _take_json if kind == "json" else _take_ndjson
+        submitted = await take(request, who, service, key)
+    except ApiProblem as problem:
+        metrics.SUBMISSIONS.labels("unavailable" if problem.status == 503 else "refused").inc()
+        await drain(request)
+        raise
+    except (PublishFailed, NotCaughtUp):
+        metrics.SUBMISSIONS.labels("unavailable").inc()
+        await drain(request)
+        raise service.later("kafka_unavailable") from None
+    except Overloaded:
+        metrics.SUBMISSIONS.labels("unavailable").inc()
+        await drain(request)
+        raise service.later("overloaded") from None
+    except ClientDisconnect:
+        metrics.SUBMISSIONS.labels("aborted").inc()
+        return Response(status_code=400)  # nobody is there to read it
+    if submitted.replayed:
+        metrics.SUBMISSIONS.labels("replayed").inc()
+    else:
+        count_accepted(submitted.records)
+    return await _answer(request, who, service, submitted)
+
+
+async def _take_json(request: Request, who: Caller, service: Services, key: str | None) -> _Submitted:
+    settings = service.settings
+    limits = BodyLimits(settings.api_json_bytes, settings.api_json_inflated_bytes, settings.api_inflation_ratio)
+    async with service.budget.hold(_guess(request, limits)) as held:
+        parts: list[bytes] = []
+        size = 0
+        digest = new_digest("json", Details()) if key is not None else None
+        async for piece in pieces(request, limits, settings.api_stream_silence_seconds):
+            size += len(piece)
+            held.grow_to(size)
+            parts.append(piece)
+            if digest is not None:
+                digest.update(piece)
+        held.shrink_to(size)
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        del parts
+        details, records = read_json(
+            body, language_of(request.headers.get("accept-language")), settings.api_json_records
+        )
+        count = len(records)
+        arrays = cut(records)
+        del body, records
+        hex_digest = digest.hexdigest() if digest is not None else None
+        claim = _claim(who, service, key, hex_digest)
+        if claim.digest is not None:
+            return _Submitted(claim.scan_id, count, replayed=True)
+        upload = Upload(
+            service,
+            who.tenant_id,
+            claim,
+            details,
+            records_total=count,
+            digest=hex_digest,
+            trace=traceparent(request),
+        )
+        with _arriving(service, who, claim):
+            await _publish_whole(service, upload, arrays, count, hex_digest)
+        if hex_digest is not None:
+            service.keys.whole((who.tenant_id, claim.scan_id), hex_digest)
+        return _Submitted(claim.scan_id, count)
+
+
+async def _publish_whole(
+    service: Services, upload: Upload, arrays: list[Array], count: int, digest: str | None
+) -> None:
+    """Everything of a scan that is at hand, within the deadline. Raises ApiProblem scan_not_queued."""
+    try:
+        async with asyncio.timeout(service.settings.api_publish_deadline_seconds):
+            await upload.announce()
+            upload.open()
+            for array in arrays:
+                upload.array(array)
+            upload.close(count, digest)
+            await upload.delivered()
+    except (PublishFailed, TimeoutError):
+        service.publisher.suspect()
+        upload.cancel("publish_failed")
+        raise service.later("scan_not_queued", scan_id=upload.scan_id) from None
+
+
+async def _take_ndjson(request: Request, who: Caller, service: Services, key: str | None) -> _Submitted:
+    settings = service.settings
+    language = language_of(request.headers.get("accept-language"))
+    details, wrong = details_of(request.query_params, language, parameter=True)
+    if wrong:
+        raise request_invalid(wrong)
+    limits = BodyLimits(settings.api_ndjson_bytes, settings.api_ndjson_inflated_bytes, settings.api_inflation_ratio)
+    digest = new_digest("ndjson", details) if key is not None else None
+    claim = _claim(who, service, key, None)
+    body = pieces(request, limits, settings.api_stream_silence_seconds)
+    if claim.digest is not None:
+        return await _compare(body, claim, digest)
+    upload = Upload(service, who.tenant_id, claim, details, records_total=None, digest=None, trace=traceparent(request))
+    room = min((settings.api_stream_messages + 1) * MAX_MESSAGE_BYTES, _guess(request, limits))
+    with _arriving(service, who, claim):
+        async with service.budget.hold(room):
+            count = await _stream(body, service, upload, digest)
+    if digest is not None:
+        service.keys.whole((who.tenant_id, claim.scan_id), digest.hexdigest())
+    return _Submitted(claim.scan_id, count)
+
+
+async def _stream(body: AsyncIterator[bytes], service: Services, upload: Upload, digest: Any) -> int:
+    """Publishes arrays as they fill, a bounded number at a time; returns how many records there were."""
+    settings = service.settings
+    deadline = settings.api_publish_deadline_seconds
+    lines, arrays = Lines(), Arrays()
+    announced = False
+    try:
+        async with asyncio.timeout(deadline):
+            await upload.announce()
+        announced = True
+        upload.open()
+        async for piece in body:
+            if digest is not None:
+                digest.update(piece)
+            for element in lines.feed(piece):
+                await _add(element, arrays, upload, settings.api_stream_messages, deadline)
+            _check_count(arrays.count, settings.api_ndjson_records)
+        for element in lines.finish():
+            await _add(element, arrays, upload, settings.api_stream_messages, deadline)
+        _check_count(arrays.count, settings.api_ndjson_records)
+        last = arrays.flush()
+        if last is not None:
+            upload.array(last)
+        async with asyncio.timeout(deadline):
+            await upload.delivered()
+            upload.close(arrays.count, digest.hexdigest() if digest is not None else None)
+            await upload.delivered()
+    except (PublishFailed, TimeoutError):
+        service.publisher.suspect()
+        upload.cancel("publish_failed")
+        raise service.later("scan_not_queued", scan_id=upload.scan_id) from None
+    except ApiProblem as problem:
+        if announced:  # else another upload has the key, and this one never began
+            upload.cancel("upload_refused")
+            problem.extra.setdefault("scan_id", upload.scan_id)
+        raise
+    except (ClientDisconnect, asyncio.CancelledError):
+        upload.cancel("upload_aborted")
+        raise
+    return arrays.count
+
+
+async def _add(element: bytes, arrays: Arrays, upload: Upload, most: int, deadline: float) -> None:
+    full = arrays.add(element)
+    if full is not None:
+        upload.array(full)
+        async with asyncio.timeout(deadline):
+            await upload.delivered(but=most)
+
+
+def _check_count(count: int, most: int) -> None:
+    if count > most:
+        raise ApiProblem("too_many_records", limit=quantity(most), extra={"limit": most})
+
+
+async def _compare(body: AsyncIterator[bytes], claim: Claim, digest: Any) -> _Submitted:
+    """The stream was taken before: reads it again only to see that it is the same."""
+    lines = Lines()
+    count = 0
+    async for piece in body:
+        digest.update(piece)
+        count += sum(1 for _ in lines.feed(piece))
+    count += sum(1 for _ in lines.finish())
+    if digest.hexdigest() != claim.digest:
+        raise key_reused(claim.scan_id)
+    return _Submitted(claim.scan_id, count, replayed=True)
+
+
+def _claim(who: Caller, service: Services, key: str | None, digest: str | None) -> Claim:
+    if key is None:
+        return Claim(str(uuid.uuid4()))
+    return service.keys.look_up(who.tenant_id, key, digest)
+
+
+def _arriving(service: Services, who: Caller, claim: Claim) -> AbstractContextManager[None]:
+    return nullcontext() if claim.token is None else service.keys.arriving((who.tenant_id, claim.scan_id))
+
+
+def _guess(request: Request, limits: BodyLimits) -> int:
+    """How much room the body will take."""
+    length = content_length(request)
+    if length is None:
+        return _UNKNOWN_GUESS
+    return min(length if encoding_of(request) in ("", "identity") else length * _COMPRESSED_GUESS, limits.inflated)
+
+
+async def _answer(request: Request, who: Caller, service: Services, submitted: _Submitted) -> Response:
+    location = f"/v1/tenants/{who.tenant_id}/scans/{submitted.scan_id}"
+    headers = {"Location": location}
+    if submitted.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    key = (who.tenant_id, submitted.scan_id)
+    wait = wait_seconds(request, service.settings.api_wait_seconds)
+    if wait is not None:
+        headers["Preference-Applied"] = f"wait={wait:.0f}"
+        final = await service.statuses.wait_final(key, wait)
+        if final is not None:
+            return Response(final.value, 200, headers, "application/json")
+    entry = service.statuses.get(key)
+    body = {
+        "scan_id": submitted.scan_id,
+        "tenant_id": who.tenant_id,
+        "status": entry.state if entry is not None else "queued",
+        "records": submitted.records,
+        "replayed": submitted.replayed,
+        "links": {name: location + path for name, path in _LINKS.items()},
+    }
+    return Response(msgspec.json.encode(body), 202, headers, "application/json")
+
+
+_LINKS: Final = {"self": "", "events": "/events", "errors": "/errors", "cancel": "/cancel"}
