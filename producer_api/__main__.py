@@ -1,0 +1,41 @@
+"""`python -m producer_api`, also `scanline api`: serves HTTP until SIGTERM or SIGINT."""
+
+import logging
+import os
+import sys
+import tempfile
+
+import uvicorn
+from pydantic import ValidationError
+
+from producer_api.settings import ApiSettings
+
+
+def main() -> None:
+    """Reads the settings and serves. With several processes they share the port, and /metrics adds them up."""
+    try:
+        settings = ApiSettings()  # type: ignore[call-arg]
+    except ValidationError as error:
+        names = ", ".join(f"SCANLINE_{'_'.join(map(str, part['loc']))}".upper() for part in error.errors())
+        sys.exit(f"Thiếu hoặc sai cấu hình: {names}. / Settings missing or wrong: {names}. See `scanline doctor`.")
+    level = settings.log_level.upper()
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    if settings.api_processes > 1:
+        # prometheus-client sums processes up through files; its folder must be known before it is imported
+        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="scanline-api-"))
+    uvicorn.run(
+        "producer_api.app:build_app",
+        factory=True,
+        host=settings.api_host,
+        port=settings.api_port,
+        workers=settings.api_processes if settings.api_processes > 1 else None,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_level=level.lower(),
+        timeout_graceful_shutdown=settings.api_shutdown_seconds,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""GET /processing-activities: what the compliance team reads."""
+
+import uuid
+from typing import Literal
+
+from fastapi import APIRouter, Depends
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from producer_api import openapi
+from producer_api.caller import Caller, caller
+from producer_api.cursors import cursor_of, place_of
+from producer_api.reads import Filters, ReadsUnavailable
+from producer_api.scans import Limit, json_answer
+from producer_api.services import Services, services
+from schemas.codes import BasicCategory, SensitiveCategory
+
+router = APIRouter()
+
+
+@router.get("/processing-activities", **openapi.ACTIVITIES)
+async def processing_activities(
+    who: Caller = Depends(caller),
+    service: Services = Depends(services),
+    scan_id: uuid.UUID | None = None,
+    category: Literal[BasicCategory, SensitiveCategory] | None = None,
+    sensitive: bool | None = None,
+    cross_border: bool | None = None,
+    cursor: str | None = None,
+    limit: Limit = 100,
+) -> Response:
+    """Stored records of the tenant, by scan and activity_key."""
+    after = place_of(cursor, tuple[uuid.UUID, str]) if cursor is not None else None
+    filters = Filters(scan_id, category, sensitive, cross_border)
+    try:
+        found, more = await run_in_threadpool(service.reader.activities, who.tenant_id, filters, after, limit)
+    except ReadsUnavailable:
+        raise service.later("reads_unavailable") from None
+    next_cursor = cursor_of(more) if more is not None else None
+    return json_answer({"processing_activities": found, "next_cursor": next_cursor})

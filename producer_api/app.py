@@ -1,0 +1,56 @@
+"""The FastAPI app: its routes, its errors, and what lives as long as it does."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from producer_api import activities, pages, problems, scans, submit, validate
+from producer_api.budget import Budget
+from producer_api.follower import Follower
+from producer_api.idempotency import Keys
+from producer_api.metrics import Timing
+from producer_api.publisher import Publisher
+from producer_api.reads import Reader
+from producer_api.services import Services
+from producer_api.settings import ApiSettings
+from producer_api.statuses import StatusStore
+
+
+def build_app(settings: ApiSettings | None = None) -> FastAPI:
+    """The app; without `settings` they come from the environment."""
+    chosen = settings or ApiSettings()  # type: ignore[call-arg]
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        statuses = StatusStore(chosen.api_upload_lease_seconds)
+        app.state.services = made = Services(
+            chosen,
+            statuses,
+            Follower(chosen, statuses),
+            Publisher(chosen),
+            Budget(chosen.api_buffer_bytes, chosen.api_buffer_wait_seconds),
+            Keys(statuses, chosen.api_retry_after_seconds),
+            Reader(chosen),
+        )
+        try:
+            yield
+        finally:
+            await made.publisher.close()
+            await made.follower.close()
+            made.reader.close()
+
+    app = FastAPI(
+        title="Scanline",
+        version="0.1.0",
+        description="Kết quả quét dữ liệu cá nhân, mỗi bản ghi đúng một lần. / Data-scan results, each record exactly once.",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    problems.install(app)
+    for module in (submit, scans, activities, validate):
+        app.include_router(module.router, prefix="/v1/tenants/{tenant_id}")
+    app.include_router(pages.router)
+    app.add_middleware(Timing)
+    return app

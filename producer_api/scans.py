@@ -1,0 +1,139 @@
+"""What became of scans: list, status, events, rejected records, cancelling."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Final
+
+import msgspec
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
+from starlette.responses import Response, StreamingResponse
+
+from producer_api import openapi
+from producer_api.caller import Caller, caller
+from producer_api.cursors import cursor_of, place_of
+from producer_api.headers import traceparent
+from producer_api.problems import PAGE_LIMIT, ApiProblem
+from producer_api.publisher import PublishFailed
+from producer_api.reads import ReadsUnavailable
+from producer_api.services import Services, services
+from producer_api.statuses import Entry, Key
+from producer_api.upload import cancel_scan
+from schemas.codes import ScanState
+
+router = APIRouter()
+_JSON: Final = "application/json"
+_NDJSON: Final = "application/x-ndjson"
+Limit = Annotated[int, Query(ge=1, le=PAGE_LIMIT)]
+
+
+def json_answer(body: Any, status: int = 200) -> Response:
+    """Encoded by msgspec; raw JSON inside stays as it is."""
+    return Response(msgspec.json.encode(body), status, media_type=_JSON)
+
+
+@router.get("/scans", **openapi.LIST)
+async def list_scans(
+    who: Caller = Depends(caller),
+    service: Services = Depends(services),
+    status: ScanState | None = None,
+    cursor: str | None = None,
+    limit: Limit = 100,
+) -> Response:
+    """Scans of the tenant, newest first."""
+    if not service.follower.ready:
+        raise service.later("statuses_unavailable")
+    before = place_of(cursor, tuple[float, str]) if cursor is not None else None
+    found = service.statuses.page(who.tenant_id, status, before, limit + 1)
+    page = found[:limit]
+    more = cursor_of(page[-1][0]) if len(found) > limit else None
+    return json_answer({"scans": [msgspec.Raw(entry.value) for _, entry in page], "next_cursor": more})
+
+
+@router.get("/scans/{scan_id}", **openapi.STATUS)
+async def status_of_scan(
+    scan_id: str, who: Caller = Depends(caller), service: Services = Depends(services)
+) -> Response:
+    """Where a scan stands."""
+    _, entry = await service.found(who.tenant_id, scan_id)
+    return Response(entry.value, 200, {"Cache-Control": "no-store"}, _JSON)
+
+
+@router.get("/scans/{scan_id}/events", **openapi.EVENTS)
+async def events(
+    request: Request, scan_id: str, who: Caller = Depends(caller), service: Services = Depends(services)
+) -> Response:
+    """Server-sent events (WHATWG HTML, section 9.2): one per change of the status, until the scan has ended."""
+    scan_id, _ = await service.found(who.tenant_id, scan_id)
+    stream = _events(service, (who.tenant_id, scan_id), request.headers.get("last-event-id"))
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(stream, 200, headers, "text/event-stream")
+
+
+async def _events(service: Services, key: Key, seen: str | None) -> AsyncIterator[bytes]:
+    yield b"retry: 2000\n\n"
+    with service.statuses.watch(key) as changed:
+        while True:
+            changed.clear()
+            entry = service.statuses.get(key)
+            if entry is None:  # cleaned up
+                return
+            if entry.event_id != seen:
+                seen = entry.event_id
+                yield _event(entry)
+            if entry.final:
+                return
+            try:
+                async with asyncio.timeout(service.settings.api_heartbeat_seconds):
+                    await changed.wait()
+            except TimeoutError:
+                yield b": still here\n\n"
+
+
+def _event(entry: Entry) -> bytes:
+    return b"id: %b\nevent: status\ndata: %b\n\n" % (entry.event_id.encode(), entry.value)
+
+
+@router.get("/scans/{scan_id}/errors", **openapi.ERRORS)
+async def errors(
+    request: Request,
+    scan_id: str,
+    who: Caller = Depends(caller),
+    service: Services = Depends(services),
+    cursor: str | None = None,
+    limit: Limit = 100,
+) -> Response:
+    """Rejected records: pages of JSON, or with `Accept: application/x-ndjson` all of them, a line each."""
+    scan_id, _ = await service.found(who.tenant_id, scan_id)
+    after = place_of(cursor, int) if cursor is not None else 0
+    try:
+        if _NDJSON in request.headers.get("accept", ""):
+            lines = service.reader.all_errors(who.tenant_id, scan_id)
+            first = await run_in_threadpool(next, lines, b"")  # what can go wrong goes wrong before the answer begins
+            name = f'attachment; filename="{scan_id}-errors.ndjson"'
+            return StreamingResponse(_after(first, lines), 200, {"Content-Disposition": name}, _NDJSON)
+        found, more = await run_in_threadpool(service.reader.errors, who.tenant_id, scan_id, after, limit)
+    except ReadsUnavailable:
+        raise service.later("reads_unavailable") from None
+    return json_answer({"errors": found, "next_cursor": cursor_of(more) if more is not None else None})
+
+
+async def _after(first: bytes, rest: Any) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in iterate_in_threadpool(rest):
+        yield piece
+
+
+@router.post("/scans/{scan_id}/cancel", **openapi.CANCEL)
+async def cancel(
+    request: Request, scan_id: str, who: Caller = Depends(caller), service: Services = Depends(services)
+) -> Response:
+    """Ends a scan: what is stored stays, what comes later is rejected."""
+    scan_id, entry = await service.found(who.tenant_id, scan_id)
+    if entry.final:
+        raise ApiProblem("scan_finished", extra={"scan_id": scan_id, "status": entry.state})
+    try:
+        await cancel_scan(service, who.tenant_id, scan_id, traceparent(request))
+    except PublishFailed:
+        raise service.later("kafka_unavailable") from None
+    return json_answer({"scan_id": scan_id, "tenant_id": who.tenant_id, "status": entry.state, "cancelling": True}, 202)

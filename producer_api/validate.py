@@ -1,0 +1,119 @@
+"""POST /scans:validate: what would be rejected, and why; nothing is stored or queued."""
+
+import asyncio
+import datetime as dt
+from typing import Any, Final
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from producer_api import openapi
+from producer_api.bodies import BodyLimits, drain, encoding_of, pieces
+from producer_api.budget import Overloaded
+from producer_api.caller import Caller, caller
+from producer_api.elements import Lines
+from producer_api.headers import body_kind
+from producer_api.problems import ApiProblem, language_of
+from producer_api.scans import json_answer
+from producer_api.services import Services, services
+from producer_api.submission import read_json
+from schemas.problems import quantity
+from schemas.validation import examine
+
+router = APIRouter()
+_SHOWN: Final = 1_000  # errors in the answer; all are counted
+_AT_ONCE: Final = 200  # records between two looks at other requests
+
+
+class _Report:
+    """What the records would come to."""
+
+    def __init__(self) -> None:
+        self._now = dt.datetime.now(dt.UTC)
+        self._keys: set[str] = set()
+        self._errors: list[dict[str, Any]] = []
+        self.total = self._rejected = self._duplicates = self._sensitive = self._cross_border = 0
+
+    def add(self, raw: bytes) -> None:
+        outcome = examine(raw, self._now)
+        index, self.total = self.total, self.total + 1
+        record = outcome.record
+        if record is None:
+            self._rejected += 1
+            if len(self._errors) < _SHOWN:
+                first = outcome.errors[0]
+                self._errors.append(
+                    {
+                        "index": index,
+                        "activity_key": outcome.activity_key,
+                        "code": first.code,
+                        "pointer": first.pointer,
+                        "messages": first.messages_for(index),
+                        "errors": [
+                            {"code": each.code, "pointer": each.pointer, "messages": each.messages}
+                            for each in outcome.errors
+                        ],
+                    }
+                )
+        elif record.activity_key in self._keys:
+            self._duplicates += 1
+        else:
+            self._keys.add(record.activity_key)
+            self._sensitive += record.sensitive
+            self._cross_border += record.cross_border
+
+    def answer(self) -> dict[str, Any]:
+        return {
+            "records_total": self.total,
+            "records_valid": len(self._keys),
+            "records_rejected": self._rejected,
+            "records_duplicate": self._duplicates,
+            "records_sensitive": self._sensitive,
+            "records_cross_border": self._cross_border,
+            "errors": self._errors,
+            "errors_truncated": self._rejected > len(self._errors),
+        }
+
+
+@router.post("/scans:validate", **openapi.VALIDATE)
+async def validate(request: Request, who: Caller = Depends(caller), service: Services = Depends(services)) -> Response:
+    """Looks at every record as the worker would."""
+    settings = service.settings
+    report = _Report()
+    try:
+        kind = body_kind(request)
+        encoding_of(request)
+        limits = BodyLimits(settings.api_json_bytes, settings.api_json_inflated_bytes, settings.api_inflation_ratio)
+        async with service.budget.hold(1024 * 1024) as held:
+            body = pieces(request, limits, settings.api_stream_silence_seconds)
+            if kind == "json":
+                parts = bytearray()
+                async for piece in body:
+                    parts += piece
+                    held.grow_to(len(parts))
+                language = language_of(request.headers.get("accept-language"))
+                _, records = read_json(bytes(parts), language, settings.api_json_records)
+                for raw in records:
+                    await _add(report, bytes(raw), settings.api_json_records)
+            else:
+                lines = Lines()
+                async for piece in body:
+                    for element in lines.feed(piece):
+                        await _add(report, element, settings.api_json_records)
+                for element in lines.finish():
+                    await _add(report, element, settings.api_json_records)
+    except ApiProblem:
+        await drain(request)
+        raise
+    except Overloaded:
+        await drain(request)
+        raise service.later("overloaded") from None
+    return json_answer(report.answer())
+
+
+async def _add(report: _Report, raw: bytes, most: int) -> None:
+    if report.total >= most:
+        raise ApiProblem("too_many_records", limit=quantity(most), extra={"limit": most})
+    report.add(raw)
+    if report.total % _AT_ONCE == 0:
+        await asyncio.sleep(0)
