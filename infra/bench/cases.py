@@ -10,7 +10,8 @@ from infra.bench.direct import Backlog
 from infra.bench.http import Answer, Call, submit_all
 from infra.bench.results import Result
 from infra.bench.watching import Watch, clear, differences
-from infra.stack import Service, Stack
+from infra.processes import Service
+from infra.stack import Stack
 
 _SILENCE: Final = 30.0  # seconds without a new row after which a case is given up
 _NDJSON: Final = "application/x-ndjson"

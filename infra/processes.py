@@ -1,0 +1,153 @@
+"""API processes and workers as children of this one, whatever servers they talk to."""
+
+import json
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from infra.children import Child, free_port
+from infra.errors import InfraError
+
+_POLL: Final = 0.05
+
+
+class Service:
+    """A process of ours with an HTTP port that tells its health."""
+
+    def __init__(self, child: Child, base_url: str) -> None:
+        self._child = child
+        self.base_url = base_url
+        self.log_file = child.log_file
+        self.name = child.name
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs."""
+        return self._child.returncode
+
+    @property
+    def metrics_url(self) -> str:
+        return f"{self.base_url}/metrics"
+
+    def wait_until_ready(self, seconds: float = 60) -> None:
+        """Waits for /readyz to answer 200. Raises InfraError."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.returncode is not None:
+                raise InfraError(
+                    f"«{self.name}» đã dừng khi khởi động (mã {self.returncode}); xem {self.log_file}.",
+                    f"«{self.name}» ended while starting (code {self.returncode}); see {self.log_file}.",
+                )
+            if self.is_ready():
+                return
+            time.sleep(_POLL)
+        raise InfraError(
+            f"«{self.name}» chưa sẵn sàng sau {seconds:.0f} giây; xem {self.log_file}.",
+            f"«{self.name}» was not ready within {seconds:.0f} s; see {self.log_file}.",
+        )
+
+    def is_ready(self) -> bool:
+        """Whether /readyz answers 200 now."""
+        try:
+            with urllib.request.urlopen(f"{self.base_url}/readyz", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def health(self) -> dict[str, Any]:
+        """The body of /readyz, ready or not."""
+        try:
+            with urllib.request.urlopen(f"{self.base_url}/readyz", timeout=2) as answer:
+                return dict(json.load(answer))
+        except urllib.error.HTTPError as error:
+            return dict(json.load(error))
+
+    def signal(self, number: int) -> None:
+        self._child.signal(number)
+
+    def stop(self, seconds: float = 15) -> int:
+        """SIGTERM; returns the exit code."""
+        return self._child.stop(seconds)
+
+    def kill(self) -> int:
+        """SIGKILL."""
+        return self._child.kill()
+
+
+class Processes(ABC):
+    """Starts and stops them. `data_dir` takes their logs."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir.resolve()
+        self.services: list[Service] = []
+        self._names: dict[str, int] = {}
+
+    @property
+    @abstractmethod
+    def env(self) -> Mapping[str, str]:
+        """SCANLINE_* that name the servers, for the processes and for clients."""
+
+    def start_api(self, env: Mapping[str, str] | None = None, *, wait: bool = True) -> Service:
+        """One more API process; `env` overrides settings."""
+        service = self._start_api(env or {})
+        if wait:
+            service.wait_until_ready()
+        return service
+
+    def start_worker(self, env: Mapping[str, str] | None = None, *, wait: bool = True) -> Service:
+        """One more worker; `env` overrides settings."""
+        service = self._start_worker(env or {})
+        if wait:
+            service.wait_until_ready()
+        return service
+
+    def _start_api(self, env: Mapping[str, str]) -> Service:
+        port = free_port()
+        return self._spawn(
+            "api", "producer_api", port, {"SCANLINE_API_HOST": "127.0.0.1", "SCANLINE_API_PORT": str(port), **env}
+        )
+
+    def _start_worker(self, env: Mapping[str, str]) -> Service:
+        port = free_port()
+        own = {"SCANLINE_WORKER_METRICS_PORT": str(port), "SCANLINE_STREAM_DATA_DIR": str(self.data_dir / "faust")}
+        return self._spawn("worker", "stream_app", port, {**own, **env})
+
+    def _spawn(self, kind: str, module: str, port: int, env: Mapping[str, str]) -> Service:
+        number = self._names[kind] = self._names.get(kind, 0) + 1
+        child = Child(
+            f"{kind}-{number}",
+            [sys.executable, "-m", module],
+            log_file=self.data_dir / "logs" / f"{kind}-{number}.log",
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **self.env, **env},
+        )
+        service = Service(child, f"http://127.0.0.1:{port}")
+        self.services.append(service)
+        return service
+
+    @property
+    def apis(self) -> list[Service]:
+        """Running API processes."""
+        return [service for service in self.services if service.name.startswith("api") and service.returncode is None]
+
+    @property
+    def workers(self) -> list[Service]:
+        """Running workers."""
+        return [
+            service for service in self.services if service.name.startswith("worker") and service.returncode is None
+        ]
+
+    def stop_services(self) -> None:
+        """Those that still run, the youngest first."""
+        for service in reversed(self.services):
+            service.stop()
+        self.services.clear()

@@ -1,0 +1,71 @@
+"""Fixtures on real servers. One Kafka, one PostgreSQL, one API and one worker serve every test that breaks none of them;
+a test keeps to tenants of its own."""
+
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from infra.processes import Service
+from infra.stack import Stack
+from tests.helpers import Database, StatusTopic
+from tests.servers import Servers
+from tests.servers import servers as start_servers
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Kafka and PostgreSQL."""
+    with start_servers(tmp_path_factory.mktemp("servers")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def worker(servers: Servers) -> Service:
+    """The worker that every test shares."""
+    return servers.start_worker()
+
+
+@pytest.fixture(scope="session")
+def api(servers: Servers) -> Service:
+    """The API that every test shares."""
+    return servers.start_api()
+
+
+@pytest.fixture
+def http(api: Service) -> Iterator[httpx.Client]:
+    """A client of it."""
+    with httpx.Client(base_url=api.base_url, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture
+def tenant(request: pytest.FixtureRequest) -> str:
+    """A tenant that no other test has."""
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:40].strip("-")
+    return f"{name}-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture(scope="session")
+def database(servers: Servers) -> Iterator[Database]:
+    """What is in PostgreSQL."""
+    with Database(servers.admin_dsn) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def statuses(servers: Servers) -> Iterator[StatusTopic]:
+    """What scan.status.v1 says."""
+    with StatusTopic(servers.bootstrap) as opened:
+        yield opened
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    """Native servers of this test alone, running, to be broken at will."""
+    with Stack(tmp_path / "stack") as own:
+        own.start_servers()
+        yield own
