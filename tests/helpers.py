@@ -212,6 +212,7 @@ class StatusTopic:
             }
         )
         count = len(self._consumer.list_topics(STATUS, timeout=30).topics[STATUS].partitions)
+        assert count, "a topic without partitions would never say anything"
         self._places = [TopicPartition(STATUS, number, 0) for number in range(count)]
         self._consumer.assign(self._places)
         self._next = dict.fromkeys(range(count), 0)

@@ -1,5 +1,6 @@
 """The topics as they should be, and what to do where they are not."""
 
+import time
 from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaException
@@ -92,7 +93,27 @@ def _reconcile(admin: AdminClient, wanted: list[TopicSpec], apply: bool, replica
             continue
         changes += _reconcile_partitions(admin, spec, len(present[spec.name].partitions), apply=apply)
         changes += _reconcile_settings(admin, spec, apply=apply)
+    if apply:
+        _wait_until_told(admin, wanted)
     return changes
+
+
+def _wait_until_told(admin: AdminClient, wanted: list[TopicSpec], seconds: float = 30) -> None:
+    """A topic is made before its broker tells of it: a client that asks in between sees a topic without partitions."""
+    deadline = time.monotonic() + seconds
+    while True:
+        told = admin.list_topics(timeout=15).topics
+        missing = [
+            spec.name for spec in wanted if spec.name not in told or len(told[spec.name].partitions) < spec.partitions
+        ]
+        if not missing:
+            return
+        if time.monotonic() > deadline:
+            raise InfraError(
+                f"Kafka chưa công bố đủ phân vùng của {', '.join(missing)} sau {seconds:.0f} giây.",
+                f"After {seconds:.0f} s Kafka still does not tell of all partitions of {', '.join(missing)}.",
+            )
+        time.sleep(0.05)
 
 
 def _reconcile_partitions(admin: AdminClient, spec: TopicSpec, found: int, *, apply: bool) -> list[TopicChange]:
