@@ -84,8 +84,7 @@ class KafkaBroker:
         self._child = Child("kafka", self._run("kafka.Kafka", str(properties)), log_file=self.log_file)
 
     def _format(self, properties: Path) -> None:
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        command = self._run("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties))
+        command = self._run("kafka.tools.StorageTool", "format", "-t", new_cluster_id(), "-c", str(properties))
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise InfraError(
@@ -131,3 +130,11 @@ class KafkaBroker:
         if self._child is not None:
             self._child.kill()
             self._child = None
+
+
+def new_cluster_id() -> str:
+    """A UUID in base64, as Kafka makes its own: never with a dash in front, which the tool would take for an option."""
+    while True:
+        made = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not made.startswith("-"):
+            return made
