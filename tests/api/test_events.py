@@ -1,0 +1,156 @@
+"""Server-sent events: every change until the end, and going on where the last connection broke off."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import httpx
+import pytest
+from reading import Event, Tenant
+
+from infra import generator
+from infra.processes import Service
+from tests.helpers import Database, Publisher, StatusTopic, assert_told, new_scan, wait_for
+from tests.servers import Servers
+
+pytestmark = pytest.mark.usefixtures("worker")
+IN_FLIGHT = "scanline_api_requests_in_flight_count "
+
+
+@pytest.fixture
+def caller(http: httpx.Client, database: Database, statuses: StatusTopic, tenant: str) -> Iterator[Tenant]:
+    yield Tenant(http, tenant)
+    assert_told(database, statuses, [tenant])
+
+
+def of_status(events: list[Event]) -> list[dict[str, Any]]:
+    """The statuses told, each under an id of its own."""
+    found = [event for event in events if event.status is not None]
+    assert all(event.id and event.name == "status" for event in found)
+    assert len({event.id for event in found}) == len(found)
+    return [event.status for event in found if event.status is not None]
+
+
+def opened(caller: Tenant, publisher: Publisher, total: int) -> str:
+    """A scan that waits for its first record, known to the API."""
+    scan = new_scan()
+    publisher.send(caller.name, scan, "opened", f'{{"records_total":{total}}}'.encode())
+    wait_for(lambda: caller.call("GET", f"/scans/{scan}").status_code == 200, "the scan is known")
+    return scan
+
+
+def test_progress_until_the_end(caller: Tenant, servers: Servers, tenant: str) -> None:
+    lines = generator.records(4_000, 5, tenant)
+    told: list[Event] = []
+    sent = 0
+    with Publisher(servers.bootstrap) as publisher:
+        scan = opened(caller, publisher, 4_000)
+        for event in caller.events(scan):
+            told.append(event)
+            if event.status is None or event.status["records_stored"] < sent:
+                continue
+            if sent == 4_000:  # the next step only once the last one has been told
+                publisher.closed(tenant, scan, 4_000)
+            else:
+                publisher.records(tenant, scan, lines[sent : sent + 1_000], first=sent)
+                sent += 1_000
+            publisher.flush()
+    seen = of_status(told)
+    assert [(status["status"], status["records_stored"], status["progress"]) for status in seen] == [
+        ("queued", 0, 0.0),
+        ("processing", 1_000, 0.25),
+        ("processing", 2_000, 0.5),
+        ("processing", 3_000, 0.75),
+        ("processing", 4_000, 1.0),
+        ("completed", 4_000, 1.0),
+    ]
+    assert [status["version"] for status in seen] == sorted(status["version"] for status in seen)
+    assert seen[-1] == caller.status(scan)
+
+
+def test_already_finished(caller: Tenant, tenant: str) -> None:
+    scan = caller.submit(generator.records(5, 6, tenant))
+    status = caller.ended(scan)
+    events = list(caller.events(scan))
+    assert of_status(events) == [status]
+    assert list(caller.events(scan, last=events[-1].id)) == []  # seen before: only the end
+    assert list(caller.events(scan, last="0-0")) == events
+    assert list(caller.events(scan, last="no id of ours")) == events
+
+
+def test_reconnecting_goes_on_where_it_broke_off(caller: Tenant, servers: Servers, tenant: str) -> None:
+    lines = generator.records(30, 7, tenant)
+    with Publisher(servers.bootstrap) as publisher:
+        scan = opened(caller, publisher, 30)
+        publisher.records(tenant, scan, lines[:10])
+        publisher.flush()
+        first = list(_until(caller, scan, 10, None))
+        # nothing has happened since: the connection that goes on begins with what comes next
+        going_on = caller.events(scan, last=first[-1].id)
+        publisher.records(tenant, scan, lines[10:20], first=10)
+        publisher.flush()
+        second = next(event for event in going_on if event.status is not None)
+        going_on.close()
+        # things happened while nobody listened: the latest status is told, whatever was missed
+        publisher.records(tenant, scan, lines[20:], first=20)
+        publisher.closed(tenant, scan, 30)
+    caller.ended(scan)
+    rest = list(caller.events(scan, last=second.id))
+    assert second.status is not None
+    assert second.status["records_stored"] == 20
+    assert of_status(rest) == [caller.status(scan)]
+    of_status([*first, second, *rest])  # no id twice
+
+
+def _until(caller: Tenant, scan: str, stored: int, last: str | None) -> Iterator[Event]:
+    for event in caller.events(scan, last):
+        yield event
+        if event.status is not None and event.status["records_stored"] >= stored:
+            return
+
+
+def test_cancelling_ends_the_stream(caller: Tenant, servers: Servers) -> None:
+    with Publisher(servers.bootstrap) as publisher:
+        scan = opened(caller, publisher, 10)
+    told = []
+    for event in caller.events(scan):
+        told.append(event)
+        if len(told) == 1:
+            assert caller.call("POST", f"/scans/{scan}/cancel").status_code == 202
+    assert [status["status"] for status in of_status(told)] == ["queued", "cancelled"]
+
+
+def test_many_listeners_hear_the_same(caller: Tenant, servers: Servers, api: Service, tenant: str) -> None:
+    lines = generator.records(10, 8, tenant)
+    with Publisher(servers.bootstrap) as publisher:
+        scan = opened(caller, publisher, 10)
+        streams = [caller.events(scan) for _ in range(20)]
+        firsts = [next(stream) for stream in streams]  # all connected
+        publisher.records(tenant, scan, lines)
+        publisher.closed(tenant, scan, 10)
+    heard = [[first, *stream] for first, stream in zip(firsts, streams, strict=True)]
+    assert all(of_status(events)[-1]["status"] == "completed" for events in heard)
+    assert all(events[0] == firsts[0] and events[-1] == heard[0][-1] for events in heard)
+    wait_for(lambda: _in_flight(api) <= 1, "every stream is given up")
+
+
+def _in_flight(api: Service) -> float:
+    text = httpx.get(api.metrics_url).text
+    return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(IN_FLIGHT))
+
+
+def test_a_quiet_stream_says_it_is_still_there(
+    servers: Servers, database: Database, statuses: StatusTopic, tenant: str
+):
+    service = servers.start_api({"SCANLINE_API_HEARTBEAT_SECONDS": "0.1"})
+    try:
+        with httpx.Client(base_url=service.base_url, timeout=60) as http, Publisher(servers.bootstrap) as publisher:
+            caller = Tenant(http, tenant)
+            scan = opened(caller, publisher, 1)
+            events = list(islice(caller.events(scan), 4))
+            publisher.closed(tenant, scan, 0)
+    finally:
+        service.stop()
+    assert [event.comment for event in events] == [None, "still here", "still here", "still here"]
+    database.finished(tenant, scan)
+    assert_told(database, statuses, [tenant])
