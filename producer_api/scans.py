@@ -131,7 +131,7 @@ async def cancel(
     """Ends a scan: what is stored stays, what comes later is rejected."""
     scan_id, entry = await service.found(who.tenant_id, scan_id)
     if entry.final:
-        raise ApiProblem("scan_finished", extra={"scan_id": scan_id, "status": entry.state})
+        raise ApiProblem("scan_finished", extra={"scan_id": scan_id, "scan_status": entry.state})
     try:
         await cancel_scan(service, who.tenant_id, scan_id, traceparent(request))
     except PublishFailed:

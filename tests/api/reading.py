@@ -93,18 +93,18 @@ def _events(lines: Iterator[str]) -> Iterator[Event]:
 def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     """RFC 9457 with both languages, in the language asked for. Returns the body."""
     assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["content-type"] == "application/problem+json", answer.headers
     body: dict[str, Any] = answer.json()
-    assert (body["status"], body["code"], body["type"]) == (status, code, f"urn:scanline:problem:{code}")
-    assert body["instance"] == answer.request.url.path
-    assert body["messages"].keys() == {"vi", "en"}
-    assert all(body["messages"].values())
-    assert body["messages"]["vi"] != body["messages"]["en"]
+    assert (body["status"], body["code"], body["type"]) == (status, code, f"urn:scanline:problem:{code}"), body
+    assert body["instance"] == answer.request.url.path, body
+    assert body["messages"].keys() == {"vi", "en"}, body
+    assert all(body["messages"].values()), body
+    assert body["messages"]["vi"] != body["messages"]["en"], body
     language = "en" if answer.request.headers.get("accept-language", "").startswith("en") else "vi"
-    assert answer.headers["content-language"] == language
-    assert body["detail"] == body["messages"][language]
-    assert body["title"]
+    assert answer.headers["content-language"] == language, answer.headers
+    assert body["detail"] == body["messages"][language], body
+    assert body["title"], body
     if status == 503:
-        assert int(answer.headers["retry-after"]) > 0
-        assert answer.headers["retry-after"] in body["detail"]
+        assert int(answer.headers["retry-after"]) > 0, answer.headers
+        assert answer.headers["retry-after"] in body["detail"], body
     return body
