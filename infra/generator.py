@@ -4,10 +4,11 @@ import json
 import random
 from collections.abc import Iterable, Sequence
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 SAMPLES: Final = ("clinic", "crm", "education", "hrms")
+_SAMPLES_FOLDER: Final = Path(__file__).parent / "samples"
 _SUBJECTS_AT: Final = '"subject_count":'
 
 
@@ -22,8 +23,12 @@ class Expected(NamedTuple):
 
 def sample(name: str) -> list[bytes]:
     """The lines of one of the SAMPLES: a scan of a public business application's columns."""
-    text = files("infra").joinpath("samples", f"scan-{name}.ndjson").read_bytes()
-    return [line for line in text.split(b"\n") if line.strip()]
+    return [line for line in sample_file(name).read_bytes().split(b"\n") if line.strip()]
+
+
+def sample_file(name: str) -> Path:
+    """Where one of the SAMPLES lies: NDJSON."""
+    return _SAMPLES_FOLDER / f"scan-{name}.ndjson"
 
 
 class _Template(NamedTuple):

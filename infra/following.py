@@ -1,0 +1,122 @@
+"""The status topic, followed as any client of Kafka can: outside a consumer group, on a thread of its own."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
+
+import msgspec
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaException, TopicPartition
+
+from infra.errors import InfraError
+from schemas.codes import FINAL_STATES
+from schemas.messages import is_tenant_id
+from schemas.topics import STATUS_TOPIC, split_status_key
+
+Key = tuple[str, str]  # (tenant_id, scan_id)
+_POLL: Final = 0.1
+
+
+class Change(NamedTuple):
+    """One message of scan.status.v1. `status` None is a tombstone; `seen_at` is time.perf_counter()."""
+
+    key: Key
+    status: dict[str, Any] | None
+    seen_at: float
+
+
+class StatusFollower:
+    """Keeps the last status of every scan. A context manager; `on_change` is called on the follower's thread."""
+
+    def __init__(
+        self, bootstrap: str, *, from_start: bool = True, on_change: Callable[[Change], None] = lambda _: None
+    ) -> None:
+        """Raises InfraError where Kafka does not answer or has no such topic."""
+        self._on_change = on_change
+        self._last: dict[Key, Change] = {}
+        self._ended: dict[Key, float] = {}
+        self._changed = threading.Condition()
+        self._stopping = threading.Event()
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": "scanline-cli",  # asked for by librdkafka; partitions are assigned, no group is joined
+                "enable.auto.commit": False,
+                "fetch.wait.max.ms": 50,
+                "log_level": 0,
+            }
+        )
+        self._consumer.assign(self._places(bootstrap, OFFSET_BEGINNING if from_start else OFFSET_END))
+        self._thread = threading.Thread(target=self._run, name="status-follower", daemon=True)
+
+    def _places(self, bootstrap: str, offset: int) -> list[TopicPartition]:
+        try:
+            topic = self._consumer.list_topics(STATUS_TOPIC, timeout=10).topics[STATUS_TOPIC]
+            if topic.error is not None:
+                raise KafkaException(topic.error)
+        except KafkaException as error:
+            reason = error.args[0].str()
+            raise InfraError(
+                f"Không đọc được {STATUS_TOPIC} tại {bootstrap}: {reason}. Hãy kiểm tra địa chỉ, và chạy `scanline topics`.",
+                f"{STATUS_TOPIC} at {bootstrap} cannot be read: {reason}. Check the address, and run `scanline topics`.",
+            ) from error
+        return [TopicPartition(STATUS_TOPIC, number, offset) for number in topic.partitions]
+
+    def last(self, keys: Iterable[Key]) -> dict[Key, dict[str, Any]]:
+        """The last status of each of these scans that was told of."""
+        with self._changed:
+            found = {key: self._last.get(key) for key in keys}
+        return {key: change.status for key, change in found.items() if change is not None and change.status}
+
+    def ended_at(self, key: Key) -> float | None:
+        """When (perf_counter) the scan's first final status was seen; None while it is on its way."""
+        return self._ended.get(key)
+
+    def wait_final(self, keys: Iterable[Key], silence: float, tick: Callable[[], None] = lambda: None) -> set[Key]:
+        """Waits until all have ended, or until nothing was told for `silence` seconds. Returns those that have not."""
+        left, heard = set(keys), time.monotonic()
+        while left and time.monotonic() - heard < silence:
+            with self._changed:
+                if self._changed.wait(_POLL):
+                    heard = time.monotonic()
+                left -= self._ended.keys()
+            tick()
+        return left
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            message = self._consumer.poll(_POLL)
+            if message is None or message.error() is not None:
+                continue
+            try:
+                key = split_status_key(message.key() or b"")
+                status = msgspec.json.decode(message.value()) if message.value() else None
+            except (ValueError, msgspec.MsgspecError):
+                continue  # not one of ours; the API's follower logs it
+            if is_tenant_id(key[0]):
+                self._take(Change(key, status, time.perf_counter()))
+
+    def _take(self, change: Change) -> None:
+        with self._changed:
+            self._last[change.key] = change
+            if change.status is not None and change.status.get("status") in FINAL_STATES:
+                self._ended.setdefault(change.key, change.seen_at)
+            self._changed.notify_all()
+        self._on_change(change)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        self._thread.join(10)
+        self._consumer.close()
+
+
+def accounted(status: Mapping[str, Any]) -> int:
+    """Records of a scan that have found their end."""
+    return int(status["records_stored"] + status["records_rejected"] + status["records_duplicate"])
