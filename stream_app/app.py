@@ -18,6 +18,7 @@ from stream_app.settings import WorkerSettings
 from stream_app.transport import SliceConsumer, SliceTransport
 
 _POSITIONS_SECONDS = 5.0
+_HEARTBEAT_SECONDS = 2.5  # at most
 
 
 def build_lanes(settings: WorkerSettings) -> Lanes:
@@ -59,7 +60,8 @@ def build_app(settings: WorkerSettings, lanes: Lanes) -> faust.App:
         consumer_max_fetch_size=settings.stream_fetch_bytes,
         consumer_auto_offset_reset="earliest",
         broker_session_timeout=settings.session_timeout_seconds,
-        broker_heartbeat_interval=settings.session_timeout_seconds / 4,
+        # also how soon a worker learns that another has come or gone: long sessions must not make that slow
+        broker_heartbeat_interval=min(_HEARTBEAT_SECONDS, settings.session_timeout_seconds / 4),
         broker_max_poll_interval=86_400.0,  # lanes that wait for the database for hours are no reason to leave the group
         broker_request_timeout=max(30.0, settings.session_timeout_seconds),
         worker_redirect_stdouts=False,
