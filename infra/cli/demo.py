@@ -8,7 +8,6 @@ from types import FrameType
 from typing import Any, Final
 
 import typer
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -101,7 +100,7 @@ def _cell(value: Any) -> str:
 
 def _table(outcome: Outcome) -> Table:
     """Fits a terminal of 80 columns."""
-    table = Table(title="Lượt quét / scans", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(title="Lượt quét / scans", box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for name, heading in _COLUMNS.items():
         text = name in ("tenant", "way")
         table.add_column(heading, justify="left" if text else "right", no_wrap=True)
