@@ -11,10 +11,10 @@ from typing import Final, NamedTuple
 import msgspec
 
 from producer_api.problems import ApiProblem, retry_later
+from producer_api.scan_ids import scan_id_for
 from producer_api.statuses import Entry, Key, StatusStore
 from producer_api.submission import Details
 
-_NAMESPACE: Final = uuid.UUID("5d2a6c1e-9a53-5a3f-8f0b-7a1c4b1d9e60")  # fixed for ever: scan ids follow from it
 _ATTEMPTS: Final = 1_000
 _REMEMBERED: Final = 20_000  # uploads this process knows to be whole
 
@@ -33,11 +33,6 @@ def new_digest(kind: str, details: Details) -> "hashlib._Hash":
     digest = hashlib.sha256(msgspec.json.encode([kind, details]))
     digest.update(b"\0")
     return digest
-
-
-def scan_id_for(tenant_id: str, key: str, attempt: int) -> str:
-    """The scan id of a key: the same in every process, another one after each attempt that failed."""
-    return str(uuid.uuid5(_NAMESPACE, f"{tenant_id}\0{key}\0{attempt}"))
 
 
 def key_reused(scan_id: str) -> ApiProblem:

@@ -6,6 +6,7 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from infra.errors import InfraError
 
@@ -27,7 +28,9 @@ def main() -> None:
     try:
         app()
     except InfraError as error:
-        Console(stderr=True).print(f"[red]{error.vi}[/red]\n{error.en}")
+        Console(stderr=True, soft_wrap=True).print(
+            f"[red]{escape(error.vi)}[/red]\n{escape(error.en)}", highlight=False
+        )
         sys.exit(1)
 
 

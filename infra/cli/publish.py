@@ -1,0 +1,166 @@
+"""`scanline publish`: a file of records as a scan, over HTTP or straight into Kafka."""
+
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from infra.cli.output import console, show
+from infra.cli.scan_rows import accounted, checked_tenant, exit_code, has_ended, progress_console, show_scan
+from infra.errors import InfraError
+from infra.records_file import Details, RecordsFile
+from infra.settings import InfraSettings
+
+_LOOK_EVERY: Final = 0.2
+Look = Callable[[], dict[str, Any] | None]
+
+
+class Sending(NamedTuple):
+    """What is to be sent, how, and until when its end is waited for: None, not at all."""
+
+    tenant: str
+    file: RecordsFile
+    details: Details
+    key: str
+    compress: bool
+    deadline: Callable[[], float] | None
+    quiet: bool
+
+
+def _bar(quiet: bool, *columns: Any) -> Progress:
+    hidden = quiet or not progress_console.is_terminal
+    text = TextColumn("{task.description}")
+    return Progress(text, BarColumn(), *columns, TimeElapsedColumn(), console=progress_console, disable=hidden)
+
+
+def _pieces(sending: Sending, progress: Progress) -> Any:
+    task = progress.add_task("Gửi / publishing", total=sending.file.size)
+    return sending.file.pieces(lambda read: progress.update(task, completed=read))
+
+
+def _follow(look: Look, records: int, sending: Sending) -> dict[str, Any] | None:
+    """The scan's status when it has ended, or when the time is over."""
+    if sending.deadline is None:
+        return look()
+    until = sending.deadline()
+    with _bar(sending.quiet, MofNCompleteColumn()) as progress:
+        task = progress.add_task("Lưu / storing", total=records)
+        while True:
+            status = look()
+            if status is not None:
+                progress.update(task, completed=accounted(status))
+                if has_ended(status):
+                    return status
+            if time.monotonic() >= until:
+                return status
+            time.sleep(_LOOK_EVERY)
+
+
+def _over_http(sending: Sending, url: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    from infra.client import ApiClient
+
+    with ApiClient(url) as api:
+        with _bar(sending.quiet, DownloadColumn()) as progress:
+            answer = api.submit(
+                sending.tenant,
+                _pieces(sending, progress),
+                sending.details._asdict(),
+                sending.key,
+                compress=sending.compress,
+            )
+        scan_id = str(answer["scan_id"])
+        return answer, _follow(lambda: api.status(sending.tenant, scan_id), int(answer["records"]), sending)
+
+
+def _into_kafka(sending: Sending, bootstrap: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    from infra.following import StatusFollower
+    from infra.publishing import DirectPublisher
+    from producer_api.scan_ids import scan_id_for
+
+    # the API's own rule, so that a key stands for the same scan whichever way it is sent
+    place = (sending.tenant, scan_id_for(sending.tenant, sending.key))
+    publisher = DirectPublisher(bootstrap)
+    with _bar(sending.quiet, DownloadColumn()) as progress:
+        try:
+            count = publisher.publish(*place, _pieces(sending, progress), sending.details)
+        except InfraError as error:
+            raise InfraError(
+                f"{error.vi} Hãy chạy lại với --idempotency-key {sending.key}: phần đã gửi không bị tính hai lần.",
+                f"{error.en} Run it again with --idempotency-key {sending.key}: what was sent counts only once.",
+            ) from error
+    answer = {"scan_id": place[1], "tenant_id": sending.tenant, "records": count}
+    if sending.deadline is None:
+        return answer, None
+    with StatusFollower(bootstrap) as follower:
+        return answer, _follow(lambda: follower.last([place]).get(place), count, sending)
+
+
+def _show_accepted(answer: dict[str, Any], status: dict[str, Any] | None, *, as_json: bool) -> None:
+    """Nobody waited: what was sent, and where to look."""
+    row = {
+        "scan_id": answer["scan_id"],
+        "tenant_id": answer["tenant_id"],
+        "records": answer["records"],
+        "status": status["status"] if status else "queued",
+        "replayed": answer.get("replayed", False),
+    }
+    show([row], title="publish", as_json=as_json)
+    if not as_json:
+        console.print(
+            f"Theo dõi / follow: scanline tail --scan {row['scan_id']} --tenant {row['tenant_id']}",
+            soft_wrap=True,
+            highlight=False,
+        )
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+
+    @app.command()
+    def publish(
+        file: Path = typer.Argument(help='NDJSON, or JSON {"records": [...]} or [...]; also compressed by gzip'),
+        tenant: str = typer.Option(..., help="mã tổ chức / tenant id"),
+        kafka: bool = typer.Option(False, "--kafka", help="thẳng vào Kafka, không qua API / straight into Kafka"),
+        source: str = typer.Option("", help="tên máy quét / name of the scanner"),
+        idempotency_key: str = typer.Option("", help="gửi lại không bị tính hai lần / sent again, it counts once"),
+        wait: float = typer.Option(0, min=0, help="chờ kết quả tối đa số giây này / seconds to wait for the result"),
+        follow: bool = typer.Option(False, "--follow", help="chờ đến khi xong / wait until it has ended"),
+        compress: bool = typer.Option(False, "--gzip", help="nén khi gửi qua HTTP / compress on the way (HTTP)"),
+        json: bool = typer.Option(False, "--json"),
+    ) -> None:
+        """Gửi một tệp bản ghi thành một lượt quét. / Send a file of records as a scan.
+
+        Mã thoát: 0 ổn; 1 có bản ghi không được lưu, hoặc lỗi; 3 chưa xong khi hết giờ chờ. /
+        Exit code: 0 well; 1 not every record was stored, or an error; 3 not ended within --wait.
+        """
+        if kafka and compress:
+            raise InfraError(
+                "--gzip chỉ dùng khi gửi qua HTTP; thông điệp Kafka luôn được nén.",
+                "--gzip is for HTTP; messages to Kafka are compressed anyway.",
+            )
+        settings = InfraSettings()
+        waits = follow or wait > 0
+        with RecordsFile(file) as opened:
+            sending = Sending(
+                checked_tenant(tenant),
+                opened,
+                opened.details._replace(source=source or opened.details.source),
+                idempotency_key or str(uuid.uuid4()),
+                compress,
+                (lambda: float("inf") if follow else time.monotonic() + wait) if waits else None,
+                json,
+            )
+            if kafka:
+                answer, status = _into_kafka(sending, settings.kafka_bootstrap)
+            else:
+                answer, status = _over_http(sending, settings.api_url)
+        if not waits or status is None:
+            _show_accepted(answer, status, as_json=json)
+        else:
+            show_scan(status, as_json=json)
+        if waits:
+            raise typer.Exit(exit_code(status))

@@ -1,0 +1,105 @@
+"""A scan's status as people read it, and as an exit code."""
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from rich.console import Console
+from rich.markup import escape
+
+from infra.cli.output import console, show
+from infra.errors import InfraError
+from schemas.codes import FINAL_STATES
+from schemas.messages import is_tenant_id
+from schemas.status import number
+
+_ZONE: Final = ZoneInfo("Asia/Ho_Chi_Minh")
+_STATES: Final = {
+    "queued": "đang chờ / queued",
+    "processing": "đang xử lý / processing",
+    "completed": "hoàn tất / completed",
+    "completed_with_errors": "hoàn tất, có lỗi / completed with errors",
+    "failed": "thất bại / failed",
+    "cancelled": "đã hủy / cancelled",
+}
+NOT_WELL: Final = 1  # the scan ended, and not every record of it was stored
+NOT_ENDED: Final = 3
+progress_console = Console(stderr=True)  # so that standard output is the result alone
+Status = Mapping[str, Any]
+
+
+def checked_tenant(tenant: str) -> str:
+    """The tenant id. Raises InfraError where it can be none."""
+    if not is_tenant_id(tenant):
+        raise InfraError(
+            "Mã tổ chức không hợp lệ: 1 đến 64 ký tự trong a-z 0-9 . _ -, bắt đầu và kết thúc bằng chữ hoặc số.",
+            "This is no tenant id: 1 to 64 of a-z 0-9 . _ -, beginning and ending with a letter or digit.",
+        )
+    return tenant
+
+
+def has_ended(status: Status) -> bool:
+    return status["status"] in FINAL_STATES
+
+
+def accounted(status: Status) -> int:
+    """Records that have found their end."""
+    return int(status["records_stored"] + status["records_rejected"] + status["records_duplicate"])
+
+
+def exit_code(status: Status | None) -> int:
+    """0: every record is in the table; NOT_WELL: it ended otherwise; NOT_ENDED: it is on its way."""
+    if status is None or not has_ended(status):
+        return NOT_ENDED
+    return 0 if status["status"] == "completed" else NOT_WELL
+
+
+def state_words(status: Status) -> str:
+    return _STATES.get(status["status"], status["status"])
+
+
+def local_time(text: str | None) -> str:
+    """An RFC 3339 time as it is written in Vietnam."""
+    if text is None:
+        return ""
+    return dt.datetime.fromisoformat(text).astimezone(_ZONE).strftime("%d/%m/%Y %H:%M:%S")
+
+
+def percent(status: Status) -> str:
+    return f"{status['progress'] * 100:.1f} %".replace(".", ",")
+
+
+def scan_row(status: Status) -> dict[str, Any]:
+    """One line of a list of scans."""
+    total = status["records_total"]
+    return {
+        "scan_id": status["scan_id"],
+        "tình trạng / status": state_words(status),
+        "%": percent(status),
+        "tổng / total": "?" if total is None else number(total, "vi"),
+        "lưu / stored": number(status["records_stored"], "vi"),
+        "từ chối / rejected": number(status["records_rejected"], "vi"),
+        "trùng / duplicate": number(status["records_duplicate"], "vi"),
+        "gửi lúc / submitted (+07:00)": local_time(status["submitted_at"]),
+    }
+
+
+def show_scan(status: Status, *, as_json: bool) -> None:
+    """All there is to say of one scan; as JSON, an array of it alone."""
+    if as_json:
+        show([dict(status)], title="scan", as_json=True)
+        return
+    console.print(f"[bold]{status['tenant_id']}[/bold]  {status['scan_id']}  {state_words(status)}")
+    facts = {name: value for name, value in scan_row(status).items() if name not in ("scan_id", "tình trạng / status")}
+    facts["nhạy cảm / sensitive"] = number(status["records_sensitive"], "vi")
+    facts["xuyên biên giới / cross-border"] = number(status["records_cross_border"], "vi")
+    if status["messages_unreadable"]:
+        facts["thông điệp không đọc được / unreadable messages"] = number(status["messages_unreadable"], "vi")
+    facts["xong lúc / finished (+07:00)"] = local_time(status["finished_at"])
+    for name, value in facts.items():
+        console.print(f"  {name}: {value}", highlight=False)
+    for language in ("vi", "en"):
+        console.print(escape(status["message"][language]), highlight=False)
+    for error in status["errors_sample"]:
+        console.print(f"  [red]•[/red] {escape(error['messages']['vi'])} / {escape(error['messages']['en'])}")

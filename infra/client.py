@@ -1,0 +1,118 @@
+"""The HTTP API as the command line uses it. Refusals are InfraErrors in the API's own words, in both languages."""
+
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from infra.errors import InfraError
+
+_PATIENCE: Final = httpx.Timeout(60, connect=5, read=120)
+_PAGE: Final = 1_000
+_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+
+
+class Refused(InfraError):
+    """The API answered with a problem (RFC 9457)."""
+
+    def __init__(self, problem: Mapping[str, Any]) -> None:
+        texts = {language: [str(problem["messages"][language])] for language in ("vi", "en")}
+        for error in problem.get("errors", ()):
+            place = error.get("parameter") or error.get("pointer") or "/"
+            for language, lines in texts.items():
+                lines.append(f"  {place}: {error['messages'][language]}")
+        super().__init__("\n".join(texts["vi"]), "\n".join(texts["en"]))
+        self.code = str(problem["code"])
+        self.status = int(problem["status"])
+
+
+class ApiClient:
+    """A context manager. Every call raises InfraError, where the API refuses it Refused."""
+
+    def __init__(self, base_url: str) -> None:
+        self._base_url = base_url.rstrip("/")
+        # a proxy for the way out is no way to this machine itself
+        outside = urlsplit(base_url).hostname not in _LOOPBACK
+        self._http = httpx.Client(base_url=self._base_url, timeout=_PATIENCE, trust_env=outside)
+
+    def submit(
+        self, tenant: str, pieces: Iterable[bytes], details: Mapping[str, str | None], key: str, *, compress: bool
+    ) -> dict[str, Any]:
+        """Sends NDJSON as a stream. Returns the answer: scan_id, records, replayed."""
+        headers = {"Content-Type": b"application/x-ndjson", "Idempotency-Key": f'"{_quoted(key)}"'.encode()}
+        if compress:
+            headers["Content-Encoding"] = b"gzip"
+        return self._call(
+            "POST",
+            _scans(tenant),
+            params={name: value for name, value in details.items() if value is not None},
+            headers=headers,
+            content=_compressed(pieces) if compress else iter(pieces),
+        )
+
+    def status(self, tenant: str, scan_id: str) -> dict[str, Any]:
+        """One scan."""
+        return self._call("GET", f"{_scans(tenant)}/{quote(scan_id, safe='')}")
+
+    def scans(self, tenant: str, state: str | None, most: int) -> list[dict[str, Any]]:
+        """At most so many scans, newest first."""
+        found: list[dict[str, Any]] = []
+        cursor: str | None = None
+        while len(found) < most:
+            asked = {"status": state, "cursor": cursor, "limit": min(_PAGE, most - len(found))}
+            page = self._call("GET", _scans(tenant), params={k: v for k, v in asked.items() if v is not None})
+            found += page["scans"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+        return found
+
+    def _call(self, method: str, path: str, **how: Any) -> dict[str, Any]:
+        try:
+            answer = self._http.request(method, path, **how)
+        except httpx.HTTPError as error:
+            raise InfraError(
+                f"API tại {self._base_url} không trả lời ({type(error).__name__}). Hãy kiểm tra SCANLINE_API_URL, hoặc "
+                "chạy `scanline up`.",
+                f"The API at {self._base_url} does not answer ({type(error).__name__}). Check SCANLINE_API_URL, or run "
+                "`scanline up`.",
+            ) from error
+        try:
+            document = answer.json()
+            if answer.is_success:
+                return dict(document)
+            refusal = Refused(document)
+        except (ValueError, KeyError, TypeError):
+            raise InfraError(
+                f"{self._base_url} trả lời {answer.status_code}, không phải câu trả lời của API.",
+                f"{self._base_url} answered {answer.status_code}, and not as the API would.",
+            ) from None
+        raise refusal
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+
+def _scans(tenant: str) -> str:
+    return f"/v1/tenants/{quote(tenant, safe='')}/scans"
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _compressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    packer = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
+    for piece in pieces:
+        packed = packer.compress(piece)
+        if packed:
+            yield packed
+    yield packer.flush()

@@ -1,0 +1,208 @@
+"""The `scanline` command as people and scripts run it: a process of its own, its output and its exit code."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra import generator
+from infra.processes import Service
+from tests.helpers import Database, StatusTopic, assert_accounted, assert_told, changed
+from tests.servers import Servers
+
+pytestmark = pytest.mark.usefixtures("worker")
+
+SCANLINE = Path(sys.executable).parent / "scanline"
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """This process's, without any setting of ours but these."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SCANLINE_")}
+    return kept | {"COLUMNS": "200"} | settings
+
+
+@pytest.fixture
+def run(servers: Servers, api: Service, tmp_path: Path) -> Run:
+    """Runs `scanline` against the servers that every test shares."""
+    env = environment(SCANLINE_DATA_DIR=str(tmp_path / "data"), SCANLINE_API_URL=api.base_url, **servers.env)
+
+    def call(*arguments: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
+        command = [SCANLINE, *map(str, arguments)]
+        return subprocess.run(command, env=env | settings, capture_output=True, text=True, timeout=120, check=False)
+
+    return call
+
+
+@pytest.fixture(autouse=True)
+def told_at_the_end(database: Database, statuses: StatusTopic, tenant: str):
+    yield
+    assert_told(database, statuses, [tenant])
+
+
+def one(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """The one row of a command's JSON."""
+    rows = json.loads(done.stdout)
+    assert len(rows) == 1, rows
+    return dict(rows[0])
+
+
+def keys_of(lines: list[bytes]) -> list[str]:
+    return sorted(json.loads(line)["activity_key"] for line in lines)
+
+
+def written(folder: Path, lines: list[bytes], name: str = "scan.ndjson") -> Path:
+    """The lines as a file; the last one has no end."""
+    path = folder / name
+    path.write_bytes(b"\n".join(lines))
+    return path
+
+
+WAYS = pytest.mark.parametrize("way", [[], ["--kafka"]], ids=["http", "kafka"])
+
+
+@WAYS
+def test_a_file_is_stored_whole(run: Run, database: Database, tenant: str, tmp_path: Path, way: list[str]) -> None:
+    lines = generator.records(2_500, 1, tenant)
+    file = written(tmp_path, lines)
+    done = run("publish", file, "--tenant", tenant, "--source", "máy quét 7", "--follow", "--json", *way)
+    assert (done.returncode, done.stderr) == (0, "")
+    told = one(done)
+    assert (told["status"], told["records_total"], told["records_stored"]) == ("completed", 2_500, 2_500)
+    row = database.scan(tenant, told["scan_id"])
+    assert row is not None
+    assert (row["status"], row["source"], row["records_stored"]) == ("completed", "máy quét 7", 2_500)
+    assert database.keys(tenant, told["scan_id"]) == keys_of(lines)
+    indexes = {each["activity_key"]: each["record_index"] for each in database.activities(tenant, told["scan_id"])}
+    assert indexes == {json.loads(line)["activity_key"]: at for at, line in enumerate(lines)}
+    assert_accounted(database, tenant, told["scan_id"])
+
+
+@WAYS
+def test_what_is_wrong_is_shown_in_both_languages_and_by_the_exit_code(
+    run: Run, database: Database, tenant: str, tmp_path: Path, way: list[str]
+) -> None:
+    lines = generator.records(30, 2, tenant)
+    lines[3] = changed(lines[3], purpose="")
+    lines[7] = b'{"activity_key": "x", ['  # no JSON: that line alone is rejected
+    done = run("publish", written(tmp_path, lines), "--tenant", tenant, "--follow", *way)
+    assert done.returncode == 1
+    assert "Hoàn tất, có lỗi: đã lưu 28 bản ghi, 2 bị từ chối" in done.stdout
+    assert "Completed with errors: 28 records stored, 2 rejected" in done.stdout
+    assert "Record 4 " in done.stdout and "Bản ghi thứ 4 " in done.stdout
+    scan = database.rows("SELECT scan_id::text FROM scans WHERE tenant_id = %s", tenant)[0]["scan_id"]
+    assert [each["record_index"] for each in database.rejected(tenant, scan)] == [3, 7]
+    assert len(database.keys(tenant, scan)) == 28
+    assert_accounted(database, tenant, scan)
+
+
+@WAYS
+def test_the_same_key_again_counts_nothing(
+    run: Run, database: Database, tenant: str, tmp_path: Path, way: list[str]
+) -> None:
+    lines = generator.records(1_200, 3, tenant)
+    command = ("publish", written(tmp_path, lines), "--tenant", tenant, "--idempotency-key", 'a "b" \\c', "--json")
+    scans = {one(run(*command, "--follow", *way))["scan_id"] for _ in range(2)}
+    (scan,) = scans
+    row = database.finished(tenant, scan)
+    assert (row["status"], row["records_stored"], row["records_duplicate"]) == ("completed", 1_200, 0)
+    assert database.keys(tenant, scan) == keys_of(lines)
+    assert_accounted(database, tenant, scan)
+
+
+def test_a_key_stands_for_the_same_scan_by_either_way(
+    run: Run, database: Database, tenant: str, tmp_path: Path
+) -> None:
+    lines = generator.records(1_500, 4, tenant)
+    command = ("publish", written(tmp_path, lines), "--tenant", tenant, "--idempotency-key", "K", "--json", "--follow")
+    assert one(run(*command))["scan_id"] == one(run(*command, "--kafka"))["scan_id"]
+    marker = one(run("publish", written(tmp_path, lines[:1]), "--tenant", tenant, "--json", "--follow"))
+    assert marker["status"] == "completed"
+    (row,) = database.rows("SELECT * FROM scans WHERE tenant_id = %s AND scan_id <> %s", tenant, marker["scan_id"])
+    assert (row["status"], row["records_stored"], row["records_duplicate"]) == ("completed", 1_500, 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "way"),
+    [("document", []), ("array", ["--kafka"]), ("compressed", ["--kafka"])],
+    ids=lambda value: str(value),
+)
+def test_json_documents_and_compressed_files(
+    run: Run, database: Database, tenant: str, tmp_path: Path, kind: str, way: list[str]
+) -> None:
+    lines = generator.records(40, 5, tenant)
+    records = [json.loads(line) for line in lines]
+    content = {
+        "document": json.dumps({"source": "crm", "records": records}, ensure_ascii=False, indent=2).encode(),
+        "array": json.dumps(records, indent=1).encode(),
+        "compressed": gzip.compress(b"\r\n".join(lines) + b"\r\n\r\n"),
+    }[kind]
+    (tmp_path / "file").write_bytes(content)
+    told = one(run("publish", tmp_path / "file", "--tenant", tenant, "--follow", "--json", *way))
+    assert (told["status"], told["records_stored"]) == ("completed", 40)
+    assert told["source"] == ("crm" if kind == "document" else None)
+    assert database.keys(tenant, told["scan_id"]) == keys_of(lines)
+
+
+def test_compressed_on_the_way(run: Run, database: Database, tenant: str, tmp_path: Path) -> None:
+    lines = generator.records(3_000, 6, tenant)
+    done = run("publish", written(tmp_path, lines), "--tenant", tenant, "--gzip", "--wait", "60", "--json")
+    assert done.returncode == 0, done.stderr
+    assert database.keys(tenant, one(done)["scan_id"]) == keys_of(lines)
+
+
+def test_nobody_waits_without_being_asked_to(run: Run, database: Database, tenant: str, tmp_path: Path) -> None:
+    lines = generator.records(5, 7, tenant)
+    done = run("publish", written(tmp_path, lines), "--tenant", tenant, "--json")
+    told = one(done)
+    assert (done.returncode, told["records"], told["replayed"]) == (0, 5, False)
+    assert database.finished(tenant, told["scan_id"])["records_stored"] == 5
+
+
+def test_a_refusal_is_told_in_both_languages(run: Run, tenant: str, tmp_path: Path) -> None:
+    first, second = written(tmp_path, generator.records(3, 8, tenant)), tmp_path / "other.ndjson"
+    second.write_bytes(first.read_bytes() + b"\n{}")
+    command = ("--tenant", tenant, "--idempotency-key", "again", "--follow")
+    assert run("publish", first, *command).returncode == 0
+    done = run("publish", second, *command)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "nội dung khác" in done.stderr and "another body" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "words"),
+    [
+        (["no-such-file.ndjson"], {}, ["không mở được", "cannot be opened"]),
+        (["FILE", "--tenant", "Không"], {}, ["mã tổ chức", "no tenant id"]),
+        (["FILE", "--kafka", "--gzip"], {}, ["chỉ dùng", "is for http"]),
+        (["DAMAGED"], {}, ["bị hỏng", "damaged"]),
+        (["BROKEN"], {}, ["json", "well-formed"]),
+        (["FILE"], {"SCANLINE_API_URL": "http://127.0.0.1:9"}, ["không trả lời", "scanline up"]),
+        (["FILE", "--kafka"], {"SCANLINE_KAFKA_BOOTSTRAP": "127.0.0.1:9"}, ["không trả lời", "scanline up"]),
+    ],
+    ids=["file", "tenant", "options", "damaged", "broken", "api", "kafka"],
+)
+def test_what_cannot_be_done_is_told_in_both_languages(
+    run: Run, tenant: str, tmp_path: Path, arguments: list[str], settings: dict[str, str], words: list[str]
+) -> None:
+    files = {
+        "FILE": written(tmp_path, generator.records(3, 9, tenant)),
+        "DAMAGED": tmp_path / "damaged.gz",
+        "BROKEN": tmp_path / "broken.json",
+    }
+    files["DAMAGED"].write_bytes(gzip.compress(os.urandom(400_000))[:-5000])
+    files["BROKEN"].write_bytes(b'{"records": [{}, {]}')
+    given = [str(files.get(argument, argument)) for argument in arguments]
+    if "--tenant" not in given:
+        given += ["--tenant", tenant]
+    done = run("publish", *given, "--json", **settings)
+    assert (done.returncode, done.stdout) == (1, "")
+    for word in words:
+        assert word in done.stderr.lower(), done.stderr
+    assert "Traceback" not in done.stderr
