@@ -29,6 +29,9 @@ DLQ_FAILED_AT: Final = "scanline_failed_at"
 
 MAX_RECORDS_PER_MESSAGE: Final = 1_000
 MAX_MESSAGE_BYTES: Final = 768 * 1024  # of the value; below the broker's default limit of 1 MiB with room for headers
+# Of a dead letter. A publisher's compression can bring far more than the records topic's own limit past the broker; whatever
+# came in must fit into the dead-letter topic, or its lane would stand still before it.
+MAX_DEAD_LETTER_BYTES: Final = 64 * 1024 * 1024
 MAX_RECORD_BYTES: Final = 256 * 1024  # of one record's JSON: the largest valid record is under this by far
 TENANT_ID_PATTERN: Final = r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$"
 # The partitioner of the Java clients; librdkafka's default (CRC32) would put the same tenant elsewhere.

@@ -36,6 +36,7 @@ class Publisher:
                 "linger.ms": 2,
                 "compression.type": "lz4",
                 "message.timeout.ms": STATUS_TIMEOUT_MS,
+                "message.max.bytes": topics.MAX_DEAD_LETTER_BYTES,
             }
         )
         self._failed: set[int] = set()

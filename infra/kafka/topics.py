@@ -57,7 +57,16 @@ def specs(partitions: int = 12, min_insync_replicas: int = 1) -> list[TopicSpec]
                 "delete.retention.ms": str(_DAY_MS),
             },
         ),
-        TopicSpec(topics.DLQ_TOPIC, 3, common | {"cleanup.policy": "delete", "retention.ms": str(30 * _DAY_MS)}),
+        TopicSpec(
+            topics.DLQ_TOPIC,
+            3,
+            common
+            | {
+                "cleanup.policy": "delete",
+                "retention.ms": str(30 * _DAY_MS),
+                "max.message.bytes": str(topics.MAX_DEAD_LETTER_BYTES),
+            },
+        ),
     ]
 
 
