@@ -1,8 +1,9 @@
 """GET /processing-activities: what the compliance team reads."""
 
 import uuid
-from typing import Literal
+from typing import Annotated, Final, Literal
 
+import msgspec
 from fastapi import APIRouter, Depends
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -16,6 +17,8 @@ from producer_api.services import Services, services
 from schemas.codes import BasicCategory, SensitiveCategory
 
 router = APIRouter()
+# a NUL is in no activity_key, and PostgreSQL does not take one in a question either
+_Place: Final = tuple[uuid.UUID, Annotated[str, msgspec.Meta(pattern="^[^\\0]*$")]]
 
 
 @router.get("/processing-activities", **openapi.ACTIVITIES)
@@ -30,7 +33,7 @@ async def processing_activities(
     limit: Limit = 100,
 ) -> Response:
     """Stored records of the tenant, by scan and activity_key."""
-    after = place_of(cursor, tuple[uuid.UUID, str]) if cursor is not None else None
+    after = place_of(cursor, _Place) if cursor is not None else None
     filters = Filters(scan_id, category, sensitive, cross_border)
     try:
         found, more = await run_in_threadpool(service.reader.activities, who.tenant_id, filters, after, limit)

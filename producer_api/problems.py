@@ -1,6 +1,7 @@
 """Problems as HTTP answers: application/problem+json (RFC 9457) in the language asked for, both languages always inside."""
 
 import logging
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -9,9 +10,11 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from schemas.errors import Text
-from schemas.problems import PROBLEMS, REQUEST_ERRORS
+from schemas.errors import Text, field_name
+from schemas.problems import PROBLEMS, REQUEST_ERRORS, quantity
 
 log = logging.getLogger("scanline.api")
 MEDIA_TYPE: Final = "application/problem+json"
@@ -43,10 +46,10 @@ def retry_later(code: str, seconds: int, **extra: Any) -> ApiProblem:
     return ApiProblem(code, headers={"Retry-After": str(seconds)}, extra=extra, seconds=seconds)
 
 
-def request_error(code: str, field: str, *, parameter: bool = False, **params: str | int) -> dict[str, Any]:
+def request_error(code: str, field: str, *, parameter: bool = False, **params: str | int | Text) -> dict[str, Any]:
     """One entry of `errors`: where (JSON pointer, or the parameter's name), what, and both texts."""
     place = {"parameter": field} if parameter else {"pointer": f"/{field}" if field else ""}
-    return {**place, "code": code, "messages": REQUEST_ERRORS[code].fill({"field": field, **params})}
+    return {**place, "code": code, "messages": REQUEST_ERRORS[code].fill({"field": field_name(field), **params})}  # type: ignore[dict-item]
 
 
 def request_invalid(errors: Sequence[Mapping[str, Any]]) -> ApiProblem:
@@ -113,12 +116,13 @@ _PARAMETER_ERRORS: Final[dict[str, str]] = {
     "literal_error": "not_in_list",
 }
 PAGE_LIMIT: Final = 1_000
+_METHODS: Final = ("GET", "HEAD", "POST")
 
 
 def _parameter_error(error: Mapping[str, Any]) -> dict[str, Any]:
     code = _PARAMETER_ERRORS.get(error["type"], "value_refused")
     allowed = str((error.get("ctx") or {}).get("expected", "")).replace("'", "").replace(" or ", ", ")
-    return request_error(code, str(error["loc"][-1]), parameter=True, min=1, max=PAGE_LIMIT, allowed=allowed)
+    return request_error(code, str(error["loc"][-1]), parameter=True, min=1, max=quantity(PAGE_LIMIT), allowed=allowed)
 
 
 async def _on_problem(request: Request, problem: Exception) -> Response:
@@ -131,18 +135,54 @@ async def _on_parameters(request: Request, error: Exception) -> Response:
     return answer(request_invalid([_parameter_error(each) for each in error.errors()]), request)
 
 
+def _methods(request: Request) -> str:
+    """Every method that the address takes: each has a route of its own."""
+    asked = ({**request.scope, "method": name} for name in _METHODS)
+    routes = request.app.routes
+    return ", ".join(scope["method"] for scope in asked if any(r.matches(scope)[0] is Match.FULL for r in routes))
+
+
 async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "GET")
+        allowed = _methods(request)
         return answer(ApiProblem("method_not_allowed", headers={"Allow": allowed}, allowed=allowed), request)
     return answer(ApiProblem("route_not_found" if error.status_code == 404 else "internal_error"), request)
 
 
-async def _on_anything(request: Request, error: Exception) -> Response:
-    # the class alone: the text of an exception may hold a value
-    log.error("unexpected %s at %s", type(error).__name__, getattr(request.scope.get("route"), "path", "?"))
-    return answer(ApiProblem("internal_error"), request)
+class LastResort:
+    """ASGI middleware: what nobody expected becomes a problem, too. It is not raised on: the server would log its text."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def noting(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except Exception as error:
+            if scope["type"] != "http":
+                raise
+            # the class and the lines of code alone: the text of an exception may hold a value
+            where = "".join(traceback.format_tb(error.__traceback__))
+            log.error("unexpected %s at %s\n%s", type(error).__name__, _route(scope), where)
+            if begun:
+                raise BrokenOff from None  # the connection is closed: nobody takes half an answer for a whole one
+            await answer(ApiProblem("internal_error"), Request(scope, receive))(scope, receive, send)
+
+
+class BrokenOff(Exception):
+    """The answer had begun when something unexpected failed."""
+
+
+def _route(scope: Scope) -> str:
+    return getattr(scope.get("route"), "path", "?")
 
 
 def install(app: FastAPI) -> None:
@@ -150,4 +190,4 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ApiProblem, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_parameters)
     app.add_exception_handler(HTTPException, _on_http)
-    app.add_exception_handler(Exception, _on_anything)
+    app.add_middleware(LastResort)

@@ -88,7 +88,10 @@ def read_json(body: bytes, default_language: str, most_records: int) -> tuple[De
     except RecursionError:
         raise ApiProblem("json_too_deep") from None
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        given, records, problems = _read_carefully(body)
+        try:
+            given, records, problems = _read_carefully(body)
+        except RecursionError:
+            raise ApiProblem("json_too_deep") from None
     details, more = details_of(given, default_language, parameter=False)
     if problems or more:
         raise request_invalid(problems + more)
@@ -115,7 +118,7 @@ def _read_carefully(body: bytes) -> tuple[dict[str, Any], list[bytes], Problems]
     except msgspec.DecodeError as error:
         raise _malformed(error, body) from None
     except UnicodeDecodeError:
-        raise ApiProblem("json_malformed", position=_first_bad_byte(body)) from None
+        raise ApiProblem("json_malformed", position=quantity(_first_bad_byte(body) + 1)) from None
     problems = [request_error("field_unexpected", _shown(name)) for name in fields if name not in _FIELDS]
     given: dict[str, Any] = {}
     for name in _LENGTHS.keys() | {"language"}:
@@ -160,7 +163,7 @@ def _place_of_records(structure: bytes, array: bytes) -> int:
 
 def _malformed(error: msgspec.DecodeError, body: bytes) -> ApiProblem:
     position = _POSITION.search(str(error))
-    return ApiProblem("json_malformed", position=int(position[1]) if position else len(body))
+    return ApiProblem("json_malformed", position=quantity((int(position[1]) if position else len(body)) + 1))
 
 
 def _first_bad_byte(body: bytes) -> int:

@@ -143,7 +143,9 @@ async def _take_ndjson(request: Request, who: Caller, service: Services, key: st
     if wrong:
         raise request_invalid(wrong)
     limits = BodyLimits(settings.api_ndjson_bytes, settings.api_ndjson_inflated_bytes, settings.api_inflation_ratio)
-    digest = new_digest("ndjson", details) if key is not None else None
+    # the language of the one who asks this time is no part of what is sent
+    asked, _ = details_of(request.query_params, "vi", parameter=True)
+    digest = new_digest("ndjson", asked) if key is not None else None
     claim = _claim(who, service, key, None)
     body = pieces(request, limits, settings.api_stream_silence_seconds)
     if claim.digest is not None:
