@@ -1,6 +1,7 @@
 """Reads from PostgreSQL: rejected records and processing activities, through a pool of their own."""
 
 import base64
+import time
 import uuid
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
@@ -12,6 +13,7 @@ from sqlalchemy import Select, create_engine, select, tuple_
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from producer_api import metrics
 from producer_api.settings import ApiSettings
 from schemas.errors import FieldError
 from schemas.tables import processing_activities, rejected_records
@@ -79,8 +81,10 @@ class Reader:
         self._engine.dispose()
 
     def _rows(self, query: Select[Any]) -> list[Any]:
+        asked = time.perf_counter()
         try:
             with self._engine.connect() as connection:
+                metrics.POOL_CHECKOUT.labels("read").observe(time.perf_counter() - asked)
                 return list(connection.execute(query))
         except SQLAlchemyError as error:
             raise ReadsUnavailable(type(error).__name__) from None
@@ -114,7 +118,7 @@ class Reader:
         if filters.scan_id is not None:
             query = query.where(table.c.scan_id == filters.scan_id)
         if filters.category is not None:
-            query = query.where(table.c.data_categories.contains([filters.category]))
+            query = query.where(table.c.data_categories.any_() == filters.category)
         if filters.sensitive is not None:
             query = query.where(table.c.sensitive == filters.sensitive)
         if filters.cross_border is not None:
