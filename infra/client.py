@@ -23,7 +23,9 @@ class Refused(InfraError):
         for error in problem.get("errors", ()):
             place = error.get("parameter") or error.get("pointer") or "/"
             for language, lines in texts.items():
-                lines.append(f"  {place}: {error['messages'][language]}")
+                reason = str(error["messages"][language])
+                if reason not in lines[0]:  # the first one is told there already
+                    lines.append(f"  {place}: {reason}")
         super().__init__("\n".join(texts["vi"]), "\n".join(texts["en"]))
         self.code = str(problem["code"])
         self.status = int(problem["status"])

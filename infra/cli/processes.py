@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 from infra.cli.output import console, show
+from infra.running import announced, forget
 from infra.settings import InfraSettings
 from infra.stack import Stack
 from infra.supervisor import follow_logs
@@ -45,19 +46,22 @@ def register(app: typer.Typer) -> None:
             signal.signal(number, lambda *_: stopping.set())
         folder = data_dir or InfraSettings().data_dir / "up"
         with Stack(folder, workers=workers, api_processes=api_processes) as stack:
+            forget(stack.data_dir)
             stack.start()
-            rows = [
-                {"process": "kafka", "pid": stack.kafka.pid, "address": stack.kafka.bootstrap},
-                {"process": "postgres", "pid": stack.postgres.pid, "address": f"127.0.0.1:{stack.postgres.port}"},
-                *(
-                    {"process": service.name, "pid": service.pid, "address": service.base_url}
-                    for service in stack.services
-                ),
-            ]
-            show(rows, title="Scanline", as_json=json)
-            if not json:
-                console.print(f"Dữ liệu và nhật ký / data and logs: {folder}   Ctrl-C: dừng / stop")
-            ended = follow_logs(stack, stopping)
+            env = stack.env | {"SCANLINE_API_URL": stack.apis[0].base_url}
+            with announced(stack.data_dir, env):
+                rows = [
+                    {"process": "kafka", "pid": stack.kafka.pid, "address": stack.kafka.bootstrap},
+                    {"process": "postgres", "pid": stack.postgres.pid, "address": f"127.0.0.1:{stack.postgres.port}"},
+                    *(
+                        {"process": service.name, "pid": service.pid, "address": service.base_url}
+                        for service in stack.services
+                    ),
+                ]
+                show(rows, title="Scanline", as_json=json)
+                if not json:
+                    console.print(f"Dữ liệu và nhật ký / data and logs: {folder}   Ctrl-C: dừng / stop")
+                ended = follow_logs(stack, stopping)
         if ended:
             console.print(f"[red]{ended}[/red]")
             raise typer.Exit(1)

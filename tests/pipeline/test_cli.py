@@ -1,43 +1,26 @@
-"""The `scanline` command as people and scripts run it: a process of its own, its output and its exit code."""
+"""`scanline publish` and `scanline status` on the servers that every test shares."""
 
 import gzip
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Callable
+import uuid
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from infra import generator
 from infra.processes import Service
+from tests.commands import Commands, one, rows, written
 from tests.helpers import Database, StatusTopic, assert_accounted, assert_told, changed
 from tests.servers import Servers
 
 pytestmark = pytest.mark.usefixtures("worker")
 
-SCANLINE = Path(sys.executable).parent / "scanline"
-Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def environment(**settings: str) -> dict[str, str]:
-    """This process's, without any setting of ours but these."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("SCANLINE_")}
-    return kept | {"COLUMNS": "200"} | settings
-
 
 @pytest.fixture
-def run(servers: Servers, api: Service, tmp_path: Path) -> Run:
-    """Runs `scanline` against the servers that every test shares."""
-    env = environment(SCANLINE_DATA_DIR=str(tmp_path / "data"), SCANLINE_API_URL=api.base_url, **servers.env)
-
-    def call(*arguments: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
-        command = [SCANLINE, *map(str, arguments)]
-        return subprocess.run(command, env=env | settings, capture_output=True, text=True, timeout=120, check=False)
-
-    return call
+def run(servers: Servers, api: Service, tmp_path: Path) -> Commands:
+    """`scanline` on the servers that every test shares."""
+    return Commands({"SCANLINE_DATA_DIR": str(tmp_path), "SCANLINE_API_URL": api.base_url, **servers.env})
 
 
 @pytest.fixture(autouse=True)
@@ -46,29 +29,15 @@ def told_at_the_end(database: Database, statuses: StatusTopic, tenant: str):
     assert_told(database, statuses, [tenant])
 
 
-def one(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    """The one row of a command's JSON."""
-    rows = json.loads(done.stdout)
-    assert len(rows) == 1, rows
-    return dict(rows[0])
-
-
 def keys_of(lines: list[bytes]) -> list[str]:
     return sorted(json.loads(line)["activity_key"] for line in lines)
-
-
-def written(folder: Path, lines: list[bytes], name: str = "scan.ndjson") -> Path:
-    """The lines as a file; the last one has no end."""
-    path = folder / name
-    path.write_bytes(b"\n".join(lines))
-    return path
 
 
 WAYS = pytest.mark.parametrize("way", [[], ["--kafka"]], ids=["http", "kafka"])
 
 
 @WAYS
-def test_a_file_is_stored_whole(run: Run, database: Database, tenant: str, tmp_path: Path, way: list[str]) -> None:
+def test_a_file_is_stored_whole(run: Commands, database: Database, tenant: str, tmp_path: Path, way: list[str]) -> None:
     lines = generator.records(2_500, 1, tenant)
     file = written(tmp_path, lines)
     done = run("publish", file, "--tenant", tenant, "--source", "máy quét 7", "--follow", "--json", *way)
@@ -86,7 +55,7 @@ def test_a_file_is_stored_whole(run: Run, database: Database, tenant: str, tmp_p
 
 @WAYS
 def test_what_is_wrong_is_shown_in_both_languages_and_by_the_exit_code(
-    run: Run, database: Database, tenant: str, tmp_path: Path, way: list[str]
+    run: Commands, database: Database, tenant: str, tmp_path: Path, way: list[str]
 ) -> None:
     lines = generator.records(30, 2, tenant)
     lines[3] = changed(lines[3], purpose="")
@@ -104,7 +73,7 @@ def test_what_is_wrong_is_shown_in_both_languages_and_by_the_exit_code(
 
 @WAYS
 def test_the_same_key_again_counts_nothing(
-    run: Run, database: Database, tenant: str, tmp_path: Path, way: list[str]
+    run: Commands, database: Database, tenant: str, tmp_path: Path, way: list[str]
 ) -> None:
     lines = generator.records(1_200, 3, tenant)
     command = ("publish", written(tmp_path, lines), "--tenant", tenant, "--idempotency-key", 'a "b" \\c', "--json")
@@ -117,7 +86,7 @@ def test_the_same_key_again_counts_nothing(
 
 
 def test_a_key_stands_for_the_same_scan_by_either_way(
-    run: Run, database: Database, tenant: str, tmp_path: Path
+    run: Commands, database: Database, tenant: str, tmp_path: Path
 ) -> None:
     lines = generator.records(1_500, 4, tenant)
     command = ("publish", written(tmp_path, lines), "--tenant", tenant, "--idempotency-key", "K", "--json", "--follow")
@@ -131,10 +100,10 @@ def test_a_key_stands_for_the_same_scan_by_either_way(
 @pytest.mark.parametrize(
     ("kind", "way"),
     [("document", []), ("array", ["--kafka"]), ("compressed", ["--kafka"])],
-    ids=lambda value: str(value),
+    ids=["document", "array", "compressed"],
 )
 def test_json_documents_and_compressed_files(
-    run: Run, database: Database, tenant: str, tmp_path: Path, kind: str, way: list[str]
+    run: Commands, database: Database, tenant: str, tmp_path: Path, kind: str, way: list[str]
 ) -> None:
     lines = generator.records(40, 5, tenant)
     records = [json.loads(line) for line in lines]
@@ -150,14 +119,14 @@ def test_json_documents_and_compressed_files(
     assert database.keys(tenant, told["scan_id"]) == keys_of(lines)
 
 
-def test_compressed_on_the_way(run: Run, database: Database, tenant: str, tmp_path: Path) -> None:
+def test_compressed_on_the_way(run: Commands, database: Database, tenant: str, tmp_path: Path) -> None:
     lines = generator.records(3_000, 6, tenant)
     done = run("publish", written(tmp_path, lines), "--tenant", tenant, "--gzip", "--wait", "60", "--json")
     assert done.returncode == 0, done.stderr
     assert database.keys(tenant, one(done)["scan_id"]) == keys_of(lines)
 
 
-def test_nobody_waits_without_being_asked_to(run: Run, database: Database, tenant: str, tmp_path: Path) -> None:
+def test_nobody_waits_without_being_asked_to(run: Commands, database: Database, tenant: str, tmp_path: Path) -> None:
     lines = generator.records(5, 7, tenant)
     done = run("publish", written(tmp_path, lines), "--tenant", tenant, "--json")
     told = one(done)
@@ -165,7 +134,7 @@ def test_nobody_waits_without_being_asked_to(run: Run, database: Database, tenan
     assert database.finished(tenant, told["scan_id"])["records_stored"] == 5
 
 
-def test_a_refusal_is_told_in_both_languages(run: Run, tenant: str, tmp_path: Path) -> None:
+def test_a_refusal_is_told_in_both_languages(run: Commands, tenant: str, tmp_path: Path) -> None:
     first, second = written(tmp_path, generator.records(3, 8, tenant)), tmp_path / "other.ndjson"
     second.write_bytes(first.read_bytes() + b"\n{}")
     command = ("--tenant", tenant, "--idempotency-key", "again", "--follow")
@@ -189,7 +158,7 @@ def test_a_refusal_is_told_in_both_languages(run: Run, tenant: str, tmp_path: Pa
     ids=["file", "tenant", "options", "damaged", "broken", "api", "kafka"],
 )
 def test_what_cannot_be_done_is_told_in_both_languages(
-    run: Run, tenant: str, tmp_path: Path, arguments: list[str], settings: dict[str, str], words: list[str]
+    run: Commands, tenant: str, tmp_path: Path, arguments: list[str], settings: dict[str, str], words: list[str]
 ) -> None:
     files = {
         "FILE": written(tmp_path, generator.records(3, 9, tenant)),
@@ -206,3 +175,32 @@ def test_what_cannot_be_done_is_told_in_both_languages(
     for word in words:
         assert word in done.stderr.lower(), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_scans_are_listed_and_looked_at(run: Commands, tenant: str, tmp_path: Path) -> None:
+    assert rows(run("status", "--tenant", tenant, "--json")) == []
+    lines = generator.records(1_200, 10, tenant)
+    sent = [
+        one(run("publish", written(tmp_path, part), "--tenant", tenant, "--follow", "--json"))
+        for part in (lines[:7], [*lines[7:1_100], changed(lines[1_101], legal_basis="none")])
+    ]
+    assert rows(run("status", "--tenant", tenant, "--json")) == sent[::-1]
+    assert rows(run("status", "--tenant", tenant, "--json", "--limit", "1")) == sent[1:]
+    assert rows(run("status", "--tenant", tenant, "--json", "--state", "completed")) == sent[:1]
+    assert rows(run("status", sent[0]["scan_id"], "--tenant", tenant, "--json")) == sent[:1]
+    shown = run("status", "--tenant", tenant).stdout
+    assert all(each["scan_id"] in shown for each in sent) and "1.093" in shown
+    shown = run("status", sent[1]["scan_id"], "--tenant", tenant).stdout
+    assert "đã lưu 1.093 bản ghi" in shown and "1,093 records stored" in shown and "legal_basis" in shown
+
+
+def test_a_scan_that_is_not_there(run: Commands, tenant: str) -> None:
+    done = run("status", str(uuid.uuid4()), "--tenant", tenant, "--json")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Tổ chức không có lượt quét" in done.stderr and "The tenant has no scan" in done.stderr
+
+
+def test_a_state_that_does_not_exist(run: Commands, tenant: str) -> None:
+    done = run("status", "--tenant", tenant, "--state", "done")
+    assert done.returncode == 1
+    assert "phải là một trong: queued, " in done.stderr and "must be one of: queued, " in done.stderr
