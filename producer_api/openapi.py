@@ -18,14 +18,17 @@ _PROBLEM: Final = {
         "errors": {"type": "array", "items": {"type": "object"}},
     },
 }
+_DETAILS: Final[dict[str, dict[str, Any]]] = {
+    "source": {"type": "string", "maxLength": 200},
+    "language": {"enum": ["vi", "en"]},
+    "notify": {"type": "string", "maxLength": 300},
+}
 _SUBMISSION: Final = {
     "type": "object",
     "required": ["records"],
     "additionalProperties": False,
     "properties": {
-        "source": {"type": "string", "maxLength": 200},
-        "language": {"enum": ["vi", "en"]},
-        "notify": {"type": "string", "maxLength": 300},
+        **_DETAILS,
         "records": {"type": "array", "maxItems": 10_000, "items": {"type": "object"}},
     },
 }
@@ -43,13 +46,19 @@ def _header(name: str, text: str) -> dict[str, Any]:
     return {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
 
 
+def _query(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "description": "of an NDJSON body", "schema": schema}
+
+
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """By status; `default` is named so that FastAPI adds no 422 of its own form where there can be none."""
+    codes: dict[int | str, str] = {
+        status: ", ".join(code for code, problem in PROBLEMS.items() if problem.status == status) for status in statuses
+    }
+    codes["default"] = "internal_error"
     return {
-        status: {
-            "description": ", ".join(code for code, problem in PROBLEMS.items() if problem.status == status),
-            "content": {"application/problem+json": {"schema": _PROBLEM}},
-        }
-        for status in statuses
+        status: {"description": text, "content": {"application/problem+json": {"schema": _PROBLEM}}}
+        for status, text in codes.items()
     }
 
 
@@ -68,6 +77,7 @@ SUBMIT: Final[dict[str, Any]] = {
             _header("Prefer", "wait=N: answer when the scan has ended, after N seconds at most (RFC 7240)"),
             _header("Content-Encoding", "gzip or zstd"),
             _header("traceparent", "W3C Trace Context, carried through"),
+            *(_query(name, schema) for name, schema in _DETAILS.items()),
         ],
     },
 }

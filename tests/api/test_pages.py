@@ -1,0 +1,174 @@
+"""The pages beside the calls: health, metrics, the description of the API."""
+
+import html
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from reading import Tenant, assert_problem
+
+from infra import generator
+from infra.processes import Service
+from schemas.problems import PROBLEMS
+from tests.helpers import Database, StatusTopic, assert_told, wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
+METRIC = re.compile(r"^\| `(scanline_[a-z0-9_]+)` \| (counter|gauge|histogram) \|(?: ([a-z_`, ]+))? \|", re.MULTILINE)
+CALL = re.compile(r"^\| `(GET|POST) (/[^`]+)` \|", re.MULTILINE)
+
+
+@pytest.fixture
+def caller(
+    worker: Service, http: httpx.Client, database: Database, statuses: StatusTopic, tenant: str
+) -> Iterator[Tenant]:
+    yield Tenant(http, tenant)
+    assert_told(database, statuses, [tenant])
+
+
+def test_health(http: httpx.Client) -> None:
+    answer = http.get("/healthz")
+    assert (answer.status_code, answer.json()) == (200, {"ok": True, "publisher": True, "follower": True})
+    answer = http.get("/readyz")
+    assert (answer.status_code, answer.json()) == (200, {"ok": True, "kafka": True, "statuses": True})
+
+
+def listed() -> dict[str, dict[str, tuple[str, set[str]]]]:
+    """dashboards/README.md: {heading: {name: (kind, labels)}}."""
+    text = (ROOT / "dashboards" / "README.md").read_text(encoding="utf-8")
+    found = {}
+    for part in text.split("\n## ")[1:]:
+        rows = METRIC.findall(part)
+        found[part.split("\n")[0]] = {
+            name: (kind, set(re.findall(r"`([a-z_]+)`", labels))) for name, kind, labels in rows
+        }
+    return found
+
+
+def exposed(url: str) -> dict[str, tuple[str, set[str]]]:
+    """What a process shows: {name: (kind, labels)}. Only metrics with a value."""
+    text = httpx.get(url).text
+    kinds = dict(re.findall(r"^# TYPE (scanline_\S+) (\S+)$", text, re.MULTILINE))
+    found: dict[str, tuple[str, set[str]]] = {}
+    for sample, labels in re.findall(r"^(scanline_[a-z0-9_]+)(?:\{([^}]*)\})? ", text, re.MULTILINE):
+        base = sample.removesuffix("_created")
+        name = next(each for each in (base, re.sub("_(bucket|sum|count)$", "", base), f"{base}_total") if each in kinds)
+        names = set(re.findall(r'([a-z_]+)="', labels)) - {"le"}
+        found[name] = (kinds[name], found.get(name, ("", set()))[1] | names)
+    return found
+
+
+def test_metrics_are_those_listed(caller: Tenant, api: Service, worker: Service, tenant: str) -> None:
+    lines = generator.records(5, 1, tenant)
+    scan = caller.submit([*lines, b"{}"])
+    caller.ended(scan)
+    caller.get(f"/scans/{scan}/errors")
+    [taking_in, slices, writing, pools, told] = listed().values()
+    wait_for(lambda: "scanline_stream_lag_messages" in exposed(worker.metrics_url), "the lag is looked at now and then")
+    by_api, by_worker = exposed(api.metrics_url), exposed(worker.metrics_url)
+    assert by_api.items() >= taking_in.items()
+    assert by_api.items() >= pools.items()
+    assert by_worker.items() >= pools.items()
+    everything = taking_in | slices | writing | pools | told
+    assert set(told) <= set(by_api) | set(by_worker)
+    for found in (by_api, by_worker):
+        assert {name: everything.get(name) for name in found} == found
+    # labels that have not come up yet (no retry, no fence) leave a metric without a value
+    assert set(slices | writing) - set(by_worker) <= {
+        "scanline_stream_dead_letters_total",
+        "scanline_sink_errors_total",
+    }
+
+
+def test_metrics_count_what_was_done_and_name_nobody(caller: Tenant, api: Service, tenant: str) -> None:
+    def value(sample: str) -> float:
+        text = httpx.get(api.metrics_url).text
+        return next((float(line.split()[-1]) for line in text.splitlines() if line.startswith(sample + " ")), 0.0)
+
+    submitted = 'scanline_api_submissions_total{outcome="accepted"}'
+    requests = 'scanline_api_request_seconds_count{method="GET",route="/scans/{scan_id}",status="404"}'
+    reads = 'scanline_pool_checkout_seconds_count{pool="read"}'
+    names = (submitted, "scanline_api_records_total", "scanline_api_received_bytes_total", requests, reads)
+    before = [value(name) for name in names]
+    lines = generator.records(7, 2, tenant)
+    scan = caller.submit(lines)
+    caller.ended(scan)
+    caller.get("/processing-activities")
+    assert caller.call("GET", "/scans/nonsense-8d1f").status_code == 404
+    size = len(b"\n".join(lines))
+    assert [value(name) - was for name, was in zip(names, before, strict=True)] == [1, 7, size, 1, 1]
+    text = httpx.get(api.metrics_url).text
+    assert tenant not in text and scan not in text and "nonsense" not in text
+
+
+class Page(HTMLParser):
+    """What a page would load or lead to, its tags, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.references: list[str] = []
+        self.tags: set[str] = set()
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        loads = ("src", "href", "srcset", "data", "action", "poster", "style", "content", "background")
+        self.references += [value or "" for name, value in attrs if name in loads]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_docs_need_no_other_host(http: httpx.Client) -> None:
+    answer = http.get("/docs")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    page = Page(answer.text)
+    assert page.references == ["/openapi.json"]
+    assert not page.tags & {"script", "iframe", "img", "link", "object", "embed", "base", "form"}
+    assert "//" not in answer.text and "url(" not in answer.text and "@import" not in answer.text
+    assert "<!doctype html>" in answer.text
+    assert http.get("/redoc").status_code == 404  # FastAPI's own pages load scripts from abroad
+
+
+def test_docs_and_openapi_hold_every_call(http: httpx.Client) -> None:
+    promised = set(CALL.findall((ROOT / "docs" / "http-api.md").read_text(encoding="utf-8")))
+    assert len(promised) == 8
+    answer = http.get("/openapi.json")
+    document: dict[str, Any] = answer.json()
+    assert answer.status_code == 200
+    calls = {
+        (method.upper(), path.removeprefix("/v1/tenants/{tenant_id}")): call
+        for path, methods in document["paths"].items()
+        for method, call in methods.items()
+    }
+    assert set(calls) == promised
+    page = Page(http.get("/docs").text).text
+    for (method, path), call in calls.items():
+        assert f"{method} /v1/tenants/{{tenant_id}}{path}" in page
+        assert html.unescape(call["summary"]) in page
+        assert re.fullmatch(r".+ / .+", call["summary"]), "in both languages"
+        for parameter in call.get("parameters", []):
+            assert parameter["name"] in page
+        problems = {status: each for status, each in call["responses"].items() if not status.startswith("2")}
+        assert problems.keys() >= {"404", "default"}
+        for each in problems.values():
+            assert set(each["description"].split(", ")) <= PROBLEMS.keys()
+            assert each["content"].keys() == {"application/problem+json"}
+    names = {parameter["name"] for parameter in calls["POST", "/scans"]["parameters"]}
+    assert names >= {"Idempotency-Key", "Prefer", "Content-Encoding", "source", "language", "notify"}
+    assert "Last-Event-ID" in {parameter["name"] for parameter in calls["GET", "/scans/{scan_id}/events"]["parameters"]}
+    assert calls["POST", "/scans"]["requestBody"]["content"].keys() >= {"application/json", "application/x-ndjson"}
+
+
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_no_such_address(http: httpx.Client, language: str) -> None:
+    headers = {"Accept-Language": language}
+    for path in ("/", "/v1", "/v1/tenants/a", "/v1/tenants/a/scan", "/docs/x"):
+        assert_problem(http.get(path, headers=headers), 404, "route_not_found")
+    answer = http.delete("/v1/tenants/a/scans", headers=headers)
+    assert_problem(answer, 405, "method_not_allowed")
