@@ -55,28 +55,34 @@ def copy_staged(cursor: Any, lines: list[str]) -> tuple[dict[Key, Stored], dict[
     Returns what each scan gained, and {position in lines: SQLSTATE} of the refused.
     """
     cursor.execute(_STAGE)
+    gained: dict[Key, Stored] = {}
     refused: dict[int, str] = {}
-    _stage(cursor, lines, 0, refused)
-    cursor.execute(_MERGE)
-    return {(row[0], row[1]): Stored(*row[2:]) for row in cursor.fetchall()}, refused
+    _store(cursor, lines, 0, gained, refused)
+    return gained, refused
 
 
-def _stage(cursor: Any, lines: list[str], first: int, refused: dict[int, str]) -> None:
-    """Halves until a line that the database refuses stands alone."""
-    if not lines:
-        return
+def _store(cursor: Any, lines: list[str], first: int, gained: dict[Key, Stored], refused: dict[int, str]) -> None:
+    """Halves until a line that the database refuses stands alone. What the staging table takes the real one may refuse still:
+    only that one has constraints and triggers."""
     cursor.execute("SAVEPOINT part")
     try:
+        if first:
+            cursor.execute("TRUNCATE staged_activities")  # of the part before
         _copy(cursor, _COPY_STAGED, lines)
+        cursor.execute(_MERGE)
+        rows = cursor.fetchall()
         cursor.execute("RELEASE SAVEPOINT part")
-        return
     except psycopg2.Error as error:
         if meaning(error) != "data":
             raise
-        cursor.execute("ROLLBACK TO SAVEPOINT part")
+        cursor.execute("ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part")
         if len(lines) == 1:
             refused[first] = sqlstate(error)
             return
-    middle = len(lines) // 2
-    _stage(cursor, lines[:middle], first, refused)
-    _stage(cursor, lines[middle:], first + middle, refused)
+        middle = len(lines) // 2
+        _store(cursor, lines[:middle], first, gained, refused)
+        _store(cursor, lines[middle:], first + middle, gained, refused)
+        return
+    for tenant_id, scan_id, *counts in rows:
+        before = gained.get((tenant_id, scan_id), Stored())
+        gained[tenant_id, scan_id] = Stored(*(a + b for a, b in zip(before, counts, strict=True)))
