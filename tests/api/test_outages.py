@@ -79,6 +79,8 @@ def test_postgres_away(stack: Stack, caller: Tenant, tenant: str) -> None:
     assert caller.ended(cancelled)["status"] in ("cancelled", "completed")
     found = wait_for(lambda: _read(caller, cancelled), "reads work again")
     assert sorted(each["activity_key"] for each in found) == keys_stored(stack, tenant, cancelled)
+    with httpx.Client(base_url=stack.start_api().base_url, timeout=60) as http:  # one that was not there
+        assert Tenant(http, tenant).get("/scans") == caller.get("/scans")
     assert_whole(stack, tenant)
 
 

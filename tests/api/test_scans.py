@@ -8,7 +8,7 @@ from reading import Tenant, assert_problem
 
 from infra import generator
 from infra.processes import Service
-from tests.helpers import Database, Publisher, StatusTopic, assert_told, changed, new_scan, wait_for
+from tests.helpers import STATUS, Database, Publisher, StatusTopic, assert_told, changed, new_scan, wait_for
 from tests.servers import Servers
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -152,3 +152,16 @@ def test_list_refuses_a_wrong_parameter(caller: Tenant, name: str, value: str, c
 @pytest.mark.parametrize("cursor", ["", "x", "đ", "WzFd", "W10", "eyJhIjoxfQ", "A" * 500])
 def test_a_cursor_that_no_list_gave_out(caller: Tenant, cursor: str) -> None:
     assert_problem(caller.call("GET", "/scans", params={"cursor": cursor}), 422, "cursor_invalid")
+
+
+def test_a_scan_past_its_time_is_gone(http: httpx.Client, servers: Servers, tenant: str) -> None:
+    caller = Tenant(http, tenant)
+    old, kept = (caller.submit(generator.records(1, seed, tenant)) for seed in (1, 2))
+    for scan in (old, kept):
+        caller.ended(scan)
+    with Publisher(servers.bootstrap) as publisher:
+        publisher.producer.produce(STATUS, None, f"{tenant}/{old}".encode())
+    wait_for(lambda: caller.call("GET", f"/scans/{old}").status_code == 404, "the tombstone is read")
+    assert_problem(caller.call("GET", f"/scans/{old}"), 404, "scan_not_found")
+    assert_problem(caller.call("POST", f"/scans/{old}/cancel"), 404, "scan_not_found")
+    assert [each["scan_id"] for each in caller.get("/scans")["scans"]] == [kept]
