@@ -47,6 +47,7 @@ def build_app(settings: WorkerSettings, lanes: Lanes) -> faust.App:
     broker = f"kafka://{settings.kafka_bootstrap.replace(',', ';kafka://')}"
     app = faust.App(
         settings.stream_pipeline,
+        env={},  # from the environment Faust would take BROKER_URL or PROCESSING_GUARANTEE over what is said here
         broker=broker,
         store="memory://",
         datadir=settings.stream_data_dir,  # Faust makes the folder and keeps nothing in it
