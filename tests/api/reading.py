@@ -60,6 +60,8 @@ class Tenant:
             if answer["next_cursor"] is None:
                 return found
             assert len(answer[member]) == params.get("limit", 100), "only the last page may be shorter"
+            assert answer["next_cursor"] != cursor.get("cursor"), "a list that does not move on"
+            assert len(found) < 2_000, "a list without end"
             cursor = {"cursor": answer["next_cursor"]}
 
     def everything(self, path: str, member: str, **params: Any) -> list[dict[str, Any]]:
