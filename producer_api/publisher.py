@@ -47,6 +47,7 @@ def _settings(settings: ApiSettings, timeout_seconds: float, buffer_kib: int) ->
         "acks": "all",
         "partitioner": PARTITIONER,
         "linger.ms": settings.api_linger_ms,
+        "compression.type": "lz4",
         "message.timeout.ms": int(timeout_seconds * 1000),
         "queue.buffering.max.kbytes": buffer_kib,
         "socket.nagle.disable": True,
