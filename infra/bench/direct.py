@@ -3,7 +3,7 @@
 import json
 import uuid
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from confluent_kafka import Producer
 
@@ -32,8 +32,17 @@ class Backlog:
     def total(self) -> int:
         return self._count * len(self._scans)
 
-    def publish(self, bootstrap: str, on_progress: Callable[[int], None] = lambda _: None) -> None:
+    def publish(self, bootstrap: str) -> None:
         """Publishes all and waits for the broker's word on every message. Raises InfraError."""
+        self._send(bootstrap, {})
+
+    def publish_hidden(self, bootstrap: str) -> Callable[[], object]:
+        """The same in one Kafka transaction (KIP-98). Workers see nothing of it until what is returned is called, and then
+        all of it at once."""
+        producer = self._send(bootstrap, {"transactional.id": str(uuid.uuid4()), "transaction.timeout.ms": 600_000})
+        return lambda: producer.commit_transaction(60)
+
+    def _send(self, bootstrap: str, settings: dict[str, Any]) -> Producer:
         failures: list[str] = []
         producer = Producer(
             {
@@ -48,8 +57,12 @@ class Backlog:
                 "queue.buffering.max.kbytes": 512 * 1024,
                 # only failures call back: a call per message would cost more than the message
                 "delivery.report.only.error": True,
+                **settings,
             }
         )
+        if settings:
+            producer.init_transactions(60)
+            producer.begin_transaction()
 
         def failed(error: object, _: object) -> None:
             failures.append(str(error))
@@ -63,7 +76,6 @@ class Backlog:
                 )
             if index % _KEYS_IN_TURN == 0:
                 producer.poll(0)
-                on_progress(index * len(keys))
         closed = json.dumps({"records_total": self._count}).encode()
         for tenant, scan in self._scans.items():
             producer.produce(
@@ -77,4 +89,4 @@ class Backlog:
             raise InfraError(
                 f"Kafka không nhận đủ thông điệp: {failures[:1]}.", f"Kafka did not take every message: {failures[:1]}."
             )
-        on_progress(self.total)
+        return producer

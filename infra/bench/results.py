@@ -1,7 +1,7 @@
 """One case's figures, and whether they reach what was set out."""
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 from infra.bench.http import percentile
 
@@ -17,6 +17,17 @@ class Result(NamedTuple):
     cpu: dict[str, float] = {}
     problems: Sequence[str] = ()
     note: str = ""
+    rates: Sequence[float] = ()  # of every repeat, where the case was repeated
+
+    @classmethod
+    def median(cls, repeats: Sequence[Self]) -> Self:
+        """The repeat with the median rate; with the answers' times and the problems of all of them."""
+        middle = sorted(repeats, key=lambda result: result.rate)[len(repeats) // 2]
+        return middle._replace(
+            latencies=[seconds for result in repeats for seconds in result.latencies],
+            problems=[problem for result in repeats for problem in result.problems],
+            rates=[result.rate for result in repeats],
+        )
 
     def latency(self, share: float) -> float | None:
         """Of the API's answers; None where there were none."""
@@ -29,6 +40,7 @@ class Result(NamedTuple):
             "records": self.records,
             "rows_per_second": round(self.rate),
             "ratio_to_raw_copy": round(self.rate / raw, 3) if raw else None,
+            "rows_per_second_of_repeats": [round(rate) for rate in self.rates],
             "seconds": round(self.seconds, 4),
             "api_seconds": {
                 name: _rounded(self.latency(share))

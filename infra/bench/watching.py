@@ -71,20 +71,9 @@ class Watch:
             elif time.monotonic() - since > seconds:
                 return
 
-    def first(self) -> Progress | None:
-        """The first look that found a row."""
-        return next((look for look in self._seen if look.stored > 0), None)
-
     def last(self) -> Progress | None:
         """The look that found the last row."""
         return self._seen[-1] if self._seen and self._seen[-1].stored > 0 else None
-
-    def steady_rate(self) -> float:
-        """Rows a second between the first look that found any and the last; 0 when there are no two such looks."""
-        first, last = self.first(), self.last()
-        if first is None or last is None or last.at <= first.at:
-            return 0.0
-        return (last.stored - first.stored) / (last.at - first.at)
 
 
 def clear(dsn: str) -> None:

@@ -50,12 +50,13 @@ def run(folder: Path, sizes: Sizes, only: str, workers: int, api_processes: int)
         repeats: dict[int, list[float]] = {1: [], 4: []}
         results: list[Result] = []
         _measure_raw(bench, repeats)
-        for name in wanted:
-            if name == _RAW:
-                continue
-            if name.startswith("http") and not stack.apis:
-                for _ in range(api_processes):
-                    stack.start_api()
+        cases = [name for name in wanted if name != _RAW]
+        if cases:
+            for _ in range(api_processes):
+                stack.start_api()
+            _progress.print("Làm nóng… / Warming up…")
+            bench.warm_up()
+        for name in cases:
             _progress.print(f"{name}…")
             results.append(bench.cases[name]())
             for problem in results[-1].problems[:5]:
