@@ -94,7 +94,7 @@ def build_app(settings: WorkerSettings, lanes: Lanes) -> faust.App:
 
     @app.timer(interval=1.0)
     async def measure() -> None:
-        lanes.measure(app.consumer.end_of)
+        lanes.measure(app.consumer.lag_of)
         lanes.tell_again(every=False)
 
     @app.timer(interval=settings.status_reconcile_seconds)

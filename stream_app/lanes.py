@@ -64,6 +64,7 @@ class Lanes:
         """Stops every lane; running micro-batches are finished first."""
         lanes, self._lanes = self._lanes, {}
         metrics.LANES.set(0)
+        metrics.LAG.clear()  # another worker's to tell from now on
         await asyncio.gather(*(lane.stop() for lane in lanes.values()))
 
     async def deliver(self, partition: int, piece: Slice) -> None:
@@ -100,13 +101,13 @@ class Lanes:
         """Partitions that wait for the database."""
         return [number for number, lane in self._lanes.items() if lane.paused]
 
-    def measure(self, highwater: Callable[[int], int | None]) -> None:
-        """Sets the gauges."""
+    def measure(self, lag_of: Callable[[int, int], int | None]) -> None:
+        """Sets the gauges; `lag_of(partition, what is written)`."""
         metrics.BUFFERED.set(sum(lane.buffered for lane in self._lanes.values()))
         for partition, position in self.positions().items():
-            end = highwater(partition)
-            if end is not None:
-                metrics.LAG.labels(partition).set(max(0, end - position))
+            lag = lag_of(partition, position)
+            if lag is not None:
+                metrics.LAG.labels(partition).set(lag)
 
     def tell_again(self, every: bool) -> None:
         """Statuses that could not be delivered are told again; `every`: all that changed of late."""

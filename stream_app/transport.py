@@ -39,12 +39,16 @@ class _ConsumerThread(AIOKafkaConsumerThread):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._epochs: Counter[int] = Counter()
+        self._handed: Counter[int] = Counter()  # by partition: after the last message given to its lane
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
         """Marks each batch with the number of seeks before it. aiokafka returns nothing that was fetched for another
         position, and seeks happen on this thread too, so the mark is exact."""
         records = await super()._fetch_records(*args, **kwargs)
-        return {tp: Slice(batch, self._epochs[tp.partition]) for tp, batch in records.items() if batch}
+        pieces = {tp: Slice(batch, self._epochs[tp.partition]) for tp, batch in records.items() if batch}
+        for tp, piece in pieces.items():
+            self._handed[tp.partition] = piece.messages[-1].offset + 1
+        return pieces
 
     async def rewind(self, partition: int, offset: int) -> int:
         """Seeks, and returns the mark of everything fetched from now on."""
@@ -53,7 +57,17 @@ class _ConsumerThread(AIOKafkaConsumerThread):
     async def _rewind(self, partition: int, offset: int) -> int:
         self._ensure_consumer().seek(KafkaPartition(RECORDS_TOPIC, partition), offset)
         self._epochs[partition] += 1
+        self._handed[partition] = offset
         return self._epochs[partition]
+
+    def past_holes(self, partition: int, written: int) -> int:
+        """`written`, or where reading would go on from there if nothing in between can be read: the marks of transactions,
+        what was aborted, what was compacted. Nobody lags behind those."""
+        assignment = self._ensure_consumer()._subscription.subscription.assignment
+        state = assignment.state_value(KafkaPartition(RECORDS_TOPIC, partition))
+        if self._handed[partition] > written or not state.has_valid_position:
+            return written
+        return max(written, int(state.position))
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
@@ -71,9 +85,11 @@ class _ConsumerThread(AIOKafkaConsumerThread):
     async def _commit_quietly(self, offsets: Mapping[TP, int]) -> None:
         consumer = self._ensure_consumer()
         mine = consumer.assignment()
-        ours = {KafkaPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}
+        ours = {KafkaPartition(*tp): offset for tp, offset in offsets.items()}
         try:
-            await consumer.commit({tp: offset for tp, offset in ours.items() if tp in mine})
+            await consumer.commit(
+                {tp: OffsetAndMetadata(self.past_holes(tp.partition, at), "") for tp, at in ours.items() if tp in mine}
+            )
         except Exception as error:
             log.info("group offsets not committed this time: %s", type(error).__name__)
 
@@ -129,10 +145,11 @@ class SliceConsumer(Consumer):
         if offsets and self.flow_active:
             await self._thread.commit_for_monitors(offsets)
 
-    def end_of(self, partition: int) -> int | None:
-        """The partition's end as of the last fetch."""
+    def lag_of(self, partition: int, written: int) -> int | None:
+        """Offsets between what is written and the partition's end as of the last fetch."""
         try:
-            return self.highwater(TP(RECORDS_TOPIC, partition))
+            end = self.highwater(TP(RECORDS_TOPIC, partition))
+            return None if end is None else max(0, end - self._thread.past_holes(partition, written))
         except Exception:  # not assigned any more
             return None
 
