@@ -1,0 +1,189 @@
+"""The write pool: never more than fifty connections, all of them at once no harm to others, and metrics that tell."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final
+
+import httpx
+import psycopg2
+import pytest
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from infra import generator
+from infra.processes import Service
+from infra.stack import Stack
+from sinks.base import Unavailable
+from sinks.postgres import PostgresSink
+from sinks.postgres.engine import MAX_CONNECTIONS, write_engine
+from tests.helpers import Database, Publisher, StatusTopic, assert_accounted, assert_told, wait_for
+from tests.murmur2 import partition_of
+
+PARTITIONS: Final = 64  # more lanes than connections
+TENANTS: Final = 100
+WORKER: Final = "scanline-worker"
+AT_MOST: Final = {"SCANLINE_STREAM_WRITERS": "50", "SCANLINE_WRITE_CONNECTIONS": "50"}
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with Stack(tmp_path_factory.mktemp("connections"), partitions=PARTITIONS) as stack:
+        stack.start_servers()
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def database(own: Stack) -> Iterator[Database]:
+    with Database(own.postgres.superuser_dsn()) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def statuses(own: Stack) -> Iterator[StatusTopic]:
+    with StatusTopic(own.kafka.bootstrap) as opened:
+        yield opened
+
+
+def tenants(prefix: str) -> list[str]:
+    """A hundred, at least one in every partition."""
+    found: dict[int, list[str]] = {}
+    number = 0
+    while len(found) < PARTITIONS or sum(map(len, found.values())) < TENANTS:
+        name = f"{prefix}-{number}"
+        found.setdefault(partition_of(name.encode(), PARTITIONS), []).append(name)
+        number += 1
+    first = [names[0] for names in found.values()]
+    rest = [name for names in found.values() for name in names[1:]]
+    return [*first, *rest][:TENANTS]
+
+
+def publish(own: Stack, names: list[str], seed: int) -> dict[str, str]:
+    with Publisher(own.kafka.bootstrap) as publisher:
+        return {name: publisher.scan(name, generator.records(200, seed, name), at_once=50) for name in names}
+
+
+def connections(database: Database, application: str = WORKER) -> int:
+    """As the server counts them, whatever they are doing."""
+    return int(database.value("SELECT count(*) FROM pg_stat_activity WHERE application_name = %s", application))
+
+
+def pool_of(worker: Service) -> dict[str, float]:
+    lines = httpx.get(worker.metrics_url, timeout=30).text.splitlines()
+    samples = (line.rsplit(" ", 1) for line in lines if line.startswith("scanline_pool_") and "pool=" in line)
+    return {name: float(value) for name, value in samples}
+
+
+IN_USE: Final = 'scanline_pool_connections_count{pool="write",state="in_use"}'
+IDLE: Final = 'scanline_pool_connections_count{pool="write",state="idle"}'
+LIMIT: Final = 'scanline_pool_limit_count{pool="write"}'
+
+
+def finish(database: Database, statuses: StatusTopic, scans: dict[str, str]) -> None:
+    for name, scan in scans.items():
+        row = database.finished(name, scan)
+        assert (row["status"], row["records_stored"], row["records_duplicate"]) == ("completed", 200, 0)
+        assert_accounted(database, name, scan)
+    assert_told(database, statuses, scans)
+
+
+@contextmanager
+def locked(own: Stack) -> Iterator[None]:
+    """Whoever writes rows waits, with the connection in hand."""
+    holder: Any = psycopg2.connect(own.postgres.superuser_dsn())
+    try:
+        with holder.cursor() as cursor:
+            cursor.execute("LOCK TABLE processing_activities IN EXCLUSIVE MODE")  # readers may
+        yield
+    finally:
+        holder.close()
+
+
+@pytest.fixture
+def worker(own: Stack, request: pytest.FixtureRequest) -> Iterator[Service]:
+    """One with the settings of the test's parameter."""
+    service = own.start_worker(request.param)
+    yield service
+    assert service.stop() == 0
+
+
+@pytest.mark.parametrize("worker", [AT_MOST], indirect=True, ids=["at most"])
+def test_a_hundred_tenants_waiting_take_fifty_connections_and_no_more(
+    own: Stack, database: Database, statuses: StatusTopic, worker: Service, tenant: str
+) -> None:
+    with locked(own):
+        scans = publish(own, tenants(tenant), 50)
+        wait_for(lambda: connections(database) == MAX_CONNECTIONS, "every connection of the pool is taken")
+        pool = wait_for(lambda: (found := pool_of(worker))[IN_USE] == 50 and found, "the pool says that all are in use")
+        assert (pool[IDLE], pool[LIMIT]) == (0, 50)
+        # others get theirs, and their answers
+        with ExitStack() as others:
+            for url in [own.postgres.urls.read] * 20 + [own.postgres.urls.migrate]:
+                opened = others.enter_context(psycopg2_of(url))
+                with opened.cursor() as cursor:
+                    cursor.execute("SELECT count(*) FROM scans")
+            assert connections(database) <= MAX_CONNECTIONS
+    finish(database, statuses, scans)
+    wait_for(lambda: pool_of(worker)[IN_USE] == 0, "given back")
+    pool = pool_of(worker)
+    assert (pool[IDLE], pool[LIMIT]) == (connections(database), 50)
+
+
+@contextmanager
+def psycopg2_of(url: str) -> Iterator[Any]:
+    connection: Any = psycopg2.connect(make_url(url).set(drivername="postgresql").render_as_string(hide_password=False))
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("worker", "limit"),
+    [(AT_MOST, 50), ({"SCANLINE_STREAM_WRITERS": "50", "SCANLINE_WRITE_CONNECTIONS": "3"}, 3)],
+    indirect=["worker"],
+    ids=["fifty", "three for fifty writers"],
+)
+def test_under_load_the_pool_stays_within_its_limit(
+    own: Stack, database: Database, statuses: StatusTopic, worker: Service, tenant: str, limit: int
+) -> None:
+    scans = publish(own, tenants(tenant), 51)
+    names = list(scans)
+    most = 0
+
+    def look() -> bool:
+        nonlocal most
+        most = max(most, connections(database))
+        done = "SELECT count(*) FROM scans WHERE tenant_id = ANY(%s) AND status = 'completed'"
+        return database.value(done, names) == TENANTS
+
+    wait_for(look, "every scan is completed")
+    assert 1 <= most <= limit
+    finish(database, statuses, scans)
+    assert pool_of(worker)[LIMIT] == limit
+
+
+def test_the_fifty_first_waits_and_is_told_so(own: Stack, database: Database) -> None:
+    engine = write_engine(own.postgres.urls.write, connections=MAX_CONNECTIONS, deadline_seconds=1)
+    sink = PostgresSink(engine, "connections")
+    with ExitStack() as held:
+        for _ in range(MAX_CONNECTIONS):
+            held.enter_context(engine.connect())
+        assert connections(database) == MAX_CONNECTIONS
+        with pytest.raises(PoolTimeout):
+            engine.raw_connection()
+        with pytest.raises(Unavailable):  # the lane waits; nothing is dropped
+            sink.probe()
+        assert connections(database) == MAX_CONNECTIONS
+    sink.probe()
+    sink.close()
+    wait_for(lambda: connections(database) == 0, "every connection is given back")
+
+
+@pytest.mark.parametrize("count", [0, 51])
+def test_no_setting_makes_the_pool_larger(own: Stack, count: int) -> None:
+    with pytest.raises(ValueError, match="1 to 50"):
+        write_engine(own.postgres.urls.write, connections=count, deadline_seconds=1)
+    service = own.start_worker({"SCANLINE_WRITE_CONNECTIONS": str(count)}, wait=False)
+    wait_for(lambda: service.returncode is not None, "the worker refuses to start")
+    assert service.returncode == 1
+    assert "SCANLINE_WRITE_CONNECTIONS" in service.log_file.read_text()
