@@ -238,7 +238,7 @@ def fetch_kafka() -> None:
         f"-DoutputDirectory={arriving}",
     ]
     env = {**os.environ, **({"JAVA_HOME": home} if home else {})}
-    answer = subprocess.run(command, check=False, env=env, stdout=subprocess.PIPE, text=True)
+    answer = subprocess.run(command, check=False, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if answer.returncode != 0:
         print(answer.stdout)
         raise subprocess.CalledProcessError(answer.returncode, command)
