@@ -12,7 +12,10 @@ _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 _WHITE_SPACE: Final = b" \t\r\n"
 _BOM: Final = b"\xef\xbb\xbf"
 # Half a character as an escape is within JSON's grammar, but no parser here reads it. Escaped backslashes are stepped over.
-_ESCAPE: Final = re.compile(rb"\\(?:u[dD][89a-fA-F][0-9a-fA-F]{2}|.)", re.DOTALL)
+# So are whole characters, two halves long.
+_ESCAPE: Final = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[dD][89a-fA-F][0-9a-fA-F]{2}|.)", re.DOTALL
+)
 _KEPT_OF_LONG: Final = MAX_RECORD_BYTES + 64  # of a line that is too long: enough that the worker finds it too long
 
 
@@ -25,8 +28,8 @@ class Array(NamedTuple):
 
 
 def without_half_characters(text: bytes) -> bytes:
-    """The same JSON, byte for byte as long, with harmless escapes where surrogate escapes were: to find its structure."""
-    return _ESCAPE.sub(lambda match: b"\\u0020" if len(match[0]) == 6 else match[0], text)
+    """The same JSON, byte for byte as long, with NUL, which is refused as well, for half characters: to find its structure."""
+    return _ESCAPE.sub(lambda match: b"\\u0000" if len(match[0]) == 6 else match[0], text)
 
 
 def is_one_value(line: bytes) -> bool:

@@ -99,8 +99,7 @@ def gzip_members(body: bytes) -> bytes:
 
 
 def zstd_frames(body: bytes) -> bytes:
-    middle = len(body) // 2
-    return zstandard.compress(body[:middle]) + zstandard.compress(body[middle:])
+    return b"".join(map(zstandard.compress, (body[:5_000], body[5_000:])))
 
 
 @pytest.mark.parametrize("kind", [JSON, NDJSON], ids=["json", "ndjson"])
@@ -188,19 +187,20 @@ def test_what_is_right_is_stored_and_what_is_wrong_is_told_by_its_index(
     lines[3] = changed(lines[3], purpose="")
     lines[1_200] = changed(lines[1_200], storage_country="Việt Nam")
     lines[1_499] = lines[1_499].replace(b'"name":"', b'"name":"\\ud800', 1)  # half a character, as an escape
-    told = accepted(submit(http, tenant, generator.body(lines)))
+    told = accepted(submit(http, tenant, generator.body(lines, "quét 😀")))  # whole characters stay, also as escapes
     row = database.finished(tenant, told["scan_id"])
-    assert (row["status"], row["records_stored"], row["records_rejected"]) == ("completed_with_errors", 1_497, 3)
+    assert (row["status"], row["source"]) == ("completed_with_errors", "quét 😀")
+    assert (row["records_stored"], row["records_rejected"]) == (1_497, 3)
     bad = [3, 1_200, 1_499]
     assert database.keys(tenant, told["scan_id"]) == sorted(key[at] for at in range(1_500) if at not in bad)
     assert [bytes(each["original"]) for each in database.rejected(tenant, told["scan_id"])] == [lines[at] for at in bad]
     found = http.get(told["links"]["errors"]).json()["errors"]
+    assert found[0]["activity_key"] == key[3]
     assert [(each["index"], each["code"], each["pointer"]) for each in found] == [
         (3, "text_empty", "/purpose"),
         (1_200, "country_unknown", "/storage_country"),
         (1_499, "text_surrogate", "/name"),
     ]
-    assert found[0]["activity_key"] == key[3]
     assert found[0]["messages"] == {
         "vi": "Bản ghi thứ 4 bị từ chối: trường «purpose» không được để trống.",
         "en": "Record 4 was rejected: the field «purpose» must not be empty.",
