@@ -1,8 +1,8 @@
 """A micro-batch in the making: which messages it takes (design, section 1), and what they say. Pure but for metrics."""
 
 import datetime as dt
-from collections import Counter
-from typing import Final, NamedTuple
+from collections import Counter, defaultdict
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -15,7 +15,14 @@ from stream_app import metrics
 from stream_app.decoding import Message, acceptable, decode, whose
 
 Letter = tuple[Message, str]  # a message for the dead-letter topic, and why
-_OBJECT: Final = b"{"
+_OBJECT: Final = ord("{")
+
+
+class _Single(NamedTuple):
+    """Single records of one publisher: their (tenant_id, scan_id), and those taken so far."""
+
+    scan: tuple[str, str]
+    gathered: list[Message]
 
 
 class Limits(NamedTuple):
@@ -40,7 +47,8 @@ class Builder:
         self._known = known
         self._messages: list[Incoming] = []
         self._singles: dict[Envelope, list[Message]] = {}
-        self._rows_of: Counter[tuple[str, str]] = Counter()
+        self._seen: dict[tuple[Any, ...], _Single] = {}  # by key and headers: one lookup instead of reading them again
+        self._rows_of: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._letters: list[Letter] = []
         self._types: Counter[str] = Counter()
         self._empty = True
@@ -50,23 +58,34 @@ class Builder:
 
     def offer(self, message: Message) -> bool:
         """Takes the message, or says False: it begins the next micro-batch."""
-        size = len(message.value or b"")
-        try:
-            envelope = read_envelope(message.key, message.headers)
-        except MessageRefused as refused:
-            self._dead(message, refused.code)
-            return True
-        if envelope.first_index is None and envelope.type == RECORDS and size and message.value[:1] == _OBJECT:  # type: ignore[index]
-            if not self._fits(envelope, 1, size):
-                return False
-            self._count(envelope, 1, size)
-            gathered = self._singles.get(envelope)
-            if gathered is None:
-                self._singles[envelope] = [message]
-            else:
-                gathered.append(message)
-            return True
-        return self._take_whole(message, size)
+        value = message.value
+        size = len(value) if value else 0
+        look = (message.key, *message.headers)
+        single = self._seen.get(look)
+        if single is None:
+            try:
+                envelope = read_envelope(message.key, message.headers)
+            except MessageRefused as refused:
+                self._dead(message, refused.code)
+                return True
+            if envelope.first_index is not None or envelope.type != RECORDS:
+                return self._take_whole(message, size)
+            single = _Single(envelope[1:3], self._singles.setdefault(envelope, []))
+            self._seen[look] = single
+        if not value or value[0] != _OBJECT:
+            return self._take_whole(message, size)
+        limits = self._limits
+        rows = self._rows_of[single.scan] + 1
+        if not self._empty and (
+            self.rows >= limits.rows or self.bytes + size > limits.bytes or rows > limits.scan_rows
+        ):
+            return False
+        self._empty = False
+        self.rows += 1
+        self.bytes += size
+        self._rows_of[single.scan] = rows
+        single.gathered.append(message)
+        return True
 
     def _take_whole(self, message: Message, size: int) -> bool:
         if self._known is not None and self._known.offset == message.offset:
@@ -117,8 +136,11 @@ class Builder:
         """What was gathered of this scan comes before the message that is about to be added."""
         for gathered in [known for known in self._singles if known[1:3] == envelope[1:3]]:
             self._read_singles(gathered, self._singles.pop(gathered))
+        self._seen.clear()
 
     def _read_singles(self, envelope: Envelope, gathered: list[Message]) -> None:
+        if not gathered:
+            return
         values = [message.value or b"" for message in gathered]
         plain = is_plain(b"".join(values))
         latest = self._now + CLOCK_TOLERANCE

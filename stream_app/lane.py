@@ -30,6 +30,11 @@ _computing: Final = threading.Lock()
 _MESSAGE_OVERHEAD: Final = 600  # bytes of Python objects around a consumed message, for the bound on memory
 
 
+def _size_of(messages: list[Message]) -> int:
+    """Bytes they hold in memory, about."""
+    return sum([len(message.value or b"") for message in messages]) + _MESSAGE_OVERHEAD * len(messages)
+
+
 class Slice(NamedTuple):
     """What one fetch brought of one partition; `epoch` counts the seeks before it."""
 
@@ -140,7 +145,7 @@ class Lane:
         if not self._buffer:
             self._oldest = time.monotonic()
         self._buffer.extend(messages)
-        self._buffered += sum(len(message.value or b"") + _MESSAGE_OVERHEAD for message in messages)
+        self._buffered += _size_of(messages)
         last_type = dict(messages[-1].headers).get(HEADER_TYPE, b"") or b""
         self._hurry = last_type in (CLOSED.encode(), CANCELLED.encode())  # somebody waits for the scan's end
         metrics.SLICES.inc()
@@ -261,17 +266,12 @@ class Lane:
         builder = Builder(self._settings.limits, dt.datetime.now(dt.UTC), self._carry)
         self._carry = None
         buffer = self._buffer
-        end = self.next_offset
-        taken = 0
-        while buffer:
-            message = buffer[0]
-            if not builder.offer(message):
-                break
-            buffer.popleft()
-            end = message.offset + 1
-            taken += len(message.value or b"") + _MESSAGE_OVERHEAD
+        taken: list[Message] = []
+        while buffer and builder.offer(buffer[0]):
+            taken.append(buffer.popleft())
+        end = taken[-1].offset + 1 if taken else self.next_offset
         self._carry = builder.left_over
-        self._taken = taken
+        self._taken = _size_of(taken)
         messages, letters = builder.finish()
         metrics.DECODE_SECONDS.observe(time.perf_counter() - started)
         metrics.BATCH_ROWS.observe(builder.rows)
