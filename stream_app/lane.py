@@ -104,7 +104,7 @@ class Lane:
     @property
     def has_room(self) -> bool:
         """True when another slice may be fetched: memory stays bounded however far behind the lane is."""
-        return self._buffered < self._settings.lane_bytes and not self._stopping
+        return self.next_offset is not None and self._buffered < self._settings.lane_bytes and not self._stopping
 
     @property
     def buffered(self) -> int:
@@ -123,24 +123,23 @@ class Lane:
 
     async def accept(self, piece: Slice) -> None:
         """Takes a slice. Offsets before the expected one are dropped; a gap is fetched again once before it is believed."""
-        if self._stopping or not piece.messages:
-            return
+        if self._stopping or not piece.messages or self._expected is None:
+            return  # where to go on is still being asked for: fetched from the wrong place, and fetched again after the seek
         messages = piece.messages
-        if self._expected is not None:
-            if messages[0].offset < self._expected:
-                messages = [message for message in messages if message.offset >= self._expected]
-                if not messages:
-                    return
-            first = messages[0].offset
-            if first > self._expected:
-                if piece.epoch < self._epoch:
-                    return  # fetched before the last seek, whose own slice is to come
-                if self._asked_again != self._expected:
-                    self._asked_again = self._expected
-                    metrics.REWINDS.inc()
-                    await self._seek(self._expected)
-                    return
-                metrics.GAPS.inc(first - self._expected)
+        if messages[0].offset < self._expected:
+            messages = [message for message in messages if message.offset >= self._expected]
+            if not messages:
+                return
+        first = messages[0].offset
+        if first > self._expected:
+            if piece.epoch < self._epoch:
+                return  # fetched before the last seek, whose own slice is to come
+            if self._asked_again != self._expected:
+                self._asked_again = self._expected
+                metrics.REWINDS.inc()
+                await self._seek(self._expected)
+                return
+            metrics.GAPS.inc(first - self._expected)
         self._expected = messages[-1].offset + 1
         if not self._buffer:
             self._oldest = time.monotonic()

@@ -99,7 +99,7 @@ def assert_exactly(stack: Stack, published: Published) -> None:
             row = database.scan(tenant, scan)
             assert row is not None
             counts = [row[f"records_{name}"] for name in ("total", "stored", "rejected", "duplicate")]
-            assert (row["status"], counts) == ("completed", [len(keys), len(keys), 0, 0])
+            assert (row["status"], counts) == ("completed", [len(keys), len(keys), 0, 0]), (tenant, scan, counts)
         assert_same_keys(database, published)
         for tenant, scan in published:
             assert_accounted(database, tenant, scan)

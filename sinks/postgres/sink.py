@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import psycopg2
 from prometheus_client.registry import REGISTRY
+from psycopg2 import errorcodes
 from sqlalchemy.engine import Engine
 
 from schemas.status import ScanStatus, status_of
@@ -52,6 +53,17 @@ SET LOCAL synchronous_commit TO {commit};
 COMMIT
 """
 )
+
+# statement_timeout does not reach a COPY that waits for its client. A worker that is frozen in the middle of one would hold
+# its partition's offset for as long as it stays frozen; its session is ended after the time its statement was given.
+_END_ABANDONED: Final = """
+ROLLBACK;
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = current_user AND application_name = current_setting('application_name')
+  AND state = 'active' AND wait_event = 'ClientRead' AND state_change < clock_timestamp() -
+    make_interval(secs => (SELECT setting::float FROM pg_settings WHERE name = 'statement_timeout' AND setting <> '0') / 1000)
+"""
+_WAITED_IN_VAIN: Final = frozenset({errorcodes.QUERY_CANCELED, errorcodes.LOCK_NOT_AVAILABLE})
 
 
 class PostgresSink:
@@ -169,6 +181,9 @@ class PostgresSink:
             self._roll_back(connection)
             raise
         except DATABASE_ERRORS as error:
+            if sqlstate(error) in _WAITED_IN_VAIN:
+                with suppress(*DATABASE_ERRORS):
+                    connection.cursor().execute(_END_ABANDONED)
             connection.invalidate()
             raise self._unavailable(error) from error
         except BaseException:

@@ -1,0 +1,119 @@
+"""A lane that asks the sink where to go on: what was fetched meanwhile, from wherever the group stood, is not written."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import pytest
+
+from infra import generator
+from schemas.topics import HEADER_SUBJECT, HEADER_TYPE, RECORDS, RECORDS_TOPIC
+from sinks.base import Fenced, MicroBatch
+from stream_app.lane import Lane, Settings, Slice
+from tests.helpers import new_scan
+
+SCAN = new_scan()
+LINE = generator.records(1)[0]
+END = 40
+
+
+class Message(NamedTuple):
+    offset: int
+    key: bytes | None = b"tenant"
+    value: bytes | None = LINE
+    headers: Any = ((HEADER_TYPE, RECORDS.encode()), (HEADER_SUBJECT, SCAN.encode()))
+    timestamp: int = 0
+
+
+class MemorySink:
+    """A sink that knows its offset, as PostgreSQL does, and answers when it is let."""
+
+    def __init__(self, offset: int) -> None:
+        self.offset = offset
+        self.answering = threading.Event()
+        self.written: list[MicroBatch] = []
+
+    def load_offsets(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+        assert self.answering.wait(30)
+        return dict.fromkeys(partitions, self.offset)
+
+    def prepare(self, batch: MicroBatch) -> MicroBatch:
+        return batch
+
+    def write(self, batch: MicroBatch, now: datetime) -> list[Any]:
+        if batch.start != self.offset:
+            raise Fenced(str(batch.start))
+        self.written.append(batch)
+        self.offset = batch.end
+        return []
+
+    def statuses(self, partition: int, changed_since: datetime) -> list[Any]:
+        return []
+
+    def probe(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Silent:
+    """Nobody follows."""
+
+    def tell(self, partition: int, statuses: Any) -> None: ...
+
+
+@asynccontextmanager
+async def lane_on(sink: MemorySink, known: int | None) -> AsyncIterator[tuple[Lane, list[int]]]:
+    """A lane, and the offsets it seeks."""
+    sought: list[int] = []
+
+    async def rewind(_: int, offset: int) -> int:
+        sought.append(offset)
+        return len(sought)
+
+    with ThreadPoolExecutor(1) as executor:
+        lane = Lane(RECORDS_TOPIC, 0, sink, Silent(), executor, rewind, Settings(), known)  # type: ignore[arg-type]
+        try:
+            yield lane, sought
+        finally:
+            sink.answering.set()
+            await lane.stop()
+
+
+async def until(look: Any) -> None:
+    async with asyncio.timeout(30):
+        while not look():
+            await asyncio.sleep(0.01)
+
+
+async def written_to_the_end(lane: Lane, sink: MemorySink, sought: list[int]) -> None:
+    """Delivers what comes after the seek; every offset from there on is then written, once and in order."""
+    await until(lambda: sought)
+    start = sought[-1]
+    await lane.accept(Slice([Message(offset) for offset in range(start, END)], len(sought)))
+    await until(lambda: sink.offset == END)
+    assert (sink.written[0].start, sink.written[-1].end) == (start, END)
+    assert sum(message.count for batch in sink.written for message in batch.messages) == END - start
+
+
+@pytest.mark.parametrize("fetched_from", [0, 5, 10, 25])
+async def test_before_the_first_offset_is_known(fetched_from: int) -> None:
+    sink = MemorySink(10)
+    async with lane_on(sink, None) as (lane, sought):
+        assert not lane.has_room
+        await lane.accept(Slice([Message(offset) for offset in range(fetched_from, 30)], 0))
+        sink.answering.set()
+        await written_to_the_end(lane, sink, sought)
+
+
+async def test_after_another_worker_was_there() -> None:
+    sink = MemorySink(20)  # the lane believes 10
+    async with lane_on(sink, 10) as (lane, sought):
+        await lane.accept(Slice([Message(offset) for offset in range(10, 15)], 0))
+        await until(lambda: lane.next_offset is None)
+        await lane.accept(Slice([Message(offset) for offset in range(15, 30)], 0))
+        sink.answering.set()
+        await written_to_the_end(lane, sink, sought)
