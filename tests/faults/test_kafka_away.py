@@ -4,8 +4,8 @@ from infra.stack import Stack
 from tests.helpers import Database
 from tests.load import Load, assert_exactly, hold, wait_for_messages
 
-KILLS = 3
-AWAY_SECONDS = 3
+KILLS = 2
+AWAY_SECONDS = 2
 SETTINGS = {"SCANLINE_SESSION_TIMEOUT_SECONDS": "6"}
 
 
