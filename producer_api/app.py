@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from producer_api import activities, pages, problems, scans, submit, validate
+from producer_api.backlog import Backlog
 from producer_api.budget import Budget
 from producer_api.follower import Follower
 from producer_api.idempotency import Keys
@@ -32,6 +33,7 @@ def build_app(settings: ApiSettings | None = None) -> FastAPI:
             Budget(chosen.api_buffer_bytes, chosen.api_buffer_wait_seconds),
             Keys(statuses, chosen.api_retry_after_seconds),
             Reader(chosen),
+            Backlog(chosen),
         )
         try:
             yield
@@ -39,6 +41,7 @@ def build_app(settings: ApiSettings | None = None) -> FastAPI:
             await made.publisher.close()
             await made.follower.close()
             made.reader.close()
+            made.backlog.close()
 
     app = FastAPI(
         title="Scanline",

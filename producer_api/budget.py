@@ -1,6 +1,6 @@
 """How many bytes of bodies are held at once: more wait in line, and get a 503 when that takes too long.
 
-This is the API's own back-pressure. A bound by consumer lag belongs here as well: `hold` is the one door.
+This is the API's own back-pressure; that of the workers behind it is in producer_api.backlog.
 """
 
 import asyncio

@@ -37,6 +37,11 @@ IN_FLIGHT = Gauge(
     "Requests being answered, event streams included.",
     multiprocess_mode="livesum",
 )
+BACKLOG = Gauge(
+    "scanline_api_backlog_messages",
+    "Messages that wait for a worker. Above SCANLINE_API_BACKLOG_MESSAGES submissions get 503: add workers, look at the sink.",
+    multiprocess_mode="max",
+)
 BUFFERED = Gauge(
     "scanline_api_buffered_bytes",
     "Bodies held, against SCANLINE_API_BUFFER_BYTES. Near it for long: more API processes, or Kafka is slow.",

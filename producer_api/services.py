@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
+from producer_api.backlog import Backlog
 from producer_api.budget import Budget
 from producer_api.follower import Follower
 from producer_api.idempotency import Keys
@@ -29,6 +30,7 @@ class Services:
     budget: Budget
     keys: Keys
     reader: Reader
+    backlog: Backlog
 
     def later(self, code: str, **extra: object) -> ApiProblem:
         """A problem that passes, with the Retry-After of the settings."""

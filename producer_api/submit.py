@@ -50,6 +50,8 @@ async def submit(request: Request, who: Caller = Depends(caller), service: Servi
         encoding_of(request)
         key = idempotency_key(request)
         await service.publisher.ensure_reachable()
+        if service.backlog.too_long:
+            raise service.later("backlog_too_long")
         if key is not None:
             await service.follower.catch_up(_CATCH_UP_SECONDS)
         take = _take_json if kind == "json" else _take_ndjson

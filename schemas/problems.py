@@ -222,6 +222,14 @@ PROBLEMS: Final[dict[str, Problem]] = {
             "The API holds too much data that is not queued yet. Nothing was accepted; send again in {seconds} seconds.",
         ),
     ),
+    "backlog_too_long": Problem(
+        503,
+        Text("Hàng đợi quá dài", "Too much is waiting"),
+        Text(
+            "Quá nhiều dữ liệu đang chờ được ghi vào cơ sở dữ liệu. Chưa có gì được ghi nhận; hãy gửi lại sau {seconds} giây.",
+            "Too much is waiting to be written to the database. Nothing was accepted; send again in {seconds} seconds.",
+        ),
+    ),
     "statuses_unavailable": Problem(
         503,
         Text("Tình trạng chưa sẵn sàng", "Statuses are not ready"),

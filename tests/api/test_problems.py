@@ -296,4 +296,5 @@ def test_a_problem_says_what_is_wrong_in_the_language_asked_for(apis: Apis, case
 
 
 def test_every_problem_is_provoked_here() -> None:
-    assert {case.code for case in CASES} == set(PROBLEMS)
+    # backlog_too_long needs a broker of its own: test_backlog_limit.py
+    assert {case.code for case in CASES} | {"backlog_too_long"} == set(PROBLEMS)
