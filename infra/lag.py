@@ -1,0 +1,152 @@
+"""How far the worker is behind the end of scan.records.v1, partition by partition."""
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+from sqlalchemy import create_engine, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from infra.errors import InfraError
+from schemas.tables import stream_offsets
+from schemas.topics import RECORDS_TOPIC
+
+_ANSWER_SECONDS: Final = 5
+_DATABASE_SECONDS: Final = 5
+# a broker that has just started, or just taken the group over
+_NOT_YET: Final = frozenset(
+    {KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR}
+)
+_LOADING: Final = frozenset(  # a broker that has just started, or that has never had a group
+    {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE}
+)
+
+
+class PartitionLag(NamedTuple):
+    """Offsets of one partition. `written` is PostgreSQL's, the truth; `committed` the group's copy of it for monitors."""
+
+    partition: int
+    end: int
+    committed: int | None
+    written: int | None
+    lag: int
+
+
+def written_offsets(read_url: str, pipeline: str) -> dict[int, int] | None:
+    """PostgreSQL's offsets by partition; None while it does not answer."""
+    table = stream_offsets
+    query = select(table.c.partition, table.c.next_offset).where(
+        table.c.pipeline == pipeline, table.c.topic == RECORDS_TOPIC
+    )
+    options = f"-c statement_timeout={_DATABASE_SECONDS * 1000} -c default_transaction_read_only=on"
+    engine = create_engine(read_url, connect_args={"connect_timeout": _DATABASE_SECONDS, "options": options})
+    try:
+        with engine.connect() as connection:
+            return {row.partition: row.next_offset for row in connection.execute(query)}
+    except SQLAlchemyError:
+        return None
+    finally:
+        engine.dispose()
+
+
+def measure(bootstrap: str, pipeline: str, written: Mapping[int, int] | None) -> list[PartitionLag]:
+    """Every partition, in order. Without `written`, lag is what the group's committed offsets say. Raises InfraError."""
+    try:
+        return _measure(bootstrap, pipeline, written)
+    except KafkaException as error:
+        reason = error.args[0].str()
+        raise InfraError(
+            f"Kafka tại {bootstrap} không cho biết offset: {reason}. Hãy kiểm tra SCANLINE_KAFKA_BOOTSTRAP.",
+            f"Kafka at {bootstrap} does not tell its offsets: {reason}. Check SCANLINE_KAFKA_BOOTSTRAP.",
+        ) from error
+
+
+def _measure(bootstrap: str, pipeline: str, written: Mapping[int, int] | None) -> list[PartitionLag]:
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    known = admin.list_topics(timeout=_ANSWER_SECONDS).topics.get(RECORDS_TOPIC)
+    if known is None:
+        raise InfraError(
+            f"Kafka tại {bootstrap} không có {RECORDS_TOPIC}. Hãy chạy `scanline topics`.",
+            f"Kafka at {bootstrap} has no {RECORDS_TOPIC}. Run `scanline topics`.",
+        )
+    partitions = sorted(known.partitions)
+    committed = _committed(bootstrap, pipeline, partitions)
+    begins = _offsets(admin, partitions, OffsetSpec.earliest())
+    ends = _offsets(admin, partitions, OffsetSpec.latest())
+    reached = committed if written is None else written
+    # what retention has deleted is nobody's backlog
+    starts = {number: max(reached.get(number, 0), begins[number]) for number in partitions}
+    nexts = _next_readable(bootstrap, {number: at for number, at in starts.items() if at < ends[number]})
+    return [
+        PartitionLag(
+            number,
+            ends[number],
+            committed.get(number),
+            None if written is None else written.get(number),
+            max(0, ends[number] - nexts.get(number, starts[number])),
+        )
+        for number in partitions
+    ]
+
+
+def _offsets(admin: AdminClient, partitions: Iterable[int], spec: OffsetSpec) -> dict[int, int]:
+    asked = {TopicPartition(RECORDS_TOPIC, number): spec for number in partitions}
+    found = admin.list_offsets(asked, request_timeout=_ANSWER_SECONDS)
+    return {place.partition: future.result().offset for place, future in found.items()}
+
+
+def _committed(bootstrap: str, group: str, partitions: Iterable[int]) -> dict[int, int]:
+    """A consumer may ask without joining the group. The admin client's call ended the whole process (confluent-kafka 2.16.1)
+    while the broker was still loading its groups."""
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False, "log_level": 0}
+    )
+    deadline = time.monotonic() + _ANSWER_SECONDS
+    try:
+        while True:
+            places = [TopicPartition(RECORDS_TOPIC, number) for number in partitions]
+            try:
+                found = consumer.committed(places, timeout=_ANSWER_SECONDS)
+                return {place.partition: place.offset for place in found if place.offset >= 0}
+            except KafkaException as error:
+                if error.args[0].code() not in _LOADING or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.2)
+    finally:
+        consumer.close()
+
+
+def _next_readable(bootstrap: str, starts: Mapping[int, int]) -> dict[int, int]:
+    """The first message at or after each offset, or where the partition ends: the marks of transactions, what was aborted
+    and what was compacted away are nothing to lag behind."""
+    if not starts:
+        return {}
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "scanline-cli",  # asked for by librdkafka; partitions are assigned, no group is joined
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            "fetch.message.max.bytes": 16 * 1024,
+            "fetch.wait.max.ms": 10,
+            "log_level": 0,
+        }
+    )
+    found: dict[int, int] = {}
+    try:
+        consumer.assign([TopicPartition(RECORDS_TOPIC, number, at) for number, at in starts.items()])
+        while len(found) < len(starts):
+            message = consumer.poll(_ANSWER_SECONDS)
+            if message is None:
+                break  # the broker is slow: what is not known counts as backlog
+            error = message.error()
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                continue
+            found.setdefault(message.partition(), message.offset())
+            consumer.pause([TopicPartition(RECORDS_TOPIC, message.partition())])
+    finally:
+        consumer.close()
+    return found
