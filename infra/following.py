@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 import msgspec
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 from infra.errors import InfraError
 from schemas.codes import FINAL_STATES
@@ -47,21 +47,27 @@ class StatusFollower:
                 "log_level": 0,
             }
         )
-        self._consumer.assign(self._places(bootstrap, OFFSET_BEGINNING if from_start else OFFSET_END))
+        self._consumer.assign(self._places(bootstrap, from_start))
         self._thread = threading.Thread(target=self._run, name="status-follower", daemon=True)
 
-    def _places(self, bootstrap: str, offset: int) -> list[TopicPartition]:
+    def _places(self, bootstrap: str, from_start: bool) -> list[TopicPartition]:
         try:
             topic = self._consumer.list_topics(STATUS_TOPIC, timeout=10).topics[STATUS_TOPIC]
             if topic.error is not None:
                 raise KafkaException(topic.error)
+            places = [TopicPartition(STATUS_TOPIC, number, OFFSET_BEGINNING) for number in topic.partitions]
+            if (
+                not from_start
+            ):  # asked now: OFFSET_END would be the end at some later time, and miss what is told until then
+                for place in places:
+                    place.offset = self._consumer.get_watermark_offsets(place, timeout=10)[1]
+            return places
         except KafkaException as error:
             reason = error.args[0].str()
             raise InfraError(
                 f"Không đọc được {STATUS_TOPIC} tại {bootstrap}: {reason}. Hãy kiểm tra địa chỉ, và chạy `scanline topics`.",
                 f"{STATUS_TOPIC} at {bootstrap} cannot be read: {reason}. Check the address, and run `scanline topics`.",
             ) from error
-        return [TopicPartition(STATUS_TOPIC, number, offset) for number in topic.partitions]
 
     def last(self, keys: Iterable[Key]) -> dict[Key, dict[str, Any]]:
         """The last status of each of these scans that was told of."""

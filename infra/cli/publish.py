@@ -10,8 +10,9 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from infra.cli.output import console, show
-from infra.cli.scan_rows import accounted, checked_tenant, exit_code, has_ended, progress_console, show_scan
+from infra.cli.scan_rows import checked_tenant, exit_code, has_ended, progress_console, show_scan
 from infra.errors import InfraError
+from infra.following import StatusFollower, accounted
 from infra.records_file import Details, RecordsFile
 from infra.settings import InfraSettings
 
@@ -77,7 +78,6 @@ def _over_http(sending: Sending, url: str) -> tuple[dict[str, Any], dict[str, An
 
 
 def _into_kafka(sending: Sending, bootstrap: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    from infra.following import StatusFollower
     from infra.publishing import DirectPublisher
     from producer_api.scan_ids import scan_id_for
 

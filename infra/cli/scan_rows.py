@@ -15,6 +15,7 @@ from schemas.messages import is_tenant_id
 from schemas.status import number
 
 _ZONE: Final = ZoneInfo("Asia/Ho_Chi_Minh")
+_TIME: Final = "%d/%m/%Y %H:%M:%S"
 _STATES: Final = {
     "queued": "đang chờ / queued",
     "processing": "đang xử lý / processing",
@@ -43,11 +44,6 @@ def has_ended(status: Status) -> bool:
     return status["status"] in FINAL_STATES
 
 
-def accounted(status: Status) -> int:
-    """Records that have found their end."""
-    return int(status["records_stored"] + status["records_rejected"] + status["records_duplicate"])
-
-
 def exit_code(status: Status | None) -> int:
     """0: every record is in the table; NOT_WELL: it ended otherwise; NOT_ENDED: it is on its way."""
     if status is None or not has_ended(status):
@@ -61,9 +57,11 @@ def state_words(status: Status) -> str:
 
 def local_time(text: str | None) -> str:
     """An RFC 3339 time as it is written in Vietnam."""
-    if text is None:
-        return ""
-    return dt.datetime.fromisoformat(text).astimezone(_ZONE).strftime("%d/%m/%Y %H:%M:%S")
+    return "" if text is None else dt.datetime.fromisoformat(text).astimezone(_ZONE).strftime(_TIME)
+
+
+def now_local() -> str:
+    return dt.datetime.now(_ZONE).strftime(_TIME)
 
 
 def percent(status: Status) -> str:

@@ -1,0 +1,93 @@
+"""`scanline tail`: the status topic, live, a line per change."""
+
+import json as jsonlib
+import queue
+import uuid
+from typing import Any
+
+import typer
+from rich.markup import escape
+
+from infra.cli.output import console
+from infra.cli.scan_rows import (
+    checked_tenant,
+    exit_code,
+    has_ended,
+    now_local,
+    percent,
+    progress_console,
+    state_words,
+)
+from infra.errors import InfraError
+from infra.following import Change, StatusFollower, accounted
+from infra.settings import InfraSettings
+from schemas.status import number
+from schemas.topics import STATUS_TOPIC
+
+
+def _checked_scan(scan_id: str) -> str:
+    try:
+        return str(uuid.UUID(scan_id))
+    except ValueError:
+        raise InfraError("Mã lượt quét phải là một UUID.", "A scan id is a UUID.") from None
+
+
+def _as_json(change: Change) -> str:
+    """The status as it was told; of a scan that was cleaned up, its name alone."""
+    removed = {"tenant_id": change.key[0], "scan_id": change.key[1], "status": None}
+    return jsonlib.dumps(change.status or removed, ensure_ascii=False)
+
+
+def _as_text(change: Change) -> str:
+    where = f"{now_local()}  [bold]{change.key[0]}[/bold]  {change.key[1]}"
+    status: dict[str, Any] | None = change.status
+    if status is None:
+        return f"{where}  [dim]đã dọn / removed[/dim]"
+    total = status["records_total"]
+    done = f"{number(accounted(status), 'vi')}/{'?' if total is None else number(total, 'vi')}"
+    words = escape(state_words(status))
+    rejected = status["records_rejected"]
+    wrong = f"  [red]từ chối / rejected {number(rejected, 'vi')}[/red]" if rejected else ""
+    return f"{where}  {words}  {percent(status)}  {done}{wrong}"
+
+
+def _follow(bootstrap: str, tenant: str, scan: str, *, from_start: bool, as_json: bool) -> dict[str, Any] | None:
+    """Prints changes; returns the final status of `scan`, where one is asked for."""
+    changes: queue.SimpleQueue[Change] = queue.SimpleQueue()
+    with StatusFollower(bootstrap, from_start=from_start or bool(scan), on_change=changes.put):
+        progress_console.print(f"[dim]{STATUS_TOPIC}…  Ctrl-C: dừng / stop[/dim]")
+        while True:
+            change = changes.get()
+            if (tenant and change.key[0] != tenant) or (scan and change.key[1] != scan):
+                continue
+            if as_json:
+                print(_as_json(change), flush=True)
+            else:
+                console.print(_as_text(change), soft_wrap=True, highlight=False)
+            if scan and change.status is not None and has_ended(change.status):
+                return change.status
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+
+    @app.command()
+    def tail(
+        tenant: str = typer.Option("", help="chỉ tổ chức này / this tenant alone"),
+        scan: str = typer.Option("", help="chỉ lượt quét này, đến khi xong / this scan alone, until it has ended"),
+        from_start: bool = typer.Option(False, help="cả những gì đã có / what is there already, too"),
+        json: bool = typer.Option(False, "--json", help="mỗi thay đổi một dòng JSON / a line of JSON per change"),
+    ) -> None:
+        """Theo dõi trực tiếp các lượt quét; Ctrl-C để dừng. / Follow scans live; Ctrl-C stops.
+
+        Với --scan, mã thoát là 0 nếu mọi bản ghi được lưu, 1 nếu không. /
+        With --scan the exit code is 0 where every record was stored, else 1.
+        """
+        bootstrap = InfraSettings().kafka_bootstrap
+        wanted = _checked_scan(scan) if scan else ""
+        try:
+            only = checked_tenant(tenant) if tenant else ""
+            status = _follow(bootstrap, only, wanted, from_start=from_start, as_json=json)
+        except KeyboardInterrupt:
+            return
+        raise typer.Exit(exit_code(status))
