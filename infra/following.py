@@ -56,9 +56,8 @@ class StatusFollower:
             if topic.error is not None:
                 raise KafkaException(topic.error)
             places = [TopicPartition(STATUS_TOPIC, number, OFFSET_BEGINNING) for number in topic.partitions]
-            if (
-                not from_start
-            ):  # asked now: OFFSET_END would be the end at some later time, and miss what is told until then
+            if not from_start:
+                # asked now: OFFSET_END would be the end at some later time, and what is told until then would be missed
                 for place in places:
                     place.offset = self._consumer.get_watermark_offsets(place, timeout=10)[1]
             return places
