@@ -1,6 +1,8 @@
 """Metrics of the lanes, each with what to do about it."""
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+
+disable_created_metrics()  # a second series for each, that nobody asks for
 
 MESSAGES = Counter("scanline_stream_messages_total", "Messages read from scan.records.v1, by type.", ["type"])
 RECORDS = Counter("scanline_stream_records_total", "Records decoded.")
