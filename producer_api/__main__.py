@@ -1,14 +1,25 @@
 """`python -m producer_api`, also `scanline api`: serves HTTP until SIGTERM or SIGINT."""
 
-import logging
 import os
 import sys
 import tempfile
+from typing import Any
 
 import uvicorn
 from pydantic import ValidationError
 
 from producer_api.settings import ApiSettings
+
+
+def _logging(level: str) -> dict[str, Any]:
+    """For logging.config: uvicorn's lines and ours alike. Uvicorn sets it up in each process, also where there are several."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"}},
+        "root": {"level": level, "handlers": ["stderr"]},
+    }
 
 
 def main() -> None:
@@ -19,7 +30,6 @@ def main() -> None:
         names = ", ".join(f"SCANLINE_{'_'.join(map(str, part['loc']))}".upper() for part in error.errors())
         sys.exit(f"Thiếu hoặc sai cấu hình: {names}. / Settings missing or wrong: {names}. See `scanline doctor`.")
     level = settings.log_level.upper()
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     if settings.api_processes > 1:
         # prometheus-client sums processes up through files; its folder must be known before it is imported
         os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="scanline-api-"))
@@ -32,6 +42,7 @@ def main() -> None:
         loop="uvloop",
         http="httptools",
         access_log=False,
+        log_config=_logging(level),
         log_level=level.lower(),
         timeout_graceful_shutdown=settings.api_shutdown_seconds,
     )
