@@ -23,7 +23,7 @@ class Sizes(NamedTuple):
     """How much of everything."""
 
     tenants: int = 100
-    direct_records: int = 4_000  # per tenant
+    direct_records: int = 2_000  # per tenant
     repeats: int = 10
     large: int = 10_000
     raw_repeats: int = 3

@@ -104,7 +104,7 @@ def register(app: typer.Typer) -> None:
     def bench(
         only: str = typer.Option("", help="cases, with commas between; none: all"),
         quick: bool = typer.Option(False, help="smaller amounts, for a first look"),
-        workers: int = typer.Option(1, min=1, max=8),
+        workers: int = typer.Option(2, min=1, max=8, help="worker processes"),
         api_processes: int = typer.Option(1, "--api-processes", min=1, max=8),
         data_dir: Path | None = typer.Option(None, help="default: .data/bench in the project"),
         json: bool = typer.Option(False, "--json"),
