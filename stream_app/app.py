@@ -18,7 +18,7 @@ from stream_app.settings import WorkerSettings
 from stream_app.transport import SliceConsumer, SliceTransport
 
 _POSITIONS_SECONDS = 5.0
-_HEARTBEAT_SECONDS = 2.5  # at most
+_HEARTBEAT_SECONDS = 1.0  # at most
 
 
 def build_lanes(settings: WorkerSettings) -> Lanes:

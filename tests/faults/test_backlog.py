@@ -6,7 +6,7 @@ from pathlib import Path
 
 from infra import generator
 from infra.stack import Stack
-from tests.helpers import Database, Publisher, StatusTopic, assert_accounted, assert_told, new_scan, wait_for
+from tests.helpers import Database, Publisher, StatusTopic, assert_accounted, assert_told, changed, new_scan, wait_for
 from tests.load import assert_same_keys
 
 MIB = 1024 * 1024
@@ -14,27 +14,12 @@ BOUND = 400 * MIB
 PATIENCE = 400.0
 TENANTS = 25
 _PLACE = b"%number%"
-_PLAIN = (
-    "activity_key",
-    "name",
-    "source_system",
-    "asset",
-    "data_categories",
-    "data_subjects",
-    "purpose",
-    "legal_basis",
-)
 
 
 def templates(count: int) -> list[bytes]:
-    """Records of modest size, with a place in the key to be filled in."""
-    lines = []
-    for line in generator.records(count):
-        record = json.loads(line)
-        small = {name: record[name] for name in (*_PLAIN, "storage_country", "discovered_at")}
-        small["activity_key"] = f"{_PLACE.decode()}/{len(lines):03}"
-        lines.append(json.dumps(small, ensure_ascii=False, separators=(",", ":")).encode())
-    return lines
+    """Records with a place in the key to be filled in."""
+    lines = generator.records(count)
+    return [changed(line, activity_key=f"{_PLACE.decode()}/{number:03}") for number, line in enumerate(lines)]
 
 
 def numbered(pieces: list[bytes], count: int) -> Iterator[bytes]:

@@ -56,11 +56,11 @@ def test_what_a_crash_takes_is_read_again(stack: Stack) -> None:
         database.rows("SELECT pg_reload_conf()")
     worker = stack.start_worker()
     scans = {f"tenant-{number}": new_scan() for number in range(TENANTS)}
-    lines = {tenant: generator.records(8_000, 1, tenant) for tenant in scans}
+    lines = {tenant: generator.records(4_000, 1, tenant) for tenant in scans}
     with Publisher(stack.kafka.bootstrap) as publisher:
         for tenant, scan in scans.items():  # not closed, and so never flushed
-            publisher.records(tenant, scan, lines[tenant][:4_000], at_once=20)
-            publisher.singles(tenant, scan, lines[tenant][4_000:])
+            publisher.records(tenant, scan, lines[tenant][:2_000], at_once=20)
+            publisher.singles(tenant, scan, lines[tenant][2_000:])
     sent = publisher.acknowledged
     with Database(stack.postgres.superuser_dsn()) as database:
         wait_for(lambda: offsets(database) > sent // 3, "some are taken", LONG)

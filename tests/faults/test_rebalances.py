@@ -21,7 +21,7 @@ def members(bootstrap: str) -> int:
 
 def test_a_worker_joins_and_leaves_ten_times(stack: Stack) -> None:
     staying = stack.start_worker(SESSION)
-    with Load(stack.kafka.bootstrap) as load, Database(stack.postgres.superuser_dsn()) as database:
+    with Load(stack.kafka.bootstrap, pause=1.0) as load, Database(stack.postgres.superuser_dsn()) as database:
         for _ in range(TIMES):
             coming = stack.start_worker(SESSION)
             wait_for(lambda: 0 < lanes(coming) < PARTITIONS, "the new worker has its share")  # noqa: B023
