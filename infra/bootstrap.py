@@ -227,16 +227,7 @@ def fetch_kafka() -> None:
     pom, arriving = PROJECT / "infra" / "kafka" / "pom.xml", KAFKA / "arriving"
     shutil.rmtree(KAFKA, ignore_errors=True)
     home = None if has_java() else wheel_java_home()
-    command = [
-        "mvn",
-        "-q",
-        "-B",
-        "-Dstyle.color=never",
-        "-f",
-        str(pom),
-        "dependency:copy-dependencies",
-        f"-DoutputDirectory={arriving}",
-    ]
+    command = ["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={arriving}"]
     env = {**os.environ, **({"JAVA_HOME": home} if home else {})}
     answer = subprocess.run(command, check=False, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if answer.returncode != 0:

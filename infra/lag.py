@@ -15,12 +15,9 @@ from schemas.topics import RECORDS_TOPIC
 
 _ANSWER_SECONDS: Final = 5
 _DATABASE_SECONDS: Final = 5
-# a broker that has just started, or just taken the group over
+# a broker that has just started, has just taken the group over, or has never had one
 _NOT_YET: Final = frozenset(
     {KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR}
-)
-_LOADING: Final = frozenset(  # a broker that has just started, or that has never had a group
-    {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE}
 )
 
 
@@ -111,7 +108,7 @@ def _committed(bootstrap: str, group: str, partitions: Iterable[int]) -> dict[in
                 found = consumer.committed(places, timeout=_ANSWER_SECONDS)
                 return {place.partition: place.offset for place in found if place.offset >= 0}
             except KafkaException as error:
-                if error.args[0].code() not in _LOADING or time.monotonic() > deadline:
+                if error.args[0].code() not in _NOT_YET or time.monotonic() > deadline:
                     raise
             time.sleep(0.2)
     finally:
