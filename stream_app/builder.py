@@ -74,16 +74,9 @@ class Builder:
             self._seen[look] = single
         if not value or value[0] != _OBJECT:
             return self._take_whole(message, size)
-        limits = self._limits
-        rows = self._rows_of[single.scan] + 1
-        if not self._empty and (
-            self.rows >= limits.rows or self.bytes + size > limits.bytes or rows > limits.scan_rows
-        ):
+        if not self._fits(single.scan, 1, size):
             return False
-        self._empty = False
-        self.rows += 1
-        self.bytes += size
-        self._rows_of[single.scan] = rows
+        self._count(single.scan, 1, size)
         single.gathered.append(message)
         return True
 
@@ -96,27 +89,28 @@ class Builder:
             except MessageRefused as refused:
                 self._dead(message, refused.code)
                 return True
-        if not self._fits(incoming.envelope, incoming.count, size):
+        scan = incoming.envelope[1:3]
+        if not self._fits(scan, incoming.count, size):
             self.left_over = incoming
             return False
-        self._count(incoming.envelope, incoming.count, size)
+        self._count(scan, incoming.count, size)
         self._settle_singles(incoming.envelope)
         self._add(incoming)
         return True
 
-    def _fits(self, envelope: Envelope, count: int, size: int) -> bool:
+    def _fits(self, scan: tuple[str, str], count: int, size: int) -> bool:
         limits = self._limits
         return self._empty or (
             self.rows + count <= limits.rows
             and self.bytes + size <= limits.bytes
-            and (not count or self._rows_of[envelope[1:3]] + count <= limits.scan_rows)
+            and (not count or self._rows_of[scan] + count <= limits.scan_rows)
         )
 
-    def _count(self, envelope: Envelope, count: int, size: int) -> None:
+    def _count(self, scan: tuple[str, str], count: int, size: int) -> None:
         self._empty = False
         self.rows += count
         self.bytes += size
-        self._rows_of[envelope[1:3]] += count
+        self._rows_of[scan] += count
 
     def _dead(self, message: Message, code: str) -> None:
         self._empty = False
