@@ -113,9 +113,9 @@ class Processes(ABC):
 
     def _start_api(self, env: Mapping[str, str]) -> Service:
         port = free_port()
-        return self._spawn(
-            "api", "producer_api", port, {"SCANLINE_API_HOST": "127.0.0.1", "SCANLINE_API_PORT": str(port), **env}
-        )
+        own = {"SCANLINE_API_HOST": "127.0.0.1", "SCANLINE_API_PORT": str(port)}
+        # no load balancer stands before it that would have to look away first
+        return self._spawn("api", "producer_api", port, {**own, "SCANLINE_API_DRAIN_SECONDS": "0", **env})
 
     def _start_worker(self, env: Mapping[str, str]) -> Service:
         port = free_port()

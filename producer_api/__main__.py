@@ -45,6 +45,7 @@ def main() -> None:
         log_config=_logging(level),
         log_level=level.lower(),
         timeout_graceful_shutdown=settings.api_shutdown_seconds,
+        timeout_keep_alive=settings.api_keep_alive_seconds,
     )
 
 

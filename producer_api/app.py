@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from producer_api import activities, pages, problems, scans, submit, validate
 from producer_api.backlog import Backlog
 from producer_api.budget import Budget
+from producer_api.draining import Drain, Leaving
 from producer_api.follower import Follower
 from producer_api.idempotency import Keys
 from producer_api.metrics import Timing
@@ -21,6 +22,7 @@ from producer_api.statuses import StatusStore
 def build_app(settings: ApiSettings | None = None) -> FastAPI:
     """The app; without `settings` they come from the environment."""
     chosen = settings or ApiSettings()  # type: ignore[call-arg]
+    drain = Drain(chosen.api_drain_seconds)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -34,7 +36,9 @@ def build_app(settings: ApiSettings | None = None) -> FastAPI:
             Keys(statuses, chosen.api_retry_after_seconds),
             Reader(chosen),
             Backlog(chosen),
+            drain,
         )
+        drain.install()
         try:
             yield
         finally:
@@ -56,4 +60,5 @@ def build_app(settings: ApiSettings | None = None) -> FastAPI:
         app.include_router(module.router, prefix="/v1/tenants/{tenant_id}")
     app.include_router(pages.router)
     app.add_middleware(Timing)
+    app.add_middleware(Leaving, drain=drain, retry_after=chosen.api_retry_after_seconds)
     return app

@@ -22,8 +22,15 @@ async def healthz(service: Services = Depends(services)) -> Response:
 
 @router.get("/readyz")
 async def readyz(service: Services = Depends(services)) -> Response:
-    """200 when Kafka answers and the statuses have been read. PostgreSQL is not asked: scans are taken without it."""
-    parts = {"kafka": await service.publisher.probe(), "statuses": service.follower.ready}
+    """200 when Kafka answers and the statuses have been read, until the process is told to end (SIGTERM).
+
+    PostgreSQL is not asked: scans are taken without it.
+    """
+    parts = {
+        "kafka": await service.publisher.probe(),
+        "statuses": service.follower.ready,
+        "serving": not service.drain.begun,
+    }
     return json_answer({"ok": all(parts.values()), **parts}, 200 if all(parts.values()) else 503)
 
 

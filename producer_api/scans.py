@@ -83,9 +83,12 @@ async def _events(service: Services, key: Key, seen: str | None) -> AsyncIterato
                 yield _event(entry)
             if entry.final:
                 return
+            if service.drain.ending:
+                yield b": reconnect\n\n"  # the client does so by itself, with Last-Event-ID, after `retry`
+                return
             try:
                 async with asyncio.timeout(service.settings.api_heartbeat_seconds):
-                    await changed.wait()
+                    await service.drain.unless_ending(changed.wait())
             except TimeoutError:
                 yield b": still here\n\n"
 

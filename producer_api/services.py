@@ -7,6 +7,7 @@ from fastapi import Request
 
 from producer_api.backlog import Backlog
 from producer_api.budget import Budget
+from producer_api.draining import Drain
 from producer_api.follower import Follower
 from producer_api.idempotency import Keys
 from producer_api.problems import ApiProblem, retry_later
@@ -31,6 +32,7 @@ class Services:
     keys: Keys
     reader: Reader
     backlog: Backlog
+    drain: Drain
 
     def later(self, code: str, **extra: object) -> ApiProblem:
         """A problem that passes, with the Retry-After of the settings."""

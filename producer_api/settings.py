@@ -60,6 +60,14 @@ class ApiSettings(BaseSettings):
         15, description="between comments on a quiet event stream"
     )
     api_retry_after_seconds: Annotated[int, Field(ge=1)] = 5
-    api_shutdown_seconds: Annotated[int, Field(ge=1)] = Field(10, description="running requests get to finish")
+    api_drain_seconds: Annotated[float, Field(ge=0)] = Field(
+        3.0, description="served on after SIGTERM while /readyz says 503, so that a load balancer looks away first"
+    )
+    api_shutdown_seconds: Annotated[int, Field(ge=1)] = Field(
+        10, description="running requests get to finish after the drain"
+    )
+    api_keep_alive_seconds: Annotated[int, Field(ge=1)] = Field(
+        75, description="a connection without a request stays open; longer than the load balancer keeps it"
+    )
     read_connections: Annotated[int, Field(ge=1, le=100)] = Field(10, description="most connections of the read pool")
     read_deadline_seconds: Annotated[float, Field(gt=0)] = Field(5, description="of one query")

@@ -257,7 +257,7 @@ async def _answer(request: Request, who: Caller, service: Services, submitted: _
     wait = wait_seconds(request, service.settings.api_wait_seconds)
     if wait is not None:
         headers["Preference-Applied"] = f"wait={wait:.0f}"
-        final = await service.statuses.wait_final(key, wait)
+        final = await service.drain.unless_ending(service.statuses.wait_final(key, wait))
         if final is not None:
             return Response(final.value, 200, headers, "application/json")
     entry = service.statuses.get(key)

@@ -230,6 +230,16 @@ PROBLEMS: Final[dict[str, Problem]] = {
             "Too much is waiting to be written to the database. Nothing was accepted; send again in {seconds} seconds.",
         ),
     ),
+    "restarting": Problem(
+        503,
+        Text("API đang khởi động lại", "The API is restarting"),
+        Text(
+            "Tiến trình này phải dừng trước khi yêu cầu kết thúc. Lượt quét chưa gửi xong đã bị hủy; hãy gửi lại toàn bộ "
+            "với cùng «Idempotency-Key» sau {seconds} giây.",
+            "This process had to end before the request did. A scan that was still arriving was cancelled; send all of it "
+            "again with the same «Idempotency-Key» in {seconds} seconds.",
+        ),
+    ),
     "statuses_unavailable": Problem(
         503,
         Text("Tình trạng chưa sẵn sàng", "Statuses are not ready"),
