@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 import msgspec
 
 from schemas import topics
+from schemas.dead_letters import LetterId
 from schemas.record import CLOCK_TOLERANCE, EARLIEST
 from schemas.text import TextRefused, normalise
 
@@ -52,6 +53,7 @@ class Envelope(NamedTuple):
     tenant_id: str
     scan_id: str  # canonical lower-case UUID
     first_index: int | None
+    letter: LetterId | None = None  # the dead letter that it was, where it was sent again
 
 
 class MessageRefused(ValueError):
@@ -97,7 +99,7 @@ def _scan(subject: bytes | None) -> str:
 
 def read_envelope(key: bytes | None, headers: Sequence[Header]) -> Envelope:
     """The envelope of a message. Only ce_type and ce_subject are required. Raises MessageRefused."""
-    kind = subject = first_index = None
+    kind = subject = first_index = letter = None
     for name, value in headers:
         if name == topics.HEADER_TYPE:
             kind = value
@@ -105,6 +107,8 @@ def read_envelope(key: bytes | None, headers: Sequence[Header]) -> Envelope:
             subject = value
         elif name == topics.HEADER_FIRST_INDEX:
             first_index = value
+        elif name == topics.RETRY_LETTER:
+            letter = value
     kind_text = kind.decode("ascii", "replace") if kind else ""
     if kind_text not in topics.MESSAGE_TYPES:
         raise MessageRefused("type_unknown")
@@ -115,7 +119,7 @@ def read_envelope(key: bytes | None, headers: Sequence[Header]) -> Envelope:
         index = int(first_index)
     tenant_id = _known_tenants.get(key or b"") or _tenant(key)
     scan_id = _known_scans.get(subject or b"") or _scan(subject)
-    return Envelope(kind_text, tenant_id, scan_id, index)
+    return Envelope(kind_text, tenant_id, scan_id, index, LetterId.of_header(letter) if letter else None)
 
 
 def headers_for(

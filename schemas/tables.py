@@ -143,3 +143,19 @@ stream_offsets = Table(
     Column("updated_at", _time, nullable=False, server_default=func.now()),
     PrimaryKeyConstraint("pipeline", "topic", "partition"),
 )
+
+dead_letter_actions = Table(
+    "dead_letter_actions",
+    metadata,
+    Column("letter_partition", Integer, nullable=False, comment="where it stands in scan.dlq.v1"),
+    Column("letter_offset", BigInteger, nullable=False),
+    Column("failed_at_ms", BigInteger, nullable=False, comment="tells it from another at the same place, long ago"),
+    Column("action", Text, nullable=False, comment="claimed, sent, arrived (the worker took it), dropped"),
+    Column("tenant_id", Text, comment="as far as the letter tells"),
+    Column("scan_id", Uuid),
+    Column("actor", Text, nullable=False),
+    Column("details", JSONB, nullable=False),
+    Column("at", _time, nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("letter_partition", "letter_offset", "failed_at_ms", "action"),
+    comment="what was done about dead letters; rows are only added, each action once",
+)

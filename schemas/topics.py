@@ -26,6 +26,9 @@ DLQ_TOPIC_HEADER: Final = "scanline_topic"
 DLQ_PARTITION: Final = "scanline_partition"
 DLQ_OFFSET: Final = "scanline_offset"
 DLQ_FAILED_AT: Final = "scanline_failed_at"
+# Of a dead letter that is sent again: which one it was, and how often it has been sent again by now.
+RETRY_LETTER: Final = "scanline_dead_letter"
+RETRY_COUNT: Final = "scanline_replay_count"
 
 MAX_RECORDS_PER_MESSAGE: Final = 1_000
 MAX_MESSAGE_BYTES: Final = 768 * 1024  # of the value; below the broker's default limit of 1 MiB with room for headers

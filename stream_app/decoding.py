@@ -111,7 +111,7 @@ def _try_fast(part: bytes, latest: dt.datetime) -> Record | None:
 
 def whose(message: Message) -> Envelope | None:
     """The scan that an unreadable message belongs to, as far as its envelope can be read."""
-    headers = [header for header in message.headers if header[0] == topics.HEADER_SUBJECT]
+    headers = [header for header in message.headers if header[0] in (topics.HEADER_SUBJECT, topics.RETRY_LETTER)]
     try:
         return read_envelope(message.key, [(topics.HEADER_TYPE, topics.RECORDS.encode()), *headers])
     except MessageRefused:

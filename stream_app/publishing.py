@@ -8,6 +8,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaException, Producer
 
 from schemas import topics
+from schemas.dead_letters import REASON_HEADERS
 from schemas.status import ScanStatus, encode_status
 from stream_app import metrics
 from stream_app.decoding import Message
@@ -89,7 +90,8 @@ class Publisher:
 
         for message, reason in letters:
             headers = [
-                *message.headers,
+                # reasons of an earlier failure, copied back by hand, would pile up and mislead
+                *(header for header in message.headers if header[0] not in REASON_HEADERS),
                 (topics.DLQ_REASON, reason.encode()),
                 (topics.DLQ_TOPIC_HEADER, topics.RECORDS_TOPIC.encode()),
                 (topics.DLQ_PARTITION, str(partition).encode()),

@@ -11,6 +11,7 @@ from schemas.messages import Cancelled, Closed, Opened
 from schemas.status import ERRORS_SAMPLE, Scan, error_sample, number
 from sinks.base import Incoming, MicroBatch, Rejected
 from sinks.postgres.copying import Stored
+from sinks.postgres.returned import note_returned
 from sinks.postgres.rows import Lines
 
 Key = tuple[str, str]  # (tenant_id, scan_id)
@@ -57,6 +58,10 @@ class Ledger:
         )
         return numbered - {row[0] for row in self._cursor.fetchall()}
 
+    def returned(self) -> set[int]:
+        """Offsets of dead letters that were sent again (see returned.py)."""
+        return note_returned(self._cursor, self._batch)
+
 
 class Plan:
     """A micro-batch with its rows formatted, ready to be applied once or, after a conflict, twice."""
@@ -75,10 +80,12 @@ class Plan:
 
     def apply(self, scans: dict[Key, Scan], ledger: Ledger, now: datetime) -> "Effects":
         """Changes the scans by everything but the stored rows, and returns what is to be written."""
-        resent = ledger.resent()
+        resent, returned = ledger.resent(), ledger.returned()
         effects = Effects(self.batch, scans)
         for message, lines in zip(self.batch.messages, self._lines, strict=True):
             scan = scans[_key(message)]
+            if message.offset in returned and scan.messages_unreadable:
+                scan.messages_unreadable -= 1  # it is here again; where it still cannot be read, it counts again
             if message.unreadable:
                 scan.messages_unreadable += 1
             elif message.control is not None:
