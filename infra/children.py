@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,8 @@ _PR_SET_PDEATHSIG: Final = 1
 _OUTGOING_PORTS: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _libc = ctypes.CDLL(None)
 _taken: set[int] = set()
+# A child's death signal comes when the *thread* that made it ends: one thread makes them all, and lives as long as we do.
+_maker: Final = ThreadPoolExecutor(1, "children")
 
 
 def free_port() -> int:
@@ -46,7 +49,7 @@ def is_free(port: int) -> bool:
 class Child:
     """A process in a session of its own (Ctrl-C is ours to pass on), its output added to a file.
 
-    `death_signal` reaches it when the thread that made it ends, however it ends: make children in the main thread.
+    `death_signal` reaches it when this process ends, however it ends.
     """
 
     def __init__(
@@ -64,7 +67,8 @@ class Child:
         log_file.parent.mkdir(parents=True, exist_ok=True)
         self.log_start = log_file.stat().st_size if log_file.exists() else 0  # what is before it is of an earlier run
         with log_file.open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = _maker.submit(
+                subprocess.Popen,
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -74,7 +78,7 @@ class Child:
                 start_new_session=True,
                 # between fork and exec, and so nothing but one system call
                 preexec_fn=lambda: _libc.prctl(_PR_SET_PDEATHSIG, death_signal),
-            )
+            ).result()
 
     @property
     def pid(self) -> int:
@@ -94,6 +98,7 @@ class Child:
     def stop(self, seconds: float = 15) -> int:
         """SIGTERM, and SIGKILL when that takes too long. Returns the exit code."""
         self.signal(signal.SIGTERM)
+        self.signal(signal.SIGCONT)  # one that was frozen would not hear it
         try:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:

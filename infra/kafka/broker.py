@@ -6,9 +6,10 @@ import signal
 import subprocess
 import time
 import uuid
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -20,17 +21,56 @@ _HEAP: Final = "512m"
 # Compiled quickly and not twice (C1 alone): these brokers live for minutes on machines with few processors, and the second
 # compiler took more of them in the first minute than it gave back.
 _JVM: Final = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Djava.awt.headless=true"]
+_SESSION_MS: Final = 9000  # the server's own default
+_CLUSTER_SESSION_MS: Final = (
+    4000  # of several brokers: a partition has no leader until the lost one's session has ended
+)
+
+
+class Listener(NamedTuple):
+    """One more port for clients, who are told `advertised` instead: the port of a proxy in front of it."""
+
+    name: str  # capital letters
+    port: int
+    advertised: int
+
+
+class Node(NamedTuple):
+    """A broker's place in a cluster: its number from 1 on, the controllers' ports in that order, the cluster's id."""
+
+    id: int
+    controller_ports: Sequence[int]
+    cluster_id: str
 
 
 class KafkaBroker:
     """A broker on 127.0.0.1 with its data under `data_dir`; starting again on the same folder keeps everything."""
 
-    def __init__(self, data_dir: Path, libs: Path, java: str = "java", port: int | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        libs: Path,
+        java: str = "java",
+        port: int | None = None,
+        *,
+        listeners: Sequence[Listener] = (),
+        node: Node | None = None,
+        heap: str = _HEAP,
+    ) -> None:
+        """Alone, or with `node` one of several."""
         self._data_dir = data_dir
         self._libs = libs
         self._java = java
+        self._heap = heap
         self._port_file = data_dir / "ports"
-        self.port, self._controller_port = self._ports(port)
+        self.listeners = tuple(listeners)
+        if node is None:
+            self.port, controller_port = self._ports(port)
+            node = Node(1, [controller_port], "")
+        else:
+            self.port = port or free_port()
+        self._node = node
+        self.log_dir = data_dir / "logs"
         self.log_file = data_dir / "kafka.log"
         self._child: Child | None = None
 
@@ -43,13 +83,18 @@ class KafkaBroker:
         return wanted or free_port(), free_port()
 
     @property
+    def node_id(self) -> int:
+        """From 1 on."""
+        return self._node.id
+
+    @property
     def bootstrap(self) -> str:
         """host:port for clients."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def running(self) -> bool:
-        """Whether the process is there."""
+        """Whether the process is there, frozen or not."""
         return self._child is not None and self._child.returncode is None
 
     @property
@@ -60,33 +105,57 @@ class KafkaBroker:
         return self._child.pid
 
     def _run(self, *arguments: str) -> list[str]:
-        return [self._java, f"-Xmx{_HEAP}", *_JVM, "-cp", f"{self._libs}/*", *arguments]
+        return [self._java, f"-Xmx{self._heap}", *_JVM, "-cp", f"{self._libs}/*", *arguments]
 
-    def start(self) -> None:
-        """Formats the storage if it is new, and starts the JVM. Raises InfraError."""
+    def prepare(self) -> None:
+        """Writes the settings, and formats the storage if it is new. Raises InfraError."""
         if not any(self._libs.glob("kafka_2.13-*.jar")):
             raise InfraError(
                 f"Không tìm thấy các tệp jar của Kafka trong {self._libs}. Hãy chạy `make setup`.",
                 f"The Kafka jars are not in {self._libs}. Run `make setup`.",
             )
         self._data_dir.mkdir(parents=True, exist_ok=True)
-        self._port_file.write_text(f"{self.port} {self._controller_port}\n")
-        log_dir, formatted = self._data_dir / "logs", self._data_dir / "formatted"
-        properties = self._data_dir / "server.properties"
-        template = files("infra.kafka").joinpath("server.properties").read_text()
-        properties.write_text(
-            template.replace("{port}", str(self.port))
-            .replace("{controller_port}", str(self._controller_port))
-            .replace("{log_dir}", str(log_dir))
-        )
-        if not formatted.exists():
-            shutil.rmtree(log_dir, ignore_errors=True)  # an interrupted attempt
-            self._format(properties)
+        self._port_file.write_text(f"{self.port} {self._node.controller_ports[self._node.id - 1]}\n")
+        formatted = self._data_dir / "formatted"
+        self._properties.write_text(self._settings())
+        if not formatted.exists() or not (self.log_dir / "meta.properties").exists():
+            shutil.rmtree(self.log_dir, ignore_errors=True)  # an interrupted attempt
+            self._format()
             formatted.touch()
-        self._child = Child("kafka", self._run("kafka.Kafka", str(properties)), log_file=self.log_file)
 
-    def _format(self, properties: Path) -> None:
-        command = self._run("kafka.tools.StorageTool", "format", "-t", new_cluster_id(), "-c", str(properties))
+    @property
+    def _properties(self) -> Path:
+        return self._data_dir / "server.properties"
+
+    def _settings(self) -> str:
+        ports = self._node.controller_ports
+        own = [("PLAINTEXT", self.port, self.port), *self.listeners]
+        values = {
+            "node_id": self._node.id,
+            "voters": ",".join(f"{number}@127.0.0.1:{port}" for number, port in enumerate(ports, 1)),
+            "listeners": ",".join(f"{name}://127.0.0.1:{port}" for name, port, _ in own)
+            + f",CONTROLLER://127.0.0.1:{ports[self._node.id - 1]}",
+            "advertised": ",".join(f"{name}://127.0.0.1:{told}" for name, _, told in own),
+            "protocols": ",".join(f"{name}:PLAINTEXT" for name in ("CONTROLLER", *(name for name, _, _ in own))),
+            "log_dir": self.log_dir,
+            "replicas": min(3, len(ports)),
+            "in_sync": min(2, len(ports)),
+            "session_ms": _SESSION_MS if len(ports) == 1 else _CLUSTER_SESSION_MS,
+        }
+        text = files("infra.kafka").joinpath("server.properties").read_text()
+        for name, value in values.items():
+            text = text.replace(f"{{{name}}}", str(value))
+        return text
+
+    def start(self) -> None:
+        """Starts the JVM, on new storage or on what is there. Raises InfraError."""
+        self.prepare()
+        command = self._run("kafka.Kafka", str(self._properties))
+        self._child = Child(f"kafka-{self._node.id}", command, log_file=self.log_file)
+
+    def _format(self) -> None:
+        cluster = self._node.cluster_id or new_cluster_id()
+        command = self._run("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties))
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise InfraError(
@@ -95,7 +164,7 @@ class KafkaBroker:
             )
 
     def wait_until_ready(self, seconds: float = 60) -> None:
-        """Waits for a metadata answer that names broker and controller; an open port is not enough. Raises InfraError."""
+        """Waits for a metadata answer that names this broker and a controller; an open port is not enough. Raises InfraError."""
         admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 200})
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -106,7 +175,7 @@ class KafkaBroker:
                 )
             try:
                 answer = admin.list_topics(timeout=2)
-                if answer.brokers and answer.controller_id in answer.brokers:
+                if self._node.id in answer.brokers and answer.controller_id in answer.brokers:
                     return
             except KafkaException:
                 pass
@@ -132,6 +201,16 @@ class KafkaBroker:
         if self._child is not None:
             self._child.kill()
             self._child = None
+
+    def freeze(self) -> None:
+        """SIGSTOP: its connections stay open and silent."""
+        if self._child is not None:
+            self._child.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        if self._child is not None:
+            self._child.signal(signal.SIGCONT)
 
 
 def new_cluster_id() -> str:

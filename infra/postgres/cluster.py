@@ -6,6 +6,8 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -34,9 +36,22 @@ class Urls(NamedTuple):
 class PostgresCluster:
     """A server on 127.0.0.1 with everything below `data_dir`; starting again on the same folder keeps everything."""
 
-    def __init__(self, data_dir: Path, port: int | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        port: int | None = None,
+        *,
+        disk: Path | None = None,
+        wal_disk: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """`disk` holds the cluster's files in place of `data_dir`, `wal_disk` its write-ahead log; `settings` come before
+        those of the file."""
         self._dir = data_dir
-        self._cluster = data_dir / "cluster"
+        self._disk = disk or data_dir
+        self._wal_disk = wal_disk
+        self._settings = dict(settings or {})
+        self._cluster = self._disk / "cluster"
         self._secrets_file = data_dir / "passwords"
         self._port_file = data_dir / "port"
         self.port = self._port(port)
@@ -92,13 +107,19 @@ class PostgresCluster:
         binaries = find_binaries((self._cluster / "PG_VERSION").read_text().strip())
         # no Unix socket: its path has a length limit that a deep checkout exceeds
         command = [str(binaries / "postgres"), "-D", str(self._cluster), "-p", str(self.port), "-k", ""]
+        command += [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         self._child = Child(
             "postgres",
-            as_server_user(command, self._user, self._cluster, binaries),
+            as_server_user(command, self._user, self._cluster, *self._wal, binaries),
             log_file=self.log_file,
             cwd=Path("/"),
             death_signal=signal.SIGQUIT,  # PostgreSQL's immediate stop, which takes its own children along
         )
+
+    @property
+    def _wal(self) -> list[Path]:
+        """The folder of the write-ahead log, where it has one of its own."""
+        return [] if self._wal_disk is None else [self._wal_disk / "wal"]
 
     def _wait_for_predecessor(self, seconds: float = 10) -> None:
         """A server whose starter was killed needs a moment to go."""
@@ -113,20 +134,22 @@ class PostgresCluster:
     def _make(self) -> None:
         """Beside its place first, so that an interrupted attempt leaves nothing that looks like a cluster."""
         self._dir.mkdir(parents=True, exist_ok=True)
-        arriving = self._dir / "arriving"
-        shutil.rmtree(arriving, ignore_errors=True)
-        arriving.mkdir(mode=0o700)
+        arriving = self._disk / "arriving"
+        for folder in (arriving, *self._wal):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(mode=0o700)
         passwords = {role: secrets.token_urlsafe(18) for role in ("postgres", *ROLES)}
         first = self._dir / "first-password"
         _write_secret(self._secrets_file, "".join(f"{role}:{password}\n" for role, password in passwords.items()))
         _write_secret(first, passwords["postgres"])
         if self._user is not None:
-            for path in (arriving, first):
+            for path in (arriving, *self._wal, first):
                 os.chown(path, self._user.pw_uid, self._user.pw_gid)
         binaries = find_binaries()
         command = [str(binaries / "initdb"), "-D", str(arriving), "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8"]
         command += ["-A", "scram-sha-256", "--pwfile", str(first), "--no-sync"]
-        as_user = as_server_user(command, self._user, arriving, first, binaries)
+        command += [f"--waldir={folder}" for folder in self._wal]
+        as_user = as_server_user(command, self._user, arriving, *self._wal, first, binaries)
         done = subprocess.run(as_user, capture_output=True, text=True, check=False, cwd="/")
         first.unlink()
         if done.returncode != 0:
@@ -163,21 +186,49 @@ class PostgresCluster:
         """Stops the server in one of PostgreSQL's own modes, and kills it when that takes too long."""
         if self._child is None:
             return
+        self.thaw()
         self._child.signal(_SIGNALS[mode])
         deadline = time.monotonic() + seconds
         while self._child.returncode is None and time.monotonic() < deadline:
             time.sleep(0.02)
-        self._child.kill()
-        self._child = None
+        self.kill()
 
     def kill(self) -> None:
         """SIGKILL to the server process, as a crash would; waits until its own children have noticed."""
         if self._child is None:
             return
-        children = psutil.Process(self._child.pid).children(recursive=True) if self.running else []
+        processes = self._processes()
         self._child.kill()
-        psutil.wait_procs(children, timeout=10)
+        _signal_all(processes, signal.SIGCONT)  # the frozen notice nothing
+        for left in psutil.wait_procs(processes, timeout=10)[1]:
+            _signal_all([left], signal.SIGKILL)
         self._child = None
+
+    def freeze(self) -> None:
+        """SIGSTOP to the server and all its children: connections stay open and silent, new ones are not answered."""
+        if self._child is not None:
+            self._child.signal(signal.SIGSTOP)  # first, so that it makes no more of them
+            _signal_all(self._processes(), signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT to all of them."""
+        _signal_all(self._processes(), signal.SIGCONT)
+
+    def _processes(self) -> list[psutil.Process]:
+        """The server and its children."""
+        if self._child is None:
+            return []
+        try:
+            server = psutil.Process(self._child.pid)
+            return [server, *server.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+
+def _signal_all(processes: Iterable[psutil.Process], number: int) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
 
 
 def _is_postgres(pid: int) -> bool:

@@ -1,0 +1,1 @@
+"""Breaking the running system on purpose, and checking what became of every record."""
