@@ -143,6 +143,10 @@ SCAN_STATUS: Final[dict[str, Text]] = {
         "Vì sao bị hủy: một mã, hoặc lời của bên gửi; null nếu không bị hủy.",
         "Why it was cancelled: a code, or the publisher's own word; null where it was not.",
     ),
+    "paused": Text(
+        "Đang chờ cơ sở dữ liệu hoặc người vận hành, như «message» cho biết; số đếm là của lúc trước khi chờ.",
+        "It waits for the database or for an operator, as `message` says; the counts are those of before.",
+    ),
 }
 
 STRUCTS: Final[dict[str, tuple[Text, dict[str, Text]]]] = {

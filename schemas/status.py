@@ -1,13 +1,13 @@
 """A scan's life as values: what is counted, what state follows, and what is told (design, section 6)."""
 
 import datetime as dt
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
 from schemas.codes import FINAL_STATES, ScanState
 from schemas.errors import FieldError, Text
-from schemas.messages import Language
+from schemas.messages import Cancelled, Closed, Language, Opened
 
 ERRORS_SAMPLE: Final = 20
 
@@ -45,6 +45,7 @@ class ScanStatus(msgspec.Struct):
     message: dict[str, str]
     request_digest: str | None = None
     cancel_reason: str | None = None
+    paused: bool = False  # its lane waits, see `message`; the counts are those of before
 
 
 class Scan(msgspec.Struct):
@@ -88,6 +89,26 @@ class Scan(msgspec.Struct):
             return min(1.0, self.accounted * 10_000 // self.records_total / 10_000)  # cut, not rounded: 1 means all
         return 1.0 if self.status in ("completed", "completed_with_errors") else 0.0
 
+    def take(self, control: Opened | Closed | Cancelled, pending: int = 0) -> None:
+        """Order between clients is not assumed: `opened` may come last and then fills in only what is not known yet.
+
+        `pending` records came before it and are being written: how messages are cut into transactions must not matter.
+        """
+        if isinstance(control, Opened):
+            self.source = self.source or control.source
+            self.language = control.language
+            self.notify = self.notify or control.notify
+            self.request_digest = self.request_digest or control.request_digest
+            self.submitted_at = control.submitted_at or self.submitted_at
+            if not self.closed:
+                self.records_total = control.records_total
+        elif isinstance(control, Closed):
+            self.closed = True
+            self.records_total = control.records_total
+            self.request_digest = self.request_digest or control.request_digest
+        elif _state(self, pending) not in FINAL_STATES:  # what is complete cannot be cancelled any more
+            self.cancel_reason = control.reason
+
     def settle(self, now: dt.datetime) -> None:
         """Works out the state that follows from the counts, and counts the change.
 
@@ -105,14 +126,15 @@ class Scan(msgspec.Struct):
         self.version += 1
 
 
-def _state(scan: Scan) -> ScanState:
+def _state(scan: Scan, pending: int = 0) -> ScanState:
+    accounted = scan.accounted + pending
     if scan.cancel_reason is not None:
         return "cancelled"
-    if scan.closed and scan.records_total is not None and scan.accounted >= scan.records_total:
+    if scan.closed and scan.records_total is not None and accounted >= scan.records_total:
         return "completed_with_errors" if scan.records_rejected or scan.messages_unreadable else "completed"
     if scan.closed and scan.messages_unreadable:
         return "failed"
-    return "processing" if scan.accounted or scan.messages_unreadable else "queued"
+    return "processing" if accounted or scan.messages_unreadable else "queued"
 
 
 _STATE_TEXTS: Final[dict[str, Text]] = {
@@ -212,6 +234,38 @@ def status_of(scan: Scan) -> ScanStatus:
         request_digest=scan.request_digest,
         cancel_reason=scan.cancel_reason,
     )
+
+
+PauseReason = Literal["database", "dead_letter_topic", "dead_letter_limit", "unexpected"]
+PAUSES: Final[dict[PauseReason, Text]] = {
+    "database": Text(
+        "cơ sở dữ liệu chưa nhận dữ liệu; không mất dữ liệu, sẽ tự tiếp tục.",
+        "the database takes no data now; nothing is lost, it goes on by itself.",
+    ),
+    "dead_letter_topic": Text(
+        "Kafka chưa nhận các thông điệp không đọc được; không mất dữ liệu, sẽ tự tiếp tục.",
+        "Kafka does not take the messages that cannot be read; nothing is lost, it goes on by itself.",
+    ),
+    "dead_letter_limit": Text(
+        "quá nhiều thông điệp không đọc được; không mất dữ liệu, đang chờ người vận hành kiểm tra.",
+        "too many messages cannot be read; nothing is lost, an operator has to look at them.",
+    ),
+    "unexpected": Text(
+        "lỗi ngoài dự kiến; không mất dữ liệu, sẽ tự thử lại.",
+        "an unexpected error; nothing is lost, it is tried again by itself.",
+    ),
+}
+_WAITING: Final = Text("Tạm dừng: ", "Paused: ")
+
+
+def paused_status(status: ScanStatus, reason: PauseReason) -> ScanStatus:
+    """The same status, saying that the scan waits, and for what."""
+    text = PAUSES[reason]
+    message = {
+        "vi": f"{status.message['vi']} {_WAITING.vi}{text.vi}",
+        "en": f"{status.message['en']} {_WAITING.en}{text.en}",
+    }
+    return msgspec.structs.replace(status, paused=True, message=message)
 
 
 encode_status: Final = msgspec.json.Encoder().encode

@@ -144,6 +144,22 @@ stream_offsets = Table(
     PrimaryKeyConstraint("pipeline", "topic", "partition"),
 )
 
+dead_letter_allowances = Table(
+    "dead_letter_allowances",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("pipeline", Text, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column(
+        "before_offset", BigInteger, nullable=False, comment="messages below it may go to scan.dlq.v1, however many"
+    ),
+    Column("actor", Text, nullable=False),
+    Column("at", _time, nullable=False, server_default=func.now()),
+    Index(None, "pipeline", "topic", "partition"),
+    comment="what operators let pass that the dead-letter limit held back; rows are only added",
+)
+
 dead_letter_actions = Table(
     "dead_letter_actions",
     metadata,

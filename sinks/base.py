@@ -88,6 +88,19 @@ class Sink(Protocol[Prepared]):
         """The unfinished scans of the partition, and those changed since then. Raises Unavailable."""
         ...
 
+    def dead_letters_allowed(self, topic: str, partition: int) -> int:
+        """The offset below which an operator lets messages go to the dead-letter topic, however many; 0 where nobody said
+        so. Raises Unavailable."""
+        ...
+
+    def used_by_others(self, partition: int, tenant_id: str | None) -> bool:
+        """Whether tenants other than this one (None: any) had scans in the partition lately. Raises Unavailable."""
+        ...
+
+    def interrupt(self, thread: int) -> None:
+        """Makes the call that this thread (threading.get_ident) is in fail soon, if it waits for the store."""
+        ...
+
     def probe(self) -> None:
         """Returns when the store can take writes again. Raises Unavailable."""
         ...

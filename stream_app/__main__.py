@@ -2,7 +2,10 @@
 
 import gc
 import logging
+import os
+import signal
 import sys
+import threading
 from typing import Any
 
 import faust
@@ -12,20 +15,54 @@ from stream_app.app import build_app, build_lanes
 from stream_app.health import serve
 from stream_app.lanes import Lanes
 from stream_app.settings import WorkerSettings
+from stream_app.watchdog import Watchdog
+
+
+log = logging.getLogger("scanline.worker")
 
 
 def _ready(lanes: Lanes) -> tuple[bool, dict[str, Any]]:
     paused = lanes.paused
     assigned = lanes.assigned_at is not None
-    return assigned and not paused, {"assigned": assigned, "paused_partitions": paused}
+    return assigned and not paused, {
+        "assigned": assigned,
+        "paused_partitions": list(paused),
+        "paused_reasons": {str(partition): reason for partition, reason in paused.items()},
+    }
+
+
+def _alive(watchdog: Watchdog) -> tuple[bool, dict[str, Any]]:
+    return watchdog.sick is None, {} if watchdog.sick is None else {"stalled": watchdog.sick}
+
+
+def _end_within(seconds: float) -> None:
+    """A stop that hangs, with the broker or the database away, is cut short: at no moment would that lose anything."""
+
+    def end() -> None:
+        log.warning(
+            "không dừng xong trong %.0f giây, kết thúc ngay; không mất dữ liệu"
+            " / not stopped within %.0f s, ending at once; nothing is lost",
+            seconds,
+            seconds,
+        )
+        os._exit(0)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 class ScanlineWorker(faust.Worker):
     """Faust's worker without its banner; SIGTERM finishes running micro-batches and leaves the group at once."""
 
-    def __init__(self, *args: Any, lanes: Lanes, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, lanes: Lanes, shutdown_seconds: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._lanes = lanes
+        self._shutdown_seconds = shutdown_seconds
+
+    def _schedule_shutdown(self, sig: signal.Signals) -> None:
+        _end_within(self._shutdown_seconds)
+        super()._schedule_shutdown(sig)
 
     async def on_stop(self) -> None:
         await self._lanes.revoke()
@@ -50,15 +87,21 @@ def main() -> None:
     lanes = build_lanes(settings)
     app = build_app(settings, lanes)
     server = serve(
-        settings.worker_metrics_host, settings.worker_metrics_port, lambda: _ready(lanes), lambda: (True, {})
+        settings.worker_metrics_host, settings.worker_metrics_port, lambda: _ready(lanes), lambda: _alive(app.watchdog)
     )
-    logging.getLogger("scanline.worker").info("worker metrics on port %d", server.server_port)
+    log.info("worker metrics on port %d", server.server_port)
     # Records are plain trees: nothing in them needs the cycle collector, which would walk them all again and again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
     worker = ScanlineWorker(
-        app, lanes=lanes, loglevel=level, override_logging=False, redirect_stdouts=False, quiet=True
+        app,
+        lanes=lanes,
+        shutdown_seconds=settings.shutdown_seconds,
+        loglevel=level,
+        override_logging=False,
+        redirect_stdouts=False,
+        quiet=True,
     )
     worker.execute_from_commandline()
 

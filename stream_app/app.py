@@ -10,12 +10,15 @@ from schemas.topics import RECORDS_TOPIC
 from sinks.postgres import PostgresSink
 from sinks.postgres.engine import write_engine
 from stream_app.builder import Limits
+from stream_app.dead_letter_limit import Limit
+from stream_app.ends import Ends
 from stream_app.lane import Settings
 from stream_app.lanes import Lanes
 from stream_app.publishing import Publisher
 from stream_app.retry import Backoff
 from stream_app.settings import WorkerSettings
 from stream_app.transport import SliceConsumer, SliceTransport
+from stream_app.watchdog import LOOK_SECONDS, Rules, Watchdog
 
 _POSITIONS_SECONDS = 5.0
 _HEARTBEAT_SECONDS = 1.0  # at most
@@ -38,6 +41,7 @@ def build_lanes(settings: WorkerSettings) -> Lanes:
             lane_bytes=settings.stream_lane_bytes,
             backoff=Backoff(settings.stream_attempts, settings.stream_backoff_seconds),
             probe_seconds=settings.stream_probe_seconds,
+            dead_letters=Limit(settings.dead_letter_run, settings.dead_letter_share, settings.dead_letter_window),
         ),
     )
 
@@ -96,6 +100,20 @@ def build_app(settings: WorkerSettings, lanes: Lanes) -> faust.App:
     async def measure() -> None:
         lanes.measure(app.consumer.lag_of)
         lanes.tell_again(every=False)
+
+    watchdog = Watchdog(
+        lanes,
+        Rules(settings.stream_stall_seconds, settings.stream_stall_restarts),
+        lambda partition, written, end: app.consumer.unread(partition, written, end),
+        Ends(settings.kafka_bootstrap),
+        lambda partition: app.consumer.revive(partition),
+    )
+    app.watchdog = watchdog
+    watchdog.start()
+
+    @app.timer(interval=min(LOOK_SECONDS, settings.stream_stall_seconds / 4))
+    async def watch() -> None:
+        watchdog.look()
 
     @app.timer(interval=settings.status_reconcile_seconds)
     async def reconcile_statuses() -> None:

@@ -164,8 +164,11 @@ class Builder:
         for envelope, gathered in self._singles.items():
             self._read_singles(envelope, gathered)
         self._singles = {}
+        return self._messages, self._letters
+
+    def count(self) -> None:
+        """Adds what was taken to the metrics."""
         for kind, count in self._types.items():
             metrics.MESSAGES.labels(kind).inc(count)
         metrics.RECORDS.inc(self.rows)
         metrics.BYTES.inc(self.bytes)
-        return self._messages, self._letters

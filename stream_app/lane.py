@@ -9,20 +9,24 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
+from schemas.status import ScanStatus
 from schemas.topics import CANCELLED, CLOSED, HEADER_TYPE
-from sinks.base import Fenced, Incoming, MicroBatch, Sink, Unavailable
+from sinks.base import Fenced, Incoming, MicroBatch, Sink
 from stream_app import metrics
-from stream_app.builder import Builder, Limits
+from stream_app.builder import Builder, Letter, Limits
+from stream_app.calling import Caller
+from stream_app.dead_letter_limit import History, Limit
 from stream_app.decoding import Message
-from stream_app.publishing import DeadLetterFailed, Publisher
+from stream_app.limiting import Limiter
+from stream_app.pausing import UnfinishedScans
+from stream_app.publishing import Publisher
 from stream_app.retry import Backoff
 
 log = logging.getLogger("scanline.lane")
-Result = TypeVar("Result")
 RETELL: Final = dt.timedelta(minutes=10)  # how far back "recently changed" reaches
 # One lane computes at a time. Threads that decode side by side share one interpreter lock: they get no more done, and spend
 # a third of the processor on handing the lock around. What waits for PostgreSQL holds neither.
@@ -50,6 +54,7 @@ class Settings(NamedTuple):
     lane_bytes: int = 2 * 1024 * 1024
     backoff: Backoff = Backoff()
     probe_seconds: float = 1.0
+    dead_letters: Limit = Limit()
 
 
 class _Work(NamedTuple):
@@ -57,7 +62,9 @@ class _Work(NamedTuple):
 
     prepared: Any
     end: int
-    letters: list[tuple[Message, str]]
+    letters: list[Letter]
+    history: History | None  # of the partition with these messages behind it; None where all could be read
+    messages: int
 
 
 class Lane:
@@ -73,16 +80,17 @@ class Lane:
         rewind: Callable[[int, int], Awaitable[int]],
         settings: Settings,
         next_offset: int | None,
+        on_late: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """`rewind(partition, offset)` seeks and returns the new epoch. `next_offset` is PostgreSQL's, None if unknown."""
+        """`rewind(partition, offset)` seeks and returns the new epoch. `next_offset` is PostgreSQL's, None if unknown.
+
+        `on_late(partition)` is called when a thread that was written off has written after all.
+        """
         self.topic = topic
         self.partition = partition
         self.next_offset = next_offset
-        self.paused = False
-        self.progress_at = time.monotonic()
         self._sink = sink
         self._publisher = publisher
-        self._executor = executor
         self._rewind = rewind
         self._settings = settings
         self._expected = next_offset  # where the next slice must begin
@@ -98,7 +106,22 @@ class Lane:
         self._retell: dt.datetime | None = dt.datetime.now(dt.UTC) - RETELL
         self._wake = asyncio.Event()
         self._stopping = False
+        self._written_off = False
         self._lost_place = False
+        self._on_late = on_late
+        self._loop = asyncio.get_running_loop()
+        self._scans = UnfinishedScans()
+        self._paused_since: dt.datetime | None = None
+        self._limiter = Limiter(sink, topic, partition, settings.dead_letters)
+        self.caller = Caller(
+            partition,
+            executor,
+            settings.backoff,
+            settings.probe_seconds,
+            sink.probe,
+            self._limiter.look,
+            self._tell_waiting,
+        )
         self._task = asyncio.create_task(self._run(), name=f"lane-{partition}")
 
     @property
@@ -110,6 +133,11 @@ class Lane:
     def buffered(self) -> int:
         """Bytes fetched and not yet written."""
         return self._buffered
+
+    @property
+    def busy(self) -> bool:
+        """It has something to do."""
+        return bool(self._buffer) or self._work is not None or self.caller.doing != "waiting"
 
     def tell_again(self, since: dt.datetime) -> None:
         """Asks for the statuses changed since then to be read from the sink and published, between two micro-batches."""
@@ -152,22 +180,33 @@ class Lane:
 
     async def stop(self, seconds: float = 5.0) -> None:
         """Finishes the running micro-batch, for at most that long, and forgets the rest."""
-        self._stopping = True
+        self._stopping = self.caller.stopping = True
         self._wake.set()
         _, pending = await asyncio.wait({self._task}, timeout=seconds)
         if pending:
-            self._task.cancel()
+            self.write_off()
+
+    def write_off(self) -> None:
+        """Gives up a lane that hangs. A thread that is still in a call can do no harm when it comes back: what it writes, it
+        writes by the offset's compare-and-swap; what it would tell is left to the lane that follows."""
+        self._written_off = self._stopping = self.caller.stopping = True
+        self._task.cancel()
 
     async def _seek(self, offset: int) -> None:
+        doing, self.caller.doing = self.caller.doing, "seeking"
         try:
             self._epoch = await self._rewind(self.partition, offset)
         except Exception as error:  # the partition is being taken away: its next owner starts at the right place
             log.info("partition %d: no seek to %d (%s)", self.partition, offset, type(error).__name__)
+        finally:
+            self.caller.signs += 1
+            self.caller.doing = doing
 
     async def _run(self) -> None:
         while not self._stopping:
             try:
                 await self._settle_start()
+                self._after_pause()
                 await self._wait_for_work()
                 if self._retell is not None:
                     await self._tell()
@@ -180,20 +219,22 @@ class Lane:
             except asyncio.CancelledError:
                 raise
             except Exception:
-                self._set_paused(True)
+                self.caller.set_paused("unexpected")
                 log.exception(
                     "partition %d: unexpected; nothing was skipped, starting again from the stored offset",
                     self.partition,
                 )
-                await self._pause_for(self._settings.probe_seconds)
+                await self.caller.nap(self._settings.probe_seconds)
                 self._forget()
-                self._set_paused(False)
+                self.caller.set_paused(None)
 
     async def _settle_start(self) -> None:
         """Asks PostgreSQL where to go on, for as long as it takes; everything fetched before is fetched again."""
         if self.next_offset is not None:
             return
-        offsets = await self._insist(lambda: self._sink.load_offsets(self.topic, [self.partition]))
+        offsets = await self.caller.insist(
+            "reading its offset", lambda: self._sink.load_offsets(self.topic, [self.partition])
+        )
         if offsets is None:
             return
         self.next_offset = self._expected = offsets[self.partition]
@@ -205,6 +246,7 @@ class Lane:
         self._buffer.clear()
         self._buffered = self._taken = 0
         self._carry = self._work = None
+        self._limiter.forget()
 
     async def _wait_for_work(self) -> None:
         """Until there is a window's worth, or what there is has waited long enough, or a status must be told again."""
@@ -227,13 +269,33 @@ class Lane:
     async def _tell(self) -> None:
         since, self._retell = self._retell, None
         assert since is not None
-        statuses = await self._insist(lambda: self._sink.statuses(self.partition, since))
+        statuses = await self.caller.insist("reading statuses", lambda: self._sink.statuses(self.partition, since))
         if statuses is not None:
-            self._publisher.tell(self.partition, statuses)
+            self._told(statuses)
+
+    def _told(self, statuses: Sequence[ScanStatus]) -> None:
+        self._scans.note(statuses)
+        self._publisher.tell(self.partition, statuses)
+
+    def _tell_waiting(self) -> None:
+        """A pause began, or goes on: unfinished scans are told to wait, each once. Afterwards all are told anew."""
+        reason = self.caller.paused
+        if reason is None or self._stopping:
+            return
+        if self._paused_since is None:
+            self._paused_since = dt.datetime.now(dt.UTC)
+        self._publisher.tell(self.partition, self._scans.waiting(self._buffer, reason))
+
+    def _after_pause(self) -> None:
+        if self._paused_since is None:
+            return
+        since, self._paused_since = self._paused_since, None
+        if self._scans.go_on():
+            self.tell_again(since - RETELL)
 
     async def _write_next(self) -> None:
         try:
-            if await self._insist(self._step) is None:
+            if await self.caller.insist("writing", self._step) is None:
                 return
         except Fenced as fenced:
             log.warning("partition %d: %s; reading the offset again", self.partition, fenced)
@@ -242,94 +304,62 @@ class Lane:
             return
         self._buffered -= self._taken
         self._oldest = time.monotonic()
-        self.progress_at = self._oldest
 
     def _step(self) -> bool:
         """In a thread: builds the next micro-batch unless one is left from a failed attempt, and writes it."""
-        if self._work is None:
-            with _computing:
-                self._work = self._build()
         work = self._work
+        if work is None:
+            work = self._work = self._build_within_limit()
         if work.letters:
             self._publisher.dead_letter(self.partition, work.letters)
             self._work = work = work._replace(letters=[])
+        if self._written_off:
+            return True
         statuses = self._sink.write(work.prepared, dt.datetime.now(dt.UTC))
+        if self._written_off:
+            self._loop.call_soon_threadsafe(self._on_late, self.partition)
+            return True
         self._work = None
         self.next_offset = work.end
-        self._publisher.tell(self.partition, statuses)
+        self._limiter.written(work.messages, work.history)
+        self._told(statuses)
         return True
 
-    def _build(self) -> _Work:
+    def _build_within_limit(self) -> _Work:
+        with _computing:
+            work = self._build()
+        if work is None:
+            self._limiter.ask()
+            with _computing:
+                work = self._build()
+        if work is None:
+            raise self._limiter.reached()
+        return work
+
+    def _build(self, before: int | None = None) -> _Work | None:
+        """Of the messages with offsets below `before`, where that is given. None where the dead-letter limit holds what comes
+        first; the buffer is then as it was."""
         assert self.next_offset is not None
         started = time.perf_counter()
         builder = Builder(self._settings.limits, dt.datetime.now(dt.UTC), self._carry)
         self._carry = None
         buffer = self._buffer
         taken: list[Message] = []
-        while buffer and builder.offer(buffer[0]):
+        while buffer and (before is None or buffer[0].offset < before) and builder.offer(buffer[0]):
             taken.append(buffer.popleft())
+        messages, letters = builder.finish()
+        history = None
+        if letters:
+            history, first_held = self._limiter.judge(taken, letters)
+            if first_held is not None:
+                buffer.extendleft(reversed(taken))
+                # what can be read before it can be written
+                return self._build(first_held) if first_held > taken[0].offset else None
         end = taken[-1].offset + 1 if taken else self.next_offset
         self._carry = builder.left_over
         self._taken = _size_of(taken)
-        messages, letters = builder.finish()
+        builder.count()
         metrics.DECODE_SECONDS.observe(time.perf_counter() - started)
         metrics.BATCH_ROWS.observe(builder.rows)
         batch = MicroBatch(self.topic, self.partition, self.next_offset, end, messages)
-        return _Work(self._sink.prepare(batch), end, letters)
-
-    async def _insist(self, call: Callable[[], Result]) -> Result | None:
-        """Calls in a thread until it succeeds: a few attempts with backoff, then a pause with probes, then again.
-
-        Returns None only when the lane is being stopped. Raises Fenced.
-        """
-        backoff = self._settings.backoff
-        attempt = 0
-        try:
-            while True:
-                attempt += 1
-                try:
-                    return await asyncio.get_running_loop().run_in_executor(self._executor, call)
-                except (Unavailable, DeadLetterFailed) as error:
-                    log.warning("partition %d: attempt %d failed: %s", self.partition, attempt, error)
-                if self._stopping:
-                    return None
-                if attempt < backoff.attempts:
-                    metrics.RETRIES.inc()
-                    await self._pause_for(backoff.delay(attempt))
-                else:
-                    await self._wait_until_well()
-                    attempt = 0
-                if self._stopping:
-                    return None
-        finally:
-            self._set_paused(False)
-
-    async def _wait_until_well(self) -> None:
-        """Paused: nothing is dropped or skipped; the sink is probed until it can take writes again."""
-        self._set_paused(True)
-        while not self._stopping:
-            await self._pause_for(self._settings.probe_seconds)
-            try:
-                await asyncio.get_running_loop().run_in_executor(self._executor, self._sink.probe)
-                log.info("partition %d: the database is back, going on", self.partition)
-                return
-            except Unavailable:
-                continue
-
-    def _set_paused(self, paused: bool) -> None:
-        if paused and not self.paused:
-            log.error(
-                "partition %d is paused: the database takes nothing; trying every %.1f s, nothing is lost"
-                " / phân vùng %d tạm dừng: cơ sở dữ liệu không nhận dữ liệu; sẽ thử lại, không mất dữ liệu",
-                self.partition,
-                self._settings.probe_seconds,
-                self.partition,
-            )
-        metrics.PAUSED.inc(paused - self.paused)
-        self.paused = paused
-
-    async def _pause_for(self, seconds: float) -> None:
-        """Sleeps, but no longer than until the lane is stopped."""
-        deadline = time.monotonic() + seconds
-        while not self._stopping and (left := deadline - time.monotonic()) > 0:
-            await asyncio.sleep(min(left, 0.1))
+        return _Work(self._sink.prepare(batch), end, letters, history, len(taken))

@@ -5,12 +5,13 @@ import datetime as dt
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from schemas.status import PauseReason
 from schemas.topics import RECORDS_TOPIC
 from sinks.base import Sink, Unavailable
 from stream_app import metrics
+from stream_app.calling import Writers
 from stream_app.lane import RETELL, Lane, Settings, Slice
 from stream_app.publishing import Publisher
 
@@ -24,8 +25,9 @@ class Lanes:
         self._sink = sink
         self._publisher = publisher
         self._settings = settings
-        self._executor = ThreadPoolExecutor(writers, thread_name_prefix="writer")
+        self._executor = Writers(writers)
         self._lanes: dict[int, Lane] = {}
+        self._rewind: Callable[[int, int], Awaitable[int]] | None = None
         self.assigned_at: float | None = None
 
     async def load_offsets(self, partitions: list[int]) -> dict[int, int]:
@@ -43,22 +45,51 @@ class Lanes:
     ) -> None:
         """Makes a lane for each partition. The lanes before must have been stopped."""
         metrics.REBALANCES.inc()
-        self._lanes = {
-            partition: Lane(
-                RECORDS_TOPIC,
-                partition,
-                self._sink,
-                self._publisher,
-                self._executor,
-                rewind,
-                self._settings,
-                offsets.get(partition),
-            )
-            for partition in partitions
-        }
+        self._rewind = rewind
+        self._lanes = {partition: self._make(partition, offsets.get(partition)) for partition in partitions}
         metrics.LANES.set(len(self._lanes))
         self.assigned_at = time.monotonic()
         log.info("%d partitions assigned", len(partitions))
+
+    def _make(self, partition: int, next_offset: int | None) -> Lane:
+        assert self._rewind is not None
+        return Lane(
+            RECORDS_TOPIC,
+            partition,
+            self._sink,
+            self._publisher,
+            self._executor,
+            self._rewind,
+            self._settings,
+            next_offset,
+            self._tell_after,
+        )
+
+    def restart(self, partition: int) -> None:
+        """A new lane for one that hangs. A thread that is caught in a call is made to fail, and its place is filled."""
+        old = self._lanes[partition]
+        thread = old.caller.thread
+        if old.caller.running:
+            self._executor.replace()
+        old.write_off()
+        if thread is not None:
+            self._sink.interrupt(thread)
+        self._lanes[partition] = self._make(partition, None)
+
+    def _tell_after(self, partition: int) -> None:
+        """What a written-off thread wrote after all is told by the lane that came after it."""
+        lane = self._lanes.get(partition)
+        if lane is not None:
+            lane.tell_again(dt.datetime.now(dt.UTC) - RETELL)
+
+    def all(self) -> Mapping[int, Lane]:
+        """Partition -> lane."""
+        return self._lanes
+
+    @property
+    def returned_at(self) -> float:
+        """When a call of any lane last came back; time.monotonic."""
+        return self._executor.returned_at
 
     async def revoke(self) -> None:
         """Stops every lane; running micro-batches are finished first."""
@@ -97,9 +128,9 @@ class Lanes:
                 lane.start_again()
 
     @property
-    def paused(self) -> list[int]:
-        """Partitions that wait for the database."""
-        return [number for number, lane in self._lanes.items() if lane.paused]
+    def paused(self) -> dict[int, PauseReason]:
+        """Partitions that wait, and for what."""
+        return {number: why for number, lane in self._lanes.items() if (why := lane.caller.paused) is not None}
 
     def measure(self, lag_of: Callable[[int, int], int | None]) -> None:
         """Sets the gauges; `lag_of(partition, what is written)`."""

@@ -28,7 +28,22 @@ LAG = Gauge(
 LANES = Gauge("scanline_stream_lanes_count", "Partitions this worker owns.")
 BUFFERED = Gauge("scanline_stream_buffered_bytes", "Fetched and not yet written, all lanes.")
 PAUSED = Gauge(
-    "scanline_stream_paused_lanes_count", "Lanes waiting for the database. Above 0: look at scanline_sink_errors_total."
+    "scanline_stream_paused_lanes_count",
+    "Lanes that wait, by reason. database: look at scanline_sink_errors_total; dead_letter_limit: an operator must look.",
+    ["reason"],
+)
+STALLS = Counter(
+    "scanline_stream_stalls_total",
+    "Lanes started again because they had work and got nowhere. Any: the log names partition, offset and what it was doing.",
+)
+PROGRESS_AGE = Gauge(
+    "scanline_stream_progress_age_seconds",
+    "Of the lane that waits longest without a known reason: since it last got on. At SCANLINE_STREAM_STALL_SECONDS it is"
+    " started again.",
+)
+LIMITS = Counter(
+    "scanline_stream_dead_letter_limits_total",
+    "Times a lane stopped because too many messages could not be read. Any: scanline dlq, then mend or allow.",
 )
 RETRIES = Counter("scanline_stream_retries_total", "Micro-batches tried again after a passing error.")
 REWINDS = Counter("scanline_stream_rewinds_total", "Slices fetched again because offsets were missing before them.")

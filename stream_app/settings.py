@@ -42,6 +42,22 @@ class WorkerSettings(BaseSettings):
     stream_attempts: Annotated[int, Field(ge=1)] = Field(3, description="before a lane pauses and probes")
     stream_backoff_seconds: Annotated[float, Field(gt=0)] = 0.2
     stream_probe_seconds: Annotated[float, Field(gt=0)] = 1.0
+    stream_stall_seconds: Annotated[float, Field(gt=0)] = Field(
+        60, description="without progress, after which a lane is started again; above SCANLINE_WRITE_DEADLINE_SECONDS"
+    )
+    stream_stall_restarts: Annotated[int, Field(ge=0)] = Field(
+        3, description="of one lane in vain, after which the worker ends with exit code 70"
+    )
+    dead_letter_run: Annotated[int, Field(ge=1)] = Field(
+        100, description="unreadable messages in a row that stop a lane"
+    )
+    dead_letter_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.5, description="unreadable share of the last messages above which a lane stops"
+    )
+    dead_letter_window: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        1_000, description="messages that count for the share"
+    )
+    shutdown_seconds: Annotated[float, Field(gt=0)] = Field(10, description="a worker takes to stop, at most")
     session_timeout_seconds: Annotated[float, Field(ge=1)] = Field(
         10, description="after which the group gives a silent worker's partitions away"
     )

@@ -55,7 +55,11 @@ class _ConsumerThread(AIOKafkaConsumerThread):
         return int(await self.call_thread(self._rewind, partition, offset))
 
     async def _rewind(self, partition: int, offset: int) -> int:
-        self._ensure_consumer().seek(KafkaPartition(RECORDS_TOPIC, partition), offset)
+        place = KafkaPartition(RECORDS_TOPIC, partition)
+        consumer = self._ensure_consumer()
+        if place in consumer.paused():
+            consumer.resume(place)
+        consumer.seek(place, offset)
         self._epochs[partition] += 1
         self._handed[partition] = offset
         return self._epochs[partition]
@@ -138,6 +142,21 @@ class SliceConsumer(Consumer):
             await self.seek_wait(positions)
         self.lanes.assign(mine, offsets, self._thread.rewind)
         return positions
+
+    def revive(self, partition: int) -> None:
+        """Undoes whatever may keep the partition from being fetched: Faust's own pauses and full buffers."""
+        tp = TP(RECORDS_TOPIC, partition)
+        self._buffered_partitions.discard(tp)
+        self.resume_partitions({tp})
+
+    def unread(self, partition: int, written: int, end: int) -> bool:
+        """Whether there is anything to be read between what is written and the partition's end. A consumer that stands beyond
+        the end is lost."""
+        try:
+            reached = self._thread.past_holes(partition, written)
+            return reached < end or reached > max(end, written)
+        except Exception:  # not assigned any more
+            return False
 
     async def commit_positions(self) -> None:
         """Group offsets for lag monitors."""

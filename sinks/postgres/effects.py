@@ -7,7 +7,6 @@ from typing import Any, Final
 import msgspec
 
 from schemas.errors import FieldError
-from schemas.messages import Cancelled, Closed, Opened
 from schemas.status import ERRORS_SAMPLE, Scan, error_sample, number
 from sinks.base import Incoming, MicroBatch, Rejected
 from sinks.postgres.copying import Stored
@@ -89,7 +88,7 @@ class Plan:
             if message.unreadable:
                 scan.messages_unreadable += 1
             elif message.control is not None:
-                _control(scan, message.control)
+                scan.take(message.control, effects.pending[_key(message)])
             elif message.offset in resent:
                 continue
             elif scan.cancel_reason is not None:
@@ -103,24 +102,6 @@ def _key(message: Incoming) -> Key:
     return message.envelope.tenant_id, message.envelope.scan_id
 
 
-def _control(scan: Scan, control: Opened | Closed | Cancelled) -> None:
-    """Order between clients is not assumed: `opened` may come last and then fills in only what is not known yet."""
-    if isinstance(control, Opened):
-        scan.source = scan.source or control.source
-        scan.language = control.language
-        scan.notify = scan.notify or control.notify
-        scan.request_digest = scan.request_digest or control.request_digest
-        scan.submitted_at = control.submitted_at or scan.submitted_at
-        if not scan.closed:
-            scan.records_total = control.records_total
-    elif isinstance(control, Closed):
-        scan.closed = True
-        scan.records_total = control.records_total
-        scan.request_digest = scan.request_digest or control.request_digest
-    elif not scan.finished:  # what is complete cannot be cancelled any more
-        scan.cancel_reason = control.reason
-
-
 class Effects:
     """Rows to copy, records to reject, and what each scan gains."""
 
@@ -128,6 +109,7 @@ class Effects:
         self.batch = batch
         self.lines: list[str] = []
         self.rejects: list[tuple[Incoming, Rejected]] = []
+        self.pending: Counter[Key] = Counter()  # accepted records of each scan so far
         self._scans = scans
         self._taken: list[tuple[Incoming, Lines]] = []
         self._before = {
@@ -138,6 +120,7 @@ class Effects:
         """Its accepted records are to be stored, its rejected ones are rejected."""
         self._taken.append((message, lines))
         self.lines += lines.lines
+        self.pending[_key(message)] += len(lines.lines)
         for rejected in message.rejected:
             self._reject(message, rejected)
 

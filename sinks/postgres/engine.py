@@ -25,6 +25,8 @@ def write_engine(url: str, *, connections: int, deadline_seconds: float) -> Engi
         "keepalives_count": 3,
         "application_name": "scanline-worker",
         "options": f"-c synchronous_commit=off -c statement_timeout={milliseconds} -c lock_timeout={milliseconds} "
+        # a server whose client is gone must not go on waiting for locks, with the locks it has
+        "-c client_connection_check_interval=2s "
         f"-c idle_in_transaction_session_timeout={milliseconds} -c timezone=UTC -c jit=off",
     }
     return create_engine(

@@ -5,11 +5,12 @@ late, or repeats an attempt whose answer was lost, finds the offset moved and wr
 """
 
 import datetime as dt
+import os
 import socket
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from os import getpid
 from typing import Any, Final
 
 import psycopg2
@@ -63,6 +64,13 @@ WHERE datname = current_database() AND usename = current_user AND application_na
   AND state = 'active' AND wait_event = 'ClientRead' AND state_change < clock_timestamp() -
     make_interval(secs => (SELECT setting::float FROM pg_settings WHERE name = 'statement_timeout' AND setting <> '0') / 1000)
 """
+_ALLOWED: Final = """
+SELECT coalesce(max(before_offset), 0) FROM dead_letter_allowances WHERE pipeline = %s AND topic = %s AND partition = %s
+"""
+_OTHERS: Final = """
+SELECT EXISTS (SELECT FROM scans WHERE kafka_partition = %s AND updated_at > clock_timestamp() - interval '7 days'
+               AND tenant_id IS DISTINCT FROM %s)
+"""
 _WAITED_IN_VAIN: Final = frozenset({errorcodes.QUERY_CANCELED, errorcodes.LOCK_NOT_AVAILABLE})
 
 
@@ -72,8 +80,9 @@ class PostgresSink:
     def __init__(self, engine: Engine, pipeline: str) -> None:
         self._engine = engine
         self._pipeline = pipeline
-        self._owner = f"{socket.gethostname()}:{getpid()}"
+        self._owner = f"{socket.gethostname()}:{os.getpid()}"
         self._collector = metrics.watch_pool("write", engine)
+        self._held: dict[int, Any] = {}  # connection by the thread that is using it
 
     def load_offsets(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         """See Sink. Makes the rows that do not exist yet."""
@@ -151,6 +160,26 @@ class PostgresSink:
         with self._cursor() as cursor:
             return [status_of(scan) for scan in scans.changed_since(cursor, partition, changed_since)]
 
+    def dead_letters_allowed(self, topic: str, partition: int) -> int:
+        """See Sink."""
+        with self._cursor() as cursor:
+            cursor.execute(_ALLOWED, (self._pipeline, topic, partition))
+            return int(cursor.fetchone()[0])
+
+    def used_by_others(self, partition: int, tenant_id: str | None) -> bool:
+        """See Sink. Lately: as far back as the records topic reaches."""
+        with self._cursor() as cursor:
+            cursor.execute(_OTHERS, (partition, tenant_id))
+            return bool(cursor.fetchone()[0])
+
+    def interrupt(self, thread: int) -> None:
+        """See Sink. Shuts the thread's socket: libpq then sees the end of the connection, whatever the server does."""
+        connection = self._held.get(thread)
+        if connection is None:
+            return
+        with suppress(OSError, *DATABASE_ERRORS), socket.socket(fileno=os.dup(connection.fileno())) as half:
+            half.shutdown(socket.SHUT_RDWR)
+
     def probe(self) -> None:
         """See Sink. Writes nothing, but asks for the right to: a standby or a full server must not look healthy."""
         with self._cursor() as cursor:
@@ -173,6 +202,7 @@ class PostgresSink:
         except DATABASE_ERRORS as error:
             raise self._unavailable(error) from error
         try:
+            self._held[threading.get_ident()] = connection.driver_connection
             connection.driver_connection.autocommit = True  # type: ignore[union-attr]
             cursor = connection.cursor()
             yield cursor
@@ -190,6 +220,7 @@ class PostgresSink:
             connection.invalidate()
             raise
         finally:
+            self._held.pop(threading.get_ident(), None)
             connection.close()
 
     @staticmethod

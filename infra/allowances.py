@@ -1,0 +1,71 @@
+"""What an operator lets go to the dead-letter topic although the limit holds it back (decision 0005)."""
+
+import getpass
+import socket
+from typing import Final, NamedTuple
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from infra.errors import InfraError
+from schemas.topics import RECORDS_TOPIC
+
+_SECONDS: Final = 10
+NO_TENANT: Final = "-"  # in the audit log: about a partition; no tenant can have this id
+_WRITTEN: Final = text(
+    "SELECT next_offset FROM stream_offsets WHERE pipeline = :pipeline AND topic = :topic AND partition = :partition"
+)
+_ALLOW: Final = text(
+    "INSERT INTO dead_letter_allowances (pipeline, topic, partition, before_offset, actor)"
+    " VALUES (:pipeline, :topic, :partition, :before, :actor)"
+)
+_AUDIT: Final = text(
+    "INSERT INTO audit_log (tenant_id, actor, action, details, message) VALUES (:tenant, :actor, 'dead_letters_allowed',"
+    " jsonb_build_object('pipeline', cast(:pipeline AS text), 'topic', cast(:topic AS text),"
+    " 'partition', cast(:partition AS int), 'first_offset', cast(:first AS bigint), 'before_offset', cast(:before AS bigint)),"
+    " jsonb_build_object('vi', cast(:vi AS text), 'en', cast(:en AS text)))"
+)
+
+
+class Allowance(NamedTuple):
+    """Messages of [first_offset, before_offset) may go to scan.dlq.v1, where they cannot be read."""
+
+    partition: int
+    first_offset: int
+    before_offset: int
+    actor: str
+
+
+def allow(write_url: str, pipeline: str, partition: int, count: int) -> Allowance:
+    """Lets the next `count` messages of the partition pass, from what is written on. Raises InfraError."""
+    actor = f"{getpass.getuser()}@{socket.gethostname()}"
+    place = {"pipeline": pipeline, "topic": RECORDS_TOPIC, "partition": partition}
+    engine = create_engine(write_url, connect_args={"connect_timeout": _SECONDS})
+    try:
+        with engine.begin() as connection:
+            first = connection.execute(_WRITTEN, place).scalar()
+            if first is None:
+                raise InfraError(
+                    f"Phân vùng {partition} chưa từng được đọc trong pipeline «{pipeline}»; xem `scanline lag`.",
+                    f"Partition {partition} was never read in pipeline «{pipeline}»; see `scanline lag`.",
+                )
+            before = first + count
+            texts = {
+                "vi": f"Cho phép đưa thông điệp không đọc được của phân vùng {partition}, offset {first} đến {before - 1},"
+                " vào scan.dlq.v1.",
+                "en": f"Messages of partition {partition}, offsets {first} to {before - 1}, may go to scan.dlq.v1 where they"
+                " cannot be read.",
+            }
+            connection.execute(_ALLOW, {**place, "before": before, "actor": actor})
+            audit = {**place, **texts, "tenant": NO_TENANT, "actor": actor, "first": first, "before": before}
+            connection.execute(_AUDIT, audit)
+    except SQLAlchemyError as error:
+        raise InfraError(
+            f"PostgreSQL không nhận được cho phép ({type(error).__name__}). Hãy kiểm tra SCANLINE_POSTGRES_WRITE_URL và"
+            " `scanline migrate`.",
+            f"PostgreSQL did not take the allowance ({type(error).__name__}). Check SCANLINE_POSTGRES_WRITE_URL and"
+            " `scanline migrate`.",
+        ) from None
+    finally:
+        engine.dispose()
+    return Allowance(partition, first, before, actor)

@@ -1,0 +1,45 @@
+"""`scanline dlq allow`: lets a lane go on that the dead-letter limit has stopped."""
+
+import typer
+
+from infra.cli.output import show
+from infra.errors import InfraError
+from infra.settings import InfraSettings
+
+_GROUP = "dlq"
+
+
+def _group(app: typer.Typer) -> typer.Typer:
+    """The group of commands about dead letters, made here where nobody has made it yet."""
+    for known in app.registered_groups:
+        if known.name == _GROUP and known.typer_instance is not None:
+            return known.typer_instance
+    made = typer.Typer(help="Thông điệp không đọc được. / Messages that cannot be read.", no_args_is_help=True)
+    app.add_typer(made, name=_GROUP)
+    return made
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+
+    @_group(app).command()
+    def allow(
+        partition: int = typer.Option(..., min=0, help="phân vùng đang dừng / the partition that stands still"),
+        count: int = typer.Option(..., min=1, help="số thông điệp kế tiếp / how many messages from here on"),
+        pipeline: str = typer.Option("inventory", envvar="SCANLINE_STREAM_PIPELINE", help="nhóm tiêu thụ / group"),
+        json: bool = typer.Option(False, "--json"),
+    ) -> None:
+        """Cho phép các thông điệp không đọc được kế tiếp vào scan.dlq.v1, dù vượt giới hạn.
+        / Let the next messages go to scan.dlq.v1 where they cannot be read, although they are over the limit.
+
+        Chỉ dùng khi đã xem chúng và biết lỗi ở bên gửi: nếu lỗi ở worker, hãy triển khai bản sửa, làn sẽ tự tiếp tục. /
+        Only after a look at them, when the sender is at fault: with the fault in the worker, deploy a version that can read
+        them, and the lane goes on by itself.
+        """
+        from infra.allowances import allow as let_pass
+
+        url = InfraSettings().postgres_write_url
+        if url is None:
+            raise InfraError("Thiếu SCANLINE_POSTGRES_WRITE_URL.", "SCANLINE_POSTGRES_WRITE_URL is missing.")
+        made = let_pass(url.get_secret_value(), pipeline, partition, count)
+        show([made._asdict()], title="scan.dlq.v1", as_json=json)

@@ -1,0 +1,188 @@
+"""A lane's calls to the sink and to Kafka: in threads, until they succeed, and never given up."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+from schemas.status import PAUSES, PauseReason
+from sinks.base import Unavailable
+from stream_app import metrics
+from stream_app.dead_letter_limit import LimitReached
+from stream_app.publishing import DeadLetterFailed
+from stream_app.retry import Backoff
+
+log = logging.getLogger("scanline.lane")
+Result = TypeVar("Result")
+_STEP: Final = 0.1  # seconds until a sleeping lane notices that it is to stop
+
+
+class Writers(Executor):
+    """The threads of all lanes. A thread that does not come back is written off: others take its place."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._threads = self._new()
+        self.returned_at = time.monotonic()  # when a call last came back, of any lane
+
+    def _new(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._count, thread_name_prefix="writer")
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """See Executor."""
+        return self._threads.submit(fn, *args, **kwargs)
+
+    def replace(self) -> None:
+        """New threads for calls to come; those under way and in the queue of the old ones go on there."""
+        old, self._threads = self._threads, self._new()
+        old.shutdown(wait=False)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """See Executor."""
+        self._threads.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+
+class Caller:
+    """Makes the calls of one lane, and knows what it is doing and why it waits. Belongs to the event loop."""
+
+    def __init__(
+        self,
+        partition: int,
+        writers: Executor,
+        backoff: Backoff,
+        probe_seconds: float,
+        probe: Callable[[], None],
+        look: Callable[[], Any],
+        on_paused: Callable[[], None],
+    ) -> None:
+        """`probe` raises Unavailable while the store cannot take writes. `look` asks again whether what the dead-letter limit
+        holds may pass. `on_paused` is called when a pause begins and at every probe."""
+        self._partition = partition
+        self._writers = writers
+        self._backoff = backoff
+        self._probe_seconds = probe_seconds
+        self._probe = probe
+        self._look = look
+        self._on_paused = on_paused
+        self.paused: PauseReason | None = None
+        self.doing = "waiting"
+        self.stopping = False
+        self.signs = 0  # of life: calls that came back, naps between probes
+        self.running = False  # a call is under way, or waits for its thread
+        self.thread: int | None = None  # which one is in the call
+
+    @property
+    def queued(self) -> bool:
+        """A call waits for a free thread: other lanes' calls have them."""
+        return self.running and self.thread is None
+
+    async def insist(self, doing: str, call: Callable[[], Result]) -> Result | None:
+        """Calls in a thread until it succeeds: a few attempts with backoff, then a pause with probes, then again.
+
+        Returns None only when the lane is being stopped. Raises what the call raises, but for what is known to pass.
+        """
+        attempt = 0
+        self.doing = doing
+        try:
+            while True:
+                attempt += 1
+                try:
+                    return await self._in_thread(call)
+                except (Unavailable, DeadLetterFailed) as error:
+                    log.warning("partition %d: attempt %d failed: %s", self._partition, attempt, error)
+                    reason: PauseReason = "database" if isinstance(error, Unavailable) else "dead_letter_topic"
+                except LimitReached as reached:
+                    await self._wait_for_leave(reached)
+                    attempt = 0
+                    if self.stopping:
+                        return None
+                    continue
+                if self.stopping:
+                    return None
+                if attempt < self._backoff.attempts:
+                    metrics.RETRIES.inc()
+                    await self.nap(self._backoff.delay(attempt))
+                else:
+                    await self._wait_until_well(reason)
+                    attempt = 0
+                if self.stopping:
+                    return None
+        finally:
+            self.doing = "waiting"
+            self.set_paused(None)
+
+    async def _in_thread(self, call: Callable[[], Result]) -> Result:
+        def noted() -> Result:
+            self.thread = threading.get_ident()
+            try:
+                return call()
+            finally:
+                self.thread = None
+
+        self.running = True
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._writers, noted)
+        finally:
+            self.running = False
+            self.signs += 1
+            if isinstance(self._writers, Writers):
+                self._writers.returned_at = time.monotonic()
+
+    async def _wait_until_well(self, reason: PauseReason) -> None:
+        """Paused: nothing is dropped or skipped. The sink is probed until it can take writes again; the dead-letter topic is
+        simply tried again."""
+        self.set_paused(reason)
+        while not self.stopping:
+            await self.nap(self._probe_seconds)
+            if reason == "dead_letter_topic":
+                return
+            try:
+                await self._in_thread(self._probe)
+                log.info("partition %d: the database is back, going on", self._partition)
+                return
+            except Unavailable:
+                self._on_paused()
+
+    async def _wait_for_leave(self, reached: LimitReached) -> None:
+        """Paused by the dead-letter limit, until an operator lets some of what it holds pass."""
+        self.set_paused("dead_letter_limit", str(reached))
+        while not self.stopping:
+            await self.nap(self._probe_seconds)
+            try:
+                if await self._in_thread(self._look):
+                    log.info("partition %d: dead letters were allowed, going on", self._partition)
+                    return
+            except Unavailable as error:
+                log.warning("partition %d: could not ask whether to go on: %s", self._partition, error)
+            self._on_paused()
+
+    def set_paused(self, reason: PauseReason | None, details: str = "") -> None:
+        """Says in the metric, and once in the log, why the lane waits; None: it does not any more."""
+        if reason == self.paused:
+            return
+        if self.paused is not None:
+            metrics.PAUSED.labels(self.paused).dec()
+        self.paused = reason
+        if reason is None:
+            return
+        metrics.PAUSED.labels(reason).inc()
+        text = PAUSES[reason]
+        log.error(
+            "phân vùng %d tạm dừng: %s / partition %d is paused: %s%s",
+            self._partition,
+            text.vi,
+            self._partition,
+            text.en,
+            f" ({details})" if details else "",
+        )
+        self._on_paused()
+
+    async def nap(self, seconds: float) -> None:
+        """Sleeps, but no longer than until the lane is stopped."""
+        deadline = time.monotonic() + seconds
+        while not self.stopping and (left := deadline - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, _STEP))
+            self.signs += 1

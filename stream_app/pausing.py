@@ -1,0 +1,72 @@
+"""What is told of scans while their lane waits: the same counts, and that they wait."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from schemas import topics
+from schemas.codes import FINAL_STATES
+from schemas.messages import Cancelled, MessageRefused, Opened, read_control, read_envelope
+from schemas.status import PauseReason, Scan, ScanStatus, paused_status, status_of
+from stream_app.decoding import Message
+
+Key = tuple[str, str]  # (tenant_id, scan_id)
+MOST_SCANS: Final = 256  # of a lane: those it touched last
+
+
+class UnfinishedScans:
+    """The unfinished scans of a lane as they were told last, and those that its buffer opens. Bounded."""
+
+    def __init__(self) -> None:
+        self._last: OrderedDict[Key, ScanStatus] = OrderedDict()
+        self._told: set[Key] = set()  # that they wait
+        self._looked = -1  # offset of the last buffered message that was looked at
+        self._fresh: dict[Key, Scan | None] = {}  # opened by buffered messages; None: cancelled as well
+
+    def note(self, statuses: Iterable[ScanStatus]) -> None:
+        """What the sink says of scans."""
+        for status in statuses:
+            key = status.tenant_id, status.scan_id
+            self._last.pop(key, None)
+            if status.status not in FINAL_STATES:
+                self._last[key] = status
+        while len(self._last) > MOST_SCANS:
+            self._last.popitem(last=False)
+
+    def waiting(self, buffered: Sequence[Message], reason: PauseReason) -> list[ScanStatus]:
+        """The statuses that are to be told now: each scan's once in a pause."""
+        self._look_at(buffered)
+        found = {**{key: status_of(scan) for key, scan in self._fresh.items() if scan is not None}, **self._last}
+        new = [paused_status(status, reason) for key, status in found.items() if key not in self._told]
+        self._told |= found.keys()
+        return new
+
+    def go_on(self) -> bool:
+        """The pause is over. True when scans were told to wait: they must be told anew."""
+        told = bool(self._told)
+        self._told = set()
+        self._looked = -1
+        self._fresh = {}
+        return told
+
+    def _look_at(self, buffered: Sequence[Message]) -> None:
+        for message in buffered:
+            if message.offset <= self._looked:
+                continue
+            self._looked = message.offset
+            try:
+                envelope = read_envelope(message.key, message.headers)
+                if envelope.type not in (topics.OPENED, topics.CANCELLED):
+                    continue
+                control = read_control(envelope.type, message.value)
+            except MessageRefused:
+                continue
+            key = envelope.tenant_id, envelope.scan_id
+            if key in self._last or (key not in self._fresh and len(self._fresh) >= MOST_SCANS):
+                continue
+            if isinstance(control, Cancelled):
+                self._fresh[key] = None
+            elif isinstance(control, Opened) and self._fresh.setdefault(key, Scan(*key)) is not None:
+                scan = self._fresh[key]
+                assert scan is not None
+                scan.take(control)

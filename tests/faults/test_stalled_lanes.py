@@ -1,0 +1,172 @@
+"""A lane that has work and gets nowhere is noticed, told and started again; what does not help ends the process."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import httpx
+import psycopg2
+import pytest
+
+from infra import generator
+from infra.children import free_port
+from infra.processes import Service
+from infra.stack import Stack
+from stream_app.watchdog import EXIT_STALLED
+from tests.helpers import Database, Publisher, new_scan, wait_for
+from tests.load import LONG, Load, assert_exactly, hold, keys_of, metric, wait_for_messages, worker_log
+from tests.stopping_worker import WAY_VARIABLE
+
+# Attempts may take far longer than a lane may stand still: only the watchdog helps in time.
+SETTINGS: Final = {
+    "SCANLINE_STREAM_STALL_SECONDS": "3",
+    "SCANLINE_STREAM_STALL_RESTARTS": "50",
+    "SCANLINE_WRITE_DEADLINE_SECONDS": "600",
+    "SCANLINE_STREAM_WRITERS": "2",
+}
+
+
+def stalls(worker: Service) -> float:
+    return metric(worker, "scanline_stream_stalls_total")
+
+
+@contextmanager
+def locked_scan(stack: Stack, tenant: str, scan: str) -> Iterator[None]:
+    """Another session holds the scan's row."""
+    holder: Any = psycopg2.connect(stack.postgres.superuser_dsn())
+    try:
+        with holder.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM scans WHERE tenant_id = %s AND scan_id = %s FOR UPDATE", (tenant, scan))
+            assert cursor.fetchone() == (1,)
+        yield
+    finally:
+        holder.close()
+
+
+def test_a_lane_that_waits_for_a_lock_is_started_again(stack: Stack) -> None:
+    """Its thread is caught in PostgreSQL; the session it leaves behind must not stand in the way of the next."""
+    worker = stack.start_worker(SETTINGS)
+    lines = generator.records(3_000, 1, "caught")
+    scan = new_scan()
+    with Load(stack.kafka.bootstrap) as load, Database(stack.postgres.superuser_dsn()) as database:
+        with Publisher(stack.kafka.bootstrap) as publisher:
+            publisher.records("caught", scan, lines[:1_000])
+        wait_for(lambda: database.scan("caught", scan), "the scan is known")
+        with locked_scan(stack, "caught", scan):
+            with Publisher(stack.kafka.bootstrap) as publisher:
+                publisher.records("caught", scan, lines[1_000:], first=1_000)
+                publisher.closed("caught", scan, len(lines))
+            wait_for(lambda: stalls(worker) >= 2, "the lane is started again", LONG)
+            wait_for_messages(database, 300)  # the others go on all the while
+    assert_exactly(stack, load.published | {("caught", scan): keys_of(lines)})
+    log = worker_log(worker)
+    assert "đứng yên" in log and "has stood still" in log and "(writing)" in log
+    assert worker.returncode is None
+    wait_for(lambda: metric(worker, "scanline_stream_progress_age_seconds") == 0, "all lanes get on")
+
+
+def caught_backend(database: Database) -> int | None:
+    """A session of the worker that is in the middle of a statement."""
+    rows = database.rows(
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'scanline-worker' AND state = 'active'"
+        " AND backend_type = 'client backend'"
+    )
+    return int(rows[0]["pid"]) if rows else None
+
+
+def test_a_session_that_is_frozen_in_postgresql(stack: Stack) -> None:
+    """The server's side of a connection stands still: its kernel answers, and no timeout of ours runs there."""
+    worker = stack.start_worker(SETTINGS)
+    frozen: list[int] = []
+    with Load(stack.kafka.bootstrap) as load, Database(stack.postgres.superuser_dsn()) as database:
+        wait_for_messages(database, 300)
+
+        def freeze() -> bool:
+            pid = caught_backend(database)
+            if pid is None:
+                return False
+            os.kill(pid, signal.SIGSTOP)
+            frozen.append(pid)
+            still = database.value("SELECT state FROM pg_stat_activity WHERE pid = %s", pid)
+            if still == "active":
+                return True
+            os.kill(frozen.pop(), signal.SIGCONT)
+            return False
+
+        try:
+            wait_for(freeze, "a session is frozen at work", LONG)
+            wait_for(lambda: stalls(worker) >= 1, "the lane is started again", LONG)
+            wait_for_messages(database, 300)
+        finally:
+            for pid in frozen:
+                os.kill(pid, signal.SIGCONT)
+    assert_exactly(stack, load.published)
+    assert worker.returncode is None
+
+
+def start_stopping_worker(stack: Stack, way: str, settings: dict[str, str]) -> Service:
+    """See tests/stopping_worker.py."""
+    port = free_port()
+    env = {
+        "SCANLINE_WORKER_METRICS_PORT": str(port),
+        "SCANLINE_STREAM_DATA_DIR": str(stack.data_dir / "faust"),
+        WAY_VARIABLE: way,
+    }
+    worker = stack._spawn("worker", "tests.stopping_worker", port, {**env, **settings})
+    worker.wait_until_ready()
+    return worker
+
+
+@pytest.mark.parametrize("way", ["paused", "buffer full", "wrong place"])
+def test_a_consumer_that_stops_delivering_is_made_to_go_on(stack: Stack, way: str) -> None:
+    """Partitions are left out behind the lanes' backs: their word for what is to be read cannot be trusted then."""
+    worker = start_stopping_worker(stack, way, SETTINGS)
+    with Load(stack.kafka.bootstrap) as load, Database(stack.postgres.superuser_dsn()) as database:
+        wait_for_messages(database, 300)
+        worker.signal(signal.SIGUSR1)
+        wait_for(lambda: stalls(worker) >= 1, "a lane is started again", LONG)
+        wait_for_messages(database, 1_000)
+    assert_exactly(stack, load.published)
+    assert worker.returncode is None
+    assert "(fetching)" in worker_log(worker)
+
+
+def test_what_no_restart_mends_ends_the_process(stack: Stack) -> None:
+    """Its supervisor starts another, which loses and doubles nothing."""
+    worker = start_stopping_worker(stack, "flow stopped", SETTINGS | {"SCANLINE_STREAM_STALL_RESTARTS": "1"})
+    with Load(stack.kafka.bootstrap) as load, Database(stack.postgres.superuser_dsn()) as database:
+        wait_for_messages(database, 300)
+        assert httpx.get(f"{worker.base_url}/healthz", timeout=30).status_code == 200
+        worker.signal(signal.SIGUSR1)
+
+        def is_sick() -> dict[str, Any] | None:
+            answer = httpx.get(f"{worker.base_url}/healthz", timeout=30)
+            return answer.json() if answer.status_code == 503 else None
+
+        assert "stalled" in wait_for(is_sick, "the worker says that it is beyond help", LONG)
+        wait_for(lambda: worker.returncode is not None, "the worker ends", LONG)
+        assert worker.returncode == EXIT_STALLED
+        stack.start_worker()
+        wait_for_messages(database, 300)
+    assert_exactly(stack, load.published)
+
+
+def test_waiting_is_not_standing_still(stack: Stack) -> None:
+    """Lanes that wait for a database that is away, and a worker that was frozen, are nobody to be started again."""
+    worker = stack.start_worker(SETTINGS)
+    with Load(stack.kafka.bootstrap) as load, Database(stack.postgres.superuser_dsn()) as database:
+        wait_for_messages(database, 300)
+        worker.signal(signal.SIGSTOP)
+        hold(5)
+        worker.signal(signal.SIGCONT)
+        wait_for_messages(database, 300)
+        stack.postgres.stop()
+        wait_for(lambda: metric(worker, "scanline_stream_paused_lanes_count", reason="database"), "lanes wait", LONG)
+        hold(5)
+        stack.postgres.start()
+        stack.postgres.wait_until_ready()
+    assert_exactly(stack, load.published)
+    assert stalls(worker) == 0
+    assert worker.returncode is None
