@@ -16,13 +16,15 @@ _COPY_STAGED: Final = f"COPY staged_activities ({_COLUMN_LIST}) FROM STDIN"
 _BUFFER: Final = 1 << 20
 
 _STAGE: Final = """
-CREATE TEMP TABLE IF NOT EXISTS staged_activities (LIKE processing_activities INCLUDING DEFAULTS) ON COMMIT DELETE ROWS
+CREATE TEMP TABLE IF NOT EXISTS staged_activities (
+    LIKE processing_activities INCLUDING DEFAULTS, place bigint GENERATED ALWAYS AS IDENTITY) ON COMMIT DELETE ROWS
 """
-# Sorted by key, so that two lanes waiting for each other's rows wait in one order; ctid keeps the first of two equal keys.
+# Sorted by key, so that two lanes waiting for each other's rows wait in one order; `place` keeps the first of two equal keys
+# (not ctid: a short row may go into the room that is left on an earlier page).
 _MERGE: Final = f"""
 WITH stored AS (
     INSERT INTO processing_activities ({_COLUMN_LIST})
-    SELECT {_COLUMN_LIST} FROM staged_activities ORDER BY tenant_id, scan_id, activity_key, ctid
+    SELECT {_COLUMN_LIST} FROM staged_activities ORDER BY tenant_id, scan_id, activity_key, place
     ON CONFLICT DO NOTHING
     RETURNING tenant_id, scan_id, sensitive, cross_border)
 SELECT tenant_id, scan_id::text, count(*), count(*) FILTER (WHERE sensitive), count(*) FILTER (WHERE cross_border)
