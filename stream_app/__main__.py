@@ -17,7 +17,6 @@ from stream_app.lanes import Lanes
 from stream_app.settings import WorkerSettings
 from stream_app.watchdog import Watchdog
 
-
 log = logging.getLogger("scanline.worker")
 
 
