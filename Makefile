@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv/bin
 
-.PHONY: setup demo test up bench lint lock contract
+.PHONY: setup demo test up bench chaos lint lock contract
 
 setup:
 	@$(PYTHON) infra/bootstrap.py
@@ -18,6 +18,9 @@ up: setup
 
 bench: setup
 	@$(VENV)/scanline bench
+
+chaos: setup
+	@$(VENV)/scanline chaos
 
 lint: setup
 	$(VENV)/ruff check .

@@ -155,6 +155,16 @@ def wait_until_drained(
     return None
 
 
+def messages_behind(dsn: str, bootstrap: str, *, pipeline: str = "inventory") -> int | None:
+    """Messages of scan.records.v1 that are not written yet, over all partitions; None while a server is away."""
+    try:
+        with Topics(bootstrap) as topics, Tables(dsn) as tables:
+            stored = tables.next_offsets(RECORDS, pipeline)
+            return sum(max(0, end - stored.get(number, 0)) for number, end in topics.ends(RECORDS, 5).items())
+    except (psycopg2.Error, TimeoutError):
+        return None
+
+
 def _drained(history: History, topics: Topics, tables: Tables, pipeline: str) -> bool:
     stored = tables.next_offsets(RECORDS, pipeline)
     ends = topics.ends(RECORDS, 10)

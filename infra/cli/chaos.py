@@ -1,0 +1,85 @@
+"""`scanline chaos`: breaks a running system on purpose and reconciles what was acknowledged with what is there."""
+
+import datetime as dt
+import json as jsonlib
+import signal
+from pathlib import Path
+from types import FrameType
+
+import typer
+from rich.console import Console
+
+from infra.chaos.disks import can_mount
+from infra.chaos.faults import FAULTS
+from infra.chaos.plan import chosen, plan
+from infra.chaos.results import Round, read, summary
+from infra.chaos.rounds import run
+from infra.cli.output import show
+from infra.settings import InfraSettings
+
+_progress = Console(stderr=True)  # so that --json stays alone on standard output
+
+
+def _interrupt(number: int, _: FrameType | None) -> None:
+    raise KeyboardInterrupt(number)
+
+
+def _tell(one: Round) -> None:
+    mark = "[green]✓[/green]" if one.passed else "[red]✗[/red]"
+    recovered = "-" if one.recovered is None else f"{one.recovered:.1f} s"
+    _progress.print(
+        f"{mark} {one.number:>4}  {' + '.join(one.faults):<60} {one.acknowledged:>7,} xác nhận / acknowledged"
+        f"  phục hồi / recovered {recovered}",
+        highlight=False,
+    )
+    for example in one.examples:
+        _progress.print(f"      [red]{example}[/red]", highlight=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+
+    @app.command()
+    def chaos(
+        rounds: int = typer.Option(len(FAULTS), min=1, help="how many; by default each fault once"),
+        seed: int = typer.Option(0, help="the same seed plans the same rounds; 0: a new one"),
+        only: str = typer.Option("", help="faults, or beginnings of their names, with commas between; none: all"),
+        rate: int = typer.Option(3_000, min=10, help="records a second that are offered"),
+        results: list[Path] = typer.Option([], help="only sum up these result files"),
+        data_dir: Path | None = typer.Option(None, help="default: .data/chaos in the project"),
+        json: bool = typer.Option(False, "--json"),
+    ) -> None:
+        """Phá hệ thống có chủ đích rồi đối soát. / Break the system on purpose, then reconcile."""
+        signal.signal(signal.SIGTERM, _interrupt)
+        done = (
+            read(results) if results else _run(rounds, seed, only, rate, data_dir or InfraSettings().data_dir / "chaos")
+        )
+        lines = summary(done)
+        if json:
+            print(
+                jsonlib.dumps(
+                    {"summary": [line.as_row() for line in lines], "rounds": [one.as_json() for one in done]},
+                    ensure_ascii=False,
+                )
+            )
+        else:
+            show([line.as_row() for line in lines], title="chaos", as_json=False)
+        if any(not one.passed for one in done):
+            raise typer.Exit(1)
+
+
+def _run(rounds: int, seed: int, only: str, rate: int, folder: Path) -> list[Round]:
+    disks = can_mount()
+    faults = chosen(only, disks=disks)
+    if not disks:
+        left_out = ", ".join(fault.name for fault in chosen(only, disks=True) if fault.disk)
+        _progress.print(f"Bỏ qua vì cần quyền root / left out, they need root: {left_out or '-'}")
+    now = dt.datetime.now(dt.UTC)
+    seed = seed or int(now.timestamp())
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{now:%Y%m%dT%H%M%SZ}-seed-{seed}.jsonl"
+    _progress.print(f"seed {seed}, {rounds} vòng / rounds, {file}")
+    done: list[Round] = []
+    for at, (place, steps) in enumerate(plan(faults, rounds, seed).items()):
+        done += run(place, steps, folder / f"{now:%Y%m%dT%H%M%SZ}-{at}", file, rate, _tell)
+    return done
