@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from typing import Any
+from typing import Any, Final
 
 import faust
 from pydantic import ValidationError
@@ -14,10 +14,12 @@ from pydantic import ValidationError
 from stream_app.app import build_app, build_lanes
 from stream_app.health import serve
 from stream_app.lanes import Lanes
+from stream_app.quiet import Repeats
 from stream_app.settings import WorkerSettings
 from stream_app.watchdog import Watchdog
 
 log = logging.getLogger("scanline.worker")
+_CLIENTS: Final = ("aiokafka", "faust", "mode")
 
 
 def _ready(lanes: Lanes) -> tuple[bool, dict[str, Any]]:
@@ -81,7 +83,9 @@ def main() -> None:
         sys.exit(f"Thiếu hoặc sai cấu hình: {names}. / Settings missing or wrong: {names}. See `scanline doctor`.")
     level = settings.log_level.upper()
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
-    for noisy in ("aiokafka", "faust", "mode"):
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Repeats(_CLIENTS))
+    for noisy in _CLIENTS:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     lanes = build_lanes(settings)
     app = build_app(settings, lanes)

@@ -1,8 +1,5 @@
 """After a bad deploy a lane stops before a whole topic goes to scan.dlq.v1, and goes on when somebody has looked."""
 
-import json
-import subprocess
-import sys
 from typing import Any, Final
 
 from confluent_kafka import Consumer, TopicPartition
@@ -10,6 +7,7 @@ from confluent_kafka import Consumer, TopicPartition
 from infra import generator
 from infra.processes import Service
 from infra.stack import Stack
+from tests.commands import Commands, rows
 from tests.helpers import (
     DEAD_LETTERS,
     Database,
@@ -52,14 +50,8 @@ def tenants_of_one_partition(count: int) -> list[str]:
 
 def allow(stack: Stack, partition: int, count: int) -> dict[str, Any]:
     """As an operator does it."""
-    command = [sys.executable, "-m", "infra.cli", "dlq", "allow"]
-    arguments = ["--partition", str(partition), "--count", str(count), "--json"]
-    done = subprocess.run(
-        [*command, *arguments], env={**stack.env, "PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    (made,) = json.loads(done.stdout)
-    return dict(made)
+    (made,) = rows(Commands(stack.env)("dlq", "allow", "--partition", str(partition), "--count", str(count), "--json"))
+    return made
 
 
 def paused(worker: Service) -> float:
