@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from producer_api import activities, pages, problems, scans, submit, validate
+from producer_api import activities, mending, pages, problems, scans, submit, validate
 from producer_api.backlog import Backlog
 from producer_api.budget import Budget
 from producer_api.draining import Drain, Leaving
@@ -56,7 +56,7 @@ def build_app(settings: ApiSettings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     problems.install(app)
-    for module in (submit, scans, activities, validate):
+    for module in (submit, scans, mending, activities, validate):
         app.include_router(module.router, prefix="/v1/tenants/{tenant_id}")
     app.include_router(pages.router)
     app.add_middleware(Timing)

@@ -81,6 +81,34 @@ SUBMIT: Final[dict[str, Any]] = {
         ],
     },
 }
+MEND: Final[dict[str, Any]] = {
+    "status_code": 202,
+    "summary": "Gửi lại bản ghi đã sửa / Send mended records again",
+    "responses": {
+        200: {"description": "Prefer: wait was given and the records have been judged: the scan's status", **_OBJECT},
+        202: {"description": "taken; applied when the scan's version has reached `version`", **_OBJECT},
+        **_problems(400, 404, 409, 413, 415, 422, 503),
+    },
+    "openapi_extra": {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/x-ndjson": {
+                    "schema": {
+                        "type": "string",
+                        "description": "lines of GET .../errors, with `record` mended: index (or id, where index is null), record",
+                    }
+                }
+            },
+        },
+        "parameters": [
+            _header("Prefer", "wait=N: answer when the records have been judged, after N seconds at most (RFC 7240)"),
+            _header("Idempotency-Key", "not needed: sending the same again changes nothing"),
+            _header("Content-Encoding", "gzip or zstd"),
+            _header("traceparent", "W3C Trace Context, carried through"),
+        ],
+    },
+}
 LIST: Final[dict[str, Any]] = {"summary": "Các lượt quét / Scans", "responses": _problems(404, 422, 503)}
 STATUS: Final[dict[str, Any]] = {"summary": "Tình trạng / Status", "responses": _problems(404, 503)}
 EVENTS: Final[dict[str, Any]] = {

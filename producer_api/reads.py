@@ -135,6 +135,7 @@ def _rejected(row: Any) -> dict[str, Any]:
     """A rejected record as it is shown: why, and the record itself, ready to be mended and sent again."""
     errors = [FieldError(**error) for error in row.errors]
     return {
+        "id": row.id,
         "index": row.record_index,
         "activity_key": row.activity_key,
         "code": row.code,

@@ -8,7 +8,7 @@ import asyncio
 import datetime as dt
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
@@ -181,13 +181,20 @@ class StatusStore:
 
     async def wait_final(self, key: Key, seconds: float) -> Entry | None:
         """The final status, or None when there is none within `seconds`."""
+        return await self._wait(key, lambda entry: entry.final, seconds)
+
+    async def wait_version(self, key: Key, version: int, seconds: float) -> Entry | None:
+        """The status once its version is at least this, or None when that is not within `seconds`."""
+        return await self._wait(key, lambda entry: entry.version >= version, seconds)
+
+    async def _wait(self, key: Key, look: Callable[[Entry], bool], seconds: float) -> Entry | None:
         with self.watch(key) as changed:
             try:
                 async with asyncio.timeout(seconds):
                     while True:
                         changed.clear()
                         entry = self.get(key)
-                        if entry is not None and entry.final:
+                        if entry is not None and look(entry):
                             return entry
                         await changed.wait()
             except TimeoutError:

@@ -167,7 +167,19 @@ def _message_headers(kind: str) -> Schema:
             ),
             pattern="^[0-9]{1,10}$",
         )
-    return {"type": "object", "required": [topics.HEADER_TYPE, topics.HEADER_SUBJECT], "properties": headers}
+    required = [topics.HEADER_TYPE, topics.HEADER_SUBJECT]
+    if kind == topics.MENDED:
+        required.append(topics.HEADER_MENDS)
+        headers[topics.HEADER_MENDS] = _header(
+            Text(
+                "Mỗi bản ghi thay cho lần từ chối nào, theo thứ tự bản ghi: thứ tự của bản ghi trong lượt quét, hoặc r và mã "
+                "của lần từ chối nếu bản ghi không có thứ tự.",
+                "Which rejection each record takes the place of, in the order of the records: the record's index within the "
+                "scan, or r and the rejection's id where it had none.",
+            ),
+            pattern="^(?:[0-9]{1,10}|r[1-9][0-9]{0,17})(?:,(?:[0-9]{1,10}|r[1-9][0-9]{0,17})){0,999}$",
+        )
+    return {"type": "object", "required": required, "properties": headers}
 
 
 _TENANT_KEY: Final = {
@@ -198,6 +210,7 @@ def _message(name: str, title: Text, headers: Schema, payload: Schema, key: Sche
 _KINDS: Final = {
     "opened": (topics.OPENED, "Opened", Text("Mở lượt quét", "A scan is opened")),
     "records": (topics.RECORDS, "Records", Text("Bản ghi của lượt quét", "Records of a scan")),
+    "mended": (topics.MENDED, "Records", Text("Bản ghi bị từ chối đã sửa", "Rejected records, mended")),
     "closed": (topics.CLOSED, "Closed", Text("Đóng lượt quét", "A scan is closed")),
     "cancelled": (topics.CANCELLED, "Cancelled", Text("Hủy lượt quét", "A scan is cancelled")),
 }

@@ -141,6 +141,10 @@ MESSAGE_ERRORS: Final[dict[str, Text]] = {
         "Tiêu đề «ce_firstindex» không phải là số nguyên không âm.",
         "The header «ce_firstindex» is not a whole number of at least 0.",
     ),
+    "mends_invalid": Text(
+        "Tiêu đề «ce_mends» thiếu, sai dạng, hoặc không có đúng một mục cho mỗi bản ghi.",
+        "The header «ce_mends» is missing, has the wrong form, or not one entry for each record.",
+    ),
     "message_unreadable": Text(
         "Nội dung thông điệp không phải là JSON đúng cú pháp.", "The message's value is not well-formed JSON."
     ),

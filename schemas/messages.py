@@ -17,6 +17,7 @@ Language = Literal["vi", "en"]
 Header = tuple[str, bytes | None]
 _TENANT: Final = re.compile(topics.TENANT_ID_PATTERN)
 _INDEX: Final = re.compile(rb"[0-9]{1,10}")
+_MENDS: Final = re.compile(rb"(?:[0-9]{1,10}|r[1-9][0-9]{0,17})(?:,(?:[0-9]{1,10}|r[1-9][0-9]{0,17})){0,999}")
 _UUID: Final = re.compile(
     rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 )  # uuid.UUID also takes 0x.. and braces
@@ -54,6 +55,7 @@ class Envelope(NamedTuple):
     scan_id: str  # canonical lower-case UUID
     first_index: int | None
     letter: LetterId | None = None  # the dead letter that it was, where it was sent again
+    mends: tuple[int, ...] = ()  # of each mended record: its index within the scan, or minus the id of its rejection
 
 
 class MessageRefused(ValueError):
@@ -97,9 +99,28 @@ def _scan(subject: bytes | None) -> str:
     return _remember(_known_scans, subject or b"", (subject or b"").decode().lower())
 
 
+def read_mends(text: bytes | None) -> tuple[int, ...]:
+    """Which rejections the records of a message take the place of: `17,4,r1203` in the order of the records.
+
+    A number is the record's index within the scan; where it never had one, `r` and the id of its rejection. Returned as in
+    Envelope. Raises MessageRefused.
+    """
+    if not _MENDS.fullmatch(text or b""):
+        raise MessageRefused("mends_invalid")
+    found = tuple(-int(part[1:]) if part[:1] == b"r" else int(part) for part in (text or b"").split(b","))
+    if len(found) > topics.MAX_RECORDS_PER_MESSAGE or max(found) > 2_000_000_000:
+        raise MessageRefused("mends_invalid")
+    return found
+
+
+def write_mends(mends: Sequence[int]) -> bytes:
+    """What read_mends reads."""
+    return ",".join(str(each) if each >= 0 else f"r{-each}" for each in mends).encode()
+
+
 def read_envelope(key: bytes | None, headers: Sequence[Header]) -> Envelope:
     """The envelope of a message. Only ce_type and ce_subject are required. Raises MessageRefused."""
-    kind = subject = first_index = letter = None
+    kind = subject = first_index = letter = mends = None
     for name, value in headers:
         if name == topics.HEADER_TYPE:
             kind = value
@@ -109,6 +130,8 @@ def read_envelope(key: bytes | None, headers: Sequence[Header]) -> Envelope:
             first_index = value
         elif name == topics.RETRY_LETTER:
             letter = value
+        elif name == topics.HEADER_MENDS:
+            mends = value
     kind_text = kind.decode("ascii", "replace") if kind else ""
     if kind_text not in topics.MESSAGE_TYPES:
         raise MessageRefused("type_unknown")
@@ -119,7 +142,8 @@ def read_envelope(key: bytes | None, headers: Sequence[Header]) -> Envelope:
         index = int(first_index)
     tenant_id = _known_tenants.get(key or b"") or _tenant(key)
     scan_id = _known_scans.get(subject or b"") or _scan(subject)
-    return Envelope(kind_text, tenant_id, scan_id, index, LetterId.of_header(letter) if letter else None)
+    mended = read_mends(mends) if kind_text == topics.MENDED else ()
+    return Envelope(kind_text, tenant_id, scan_id, index, LetterId.of_header(letter) if letter else None, mended)
 
 
 def headers_for(
@@ -127,6 +151,7 @@ def headers_for(
     scan_id: str,
     *,
     first_index: int | None = None,
+    mends: Sequence[int] = (),
     source: str = "/scanline",
     traceparent: str | None = None,
 ) -> list[tuple[str, bytes]]:
@@ -138,10 +163,12 @@ def headers_for(
         (topics.HEADER_SOURCE, source.encode()),
         (topics.HEADER_ID, str(uuid.uuid4()).encode()),
     ]
-    if kind == topics.RECORDS:
+    if kind in (topics.RECORDS, topics.MENDED):
         headers.append(("content-type", b"application/json"))
     if first_index is not None:
         headers.append((topics.HEADER_FIRST_INDEX, str(first_index).encode()))
+    if mends:
+        headers.append((topics.HEADER_MENDS, write_mends(mends)))
     if traceparent:
         headers.append((topics.HEADER_TRACEPARENT, traceparent.encode("ascii", "ignore")))
     return headers

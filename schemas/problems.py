@@ -104,6 +104,14 @@ PROBLEMS: Final[dict[str, Problem]] = {
             "The scan is finished and cannot be cancelled any more.",
         ),
     ),
+    "scan_cancelled": Problem(
+        409,
+        Text("Lượt quét đã bị hủy", "The scan is cancelled"),
+        Text(
+            "Lượt quét đã bị hủy nên không nhận bản ghi sửa lại nữa. Hãy gửi chúng thành một lượt quét mới.",
+            "The scan is cancelled and takes no mended records any more. Submit them as a new scan.",
+        ),
+    ),
     "body_too_large": Problem(
         413,
         Text("Nội dung gửi lên quá lớn", "Body too large"),
@@ -162,6 +170,25 @@ PROBLEMS: Final[dict[str, Problem]] = {
             "«Content-Encoding» must be gzip, zstd, or absent.",
         ),
     ),
+    "mend_content_type": Problem(
+        415,
+        Text("Kiểu nội dung không được hỗ trợ", "Unsupported content type"),
+        Text(
+            "Bản ghi sửa lại được nhận dưới dạng application/x-ndjson: các dòng lấy từ /errors của lượt quét, với «record» "
+            "đã sửa.",
+            "Mended records are taken as application/x-ndjson: the lines that the scan's /errors gave, with «record» mended.",
+        ),
+    ),
+    "mend_invalid": Problem(
+        422,
+        Text("Một dòng không phải là bản ghi sửa lại", "A line is no mended record"),
+        Text(
+            "Dòng {position} phải là đối tượng JSON có «index» (hoặc «id», nếu «index» là null) và «record». {taken} bản ghi "
+            "ở các dòng trước đã được nhận; hãy sửa dòng này rồi gửi lại cả tệp, không bản ghi nào bị tính hai lần.",
+            "Line {position} must be a JSON object with «index» (or «id», where «index» is null) and «record». {taken} records "
+            "of the lines before it were taken; mend this line and send the whole file again, nothing counts twice.",
+        ),
+    ),
     "request_invalid": Problem(
         422,
         Text("Yêu cầu không hợp lệ", "Invalid request"),
@@ -212,6 +239,16 @@ PROBLEMS: Final[dict[str, Problem]] = {
             "{seconds} giây.",
             "The queue (Kafka) stopped answering midway, so the scan was cancelled. Send all of it again in {seconds} "
             "seconds.",
+        ),
+    ),
+    "mends_not_queued": Problem(
+        503,
+        Text("Không đưa được bản ghi sửa lại vào hàng đợi", "The mended records could not be queued"),
+        Text(
+            "Hàng đợi (Kafka) không nhận hết bản ghi sửa lại. Hãy gửi lại cả tệp sau {seconds} giây; không bản ghi nào bị "
+            "tính hai lần.",
+            "The queue (Kafka) did not take all of the mended records. Send the whole file again in {seconds} seconds; "
+            "nothing counts twice.",
         ),
     ),
     "overloaded": Problem(

@@ -116,6 +116,29 @@ rejected_records = Table(
     Column("kafka_offset", BigInteger, nullable=False),
     Column("rejected_at", _time, nullable=False, server_default=func.now()),
     Index(None, "tenant_id", "scan_id", "id"),
+    Index(None, "tenant_id", "scan_id", "record_index"),
+)
+
+mended_records = Table(
+    "mended_records",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False, comment="that it had in rejected_records"),
+    Column("tenant_id", Text, nullable=False),
+    Column("scan_id", Uuid, nullable=False),
+    Column("record_index", Integer),
+    Column("activity_key", Text),
+    Column("code", Text, nullable=False),
+    Column("pointer", Text, nullable=False),
+    Column("errors", JSONB, nullable=False),
+    Column("original", LargeBinary, nullable=False),
+    Column("kafka_partition", Integer, nullable=False),
+    Column("kafka_offset", BigInteger, nullable=False),
+    Column("rejected_at", _time, nullable=False),
+    Column("mended_partition", Integer, nullable=False, comment="where the mended record stands in Kafka"),
+    Column("mended_offset", BigInteger, nullable=False),
+    Column("mended_at", _time, nullable=False, server_default=func.now()),
+    Index(None, "tenant_id", "scan_id"),
+    comment="rejections that a mended record took the place of, kept as they were",
 )
 
 audit_log = Table(

@@ -10,11 +10,13 @@ OPENED: Final = "vn.scanline.scan.opened.v1"
 RECORDS: Final = "vn.scanline.scan.records.v1"
 CLOSED: Final = "vn.scanline.scan.closed.v1"
 CANCELLED: Final = "vn.scanline.scan.cancelled.v1"
-MESSAGE_TYPES: Final = frozenset({OPENED, RECORDS, CLOSED, CANCELLED})
+MENDED: Final = "vn.scanline.scan.mended.v1"  # records that take the place of rejected ones
+MESSAGE_TYPES: Final = frozenset({OPENED, RECORDS, CLOSED, CANCELLED, MENDED})
 
 HEADER_TYPE: Final = "ce_type"
 HEADER_SUBJECT: Final = "ce_subject"  # the scan id, a UUID
 HEADER_FIRST_INDEX: Final = "ce_firstindex"  # zero-based index within the scan of the message's first record
+HEADER_MENDS: Final = "ce_mends"  # of mended records: which rejection each of them takes the place of
 HEADER_SPEC_VERSION: Final = "ce_specversion"
 HEADER_ID: Final = "ce_id"
 HEADER_SOURCE: Final = "ce_source"

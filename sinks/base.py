@@ -37,6 +37,14 @@ class Incoming(NamedTuple):
         """Records in the message, good and bad."""
         return len(self.records) + len(self.rejected)
 
+    def index_of(self, position: int) -> int | None:
+        """Zero-based index within the scan of the record at `position`, where it is known."""
+        if self.envelope.mends:
+            mended = self.envelope.mends[position]
+            return mended if mended >= 0 else None
+        first = self.envelope.first_index
+        return None if first is None else first + position
+
 
 class MicroBatch(NamedTuple):
     """The messages of the offsets [start, end) of one partition; offsets in between may be missing (gaps are real)."""

@@ -52,6 +52,7 @@ class Builder:
         self._letters: list[Letter] = []
         self._types: Counter[str] = Counter()
         self._empty = True
+        self._closed = False
         self.rows = 0
         self.bytes = 0
         self.left_over: Incoming | None = None
@@ -60,6 +61,8 @@ class Builder:
         """Takes the message, or says False: it begins the next micro-batch."""
         value = message.value
         size = len(value) if value else 0
+        if self._closed:
+            return False
         look = (message.key, *message.headers)
         single = self._seen.get(look)
         if single is None:
@@ -90,9 +93,12 @@ class Builder:
                 self._dead(message, refused.code)
                 return True
         scan = incoming.envelope[1:3]
-        if not self._fits(scan, incoming.count, size):
+        # Mended records make a micro-batch of their own: they may meet rejections, their own too, only as these are stored.
+        mends = bool(incoming.envelope.mends)
+        if not self._fits(scan, incoming.count, size) or (mends and not self._empty):
             self.left_over = incoming
             return False
+        self._closed = mends
         self._count(scan, incoming.count, size)
         self._settle_singles(incoming.envelope)
         self._add(incoming)

@@ -29,14 +29,19 @@ def decode(message: Message, now: dt.datetime) -> Incoming:
     """Reads a message. Raises MessageRefused where it cannot be read as a whole; single bad records are in `rejected`."""
     envelope = read_envelope(message.key, message.headers)
     value = message.value
-    if envelope.type != topics.RECORDS:
+    if envelope.type not in (topics.RECORDS, topics.MENDED):
         control = read_control(envelope.type, value)
         return Incoming(message.offset, envelope, control=control, bytes=len(value or b""))
     if not value:
         raise MessageRefused("message_unreadable")
     if len(value) > topics.MAX_MESSAGE_BYTES:
         raise MessageRefused("message_too_large", max_bytes=topics.MAX_MESSAGE_BYTES)
-    return _read_records(message.offset, envelope, value, now)
+    incoming = _read_records(message.offset, envelope, value, now)
+    if envelope.type == topics.MENDED:
+        if incoming.count != len(envelope.mends):
+            raise MessageRefused("mends_invalid")
+        incoming = incoming._replace(plain=False)  # the plain way knows numbers in a row only
+    return incoming
 
 
 def _read_records(offset: int, envelope: Envelope, value: bytes, now: dt.datetime) -> Incoming:

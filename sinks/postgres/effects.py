@@ -6,15 +6,24 @@ from typing import Any, Final
 
 import msgspec
 
-from schemas.errors import FieldError
+from schemas.errors import FieldError, Text
 from schemas.status import ERRORS_SAMPLE, Scan, error_sample, number
 from sinks.base import Incoming, MicroBatch, Rejected
 from sinks.postgres.copying import Stored
+from sinks.postgres.mending import only, take_rejections
 from sinks.postgres.returned import note_returned
 from sinks.postgres.rows import Lines
 
 Key = tuple[str, str]  # (tenant_id, scan_id)
 _json = msgspec.json.Encoder().encode
+_WRITTEN: Final = Text(
+    "Đã lưu {stored} bản ghi, từ chối {rejected}, trùng lặp {duplicate}.",
+    "{stored} records stored, {rejected} rejected, {duplicate} duplicates.",
+)
+_MENDED: Final = Text(
+    "Đã nhận {mended} bản ghi sửa lại: đã lưu {stored}, lại bị từ chối {rejected}, trùng lặp {duplicate}.",
+    "{mended} mended records came: {stored} stored, {rejected} rejected again, {duplicate} duplicates.",
+)
 
 _LEDGER: Final = """
 INSERT INTO scan_messages (tenant_id, scan_id, first_index, records, kafka_partition, kafka_offset)
@@ -61,6 +70,10 @@ class Ledger:
         """Offsets of dead letters that were sent again (see returned.py)."""
         return note_returned(self._cursor, self._batch)
 
+    def mended(self, message: Incoming, lines: Lines) -> tuple[Incoming, Lines]:
+        """What is left of a message of mended records: those whose rejection stood open until now."""
+        return only(take_rejections(self._cursor, self._batch.partition, message), message, lines)
+
 
 class Plan:
     """A micro-batch with its rows formatted, ready to be applied once or, after a conflict, twice."""
@@ -91,6 +104,9 @@ class Plan:
                 scan.take(message.control, effects.pending[_key(message)])
             elif message.offset in resent:
                 continue
+            elif message.envelope.mends:
+                if scan.cancel_reason is None:
+                    effects.mend(*ledger.mended(message, lines))
             elif scan.cancel_reason is not None:
                 effects.refuse_all(message)
             else:
@@ -110,6 +126,7 @@ class Effects:
         self.lines: list[str] = []
         self.rejects: list[tuple[Incoming, Rejected]] = []
         self.pending: Counter[Key] = Counter()  # accepted records of each scan so far
+        self.mended: Counter[Key] = Counter()  # rejections of each scan that mended records took the place of
         self._scans = scans
         self._taken: list[tuple[Incoming, Lines]] = []
         self._before = {
@@ -123,6 +140,12 @@ class Effects:
         self.pending[_key(message)] += len(lines.lines)
         for rejected in message.rejected:
             self._reject(message, rejected)
+
+    def mend(self, message: Incoming, lines: Lines) -> None:
+        """Its records take the place of as many rejections."""
+        self.mended[_key(message)] += message.count
+        self._scans[_key(message)].records_rejected -= message.count
+        self.take(message, lines)
 
     def refuse_all(self, message: Incoming) -> None:
         """The scan is cancelled: nothing of it is stored, and every record says why."""
@@ -187,7 +210,11 @@ class Effects:
 
     def _gains(self) -> dict[Key, tuple[int, int, int]]:
         return {
-            key: (scan.records_stored - stored, scan.records_rejected - rejected, scan.records_duplicate - duplicate)
+            key: (
+                scan.records_stored - stored,
+                scan.records_rejected - rejected + self.mended[key],
+                scan.records_duplicate - duplicate,
+            )
             for key, scan in self._scans.items()
             for stored, rejected, duplicate in [self._before[key]]
         }
@@ -202,7 +229,11 @@ class Effects:
         rows = []
         for (tenant_id, scan_id), (stored, rejected, duplicate) in self._gains().items():
             scan = self._scans[tenant_id, scan_id]
+            mended = self.mended[tenant_id, scan_id]
             counts = {"stored": stored, "rejected": rejected, "duplicate": duplicate}
+            if mended:
+                counts["mended"] = mended
+            texts = _MENDED if mended else _WRITTEN
             vi = {name: number(count, "vi") for name, count in counts.items()}
             en = {name: number(count, "en") for name, count in counts.items()}
             rows.append(
@@ -210,7 +241,7 @@ class Effects:
                     "tenant_id": tenant_id,
                     "scan_id": scan_id,
                     "actor": actor,
-                    "action": "records_written",
+                    "action": "records_mended" if mended else "records_written",
                     "details": {
                         **counts,
                         "status": scan.status,
@@ -221,8 +252,8 @@ class Effects:
                         "next_offset": self.batch.end,
                     },
                     "message": {
-                        "vi": "Đã lưu {stored} bản ghi, từ chối {rejected}, trùng lặp {duplicate}.".format(**vi),
-                        "en": "{stored} records stored, {rejected} rejected, {duplicate} duplicates.".format(**en),
+                        "vi": texts.vi.format(**vi),
+                        "en": texts.en.format(**en),
                     },
                 }
             )
@@ -230,5 +261,4 @@ class Effects:
 
 
 def _index(message: Incoming, rejected: Rejected) -> int | None:
-    first = message.envelope.first_index
-    return None if first is None else first + rejected.position
+    return message.index_of(rejected.position)

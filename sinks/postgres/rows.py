@@ -111,15 +111,15 @@ def _times(records: Sequence[Record]) -> list[str]:
 
 def _careful_lines(message: Incoming) -> Lines:
     prefix = f"{message.envelope.tenant_id}\t{message.envelope.scan_id}\t"
-    first = message.envelope.first_index
     lines: list[str] = []
     sensitive = cross_border = 0
     for position, record in zip(message.positions, message.records, strict=True):
+        index = message.index_of(position)
         sensitive += record.sensitive
         cross_border += record.cross_border
         columns = (
             _escape(record.activity_key),
-            _NULL if first is None else str(first + position),
+            _NULL if index is None else str(index),
             _escape(record.name),
             _escape(record.source_system),
             _escape(record.asset),

@@ -24,6 +24,7 @@ from sinks.postgres import metrics, scans
 from sinks.postgres.copying import copy_staged, copy_straight
 from sinks.postgres.effects import Ledger, Plan
 from sinks.postgres.errors import DATABASE_ERRORS, meaning, sqlstate
+from sinks.postgres.mending import first_errors
 from sinks.postgres.rows import lines_of
 
 _MOVE: Final = """
@@ -140,6 +141,8 @@ class PostgresSink:
                 effects.settle_straight()
         if effects.rejects:
             cursor.execute(_REJECTS, effects.reject_columns())
+        for key in effects.mended:
+            locked[key].errors_sample = first_errors(cursor, *key)
         for scan in locked.values():
             scan.settle(now)
         # Whoever is told that a scan is finished must be able to rely on it: that commit waits for the disk, and takes

@@ -264,6 +264,10 @@ CASES: Final = [
 ELSEWHERE: Final = {
     "backlog_too_long",  # test_backlog_limit.py
     "restarting",  # test_drain.py
+    "scan_cancelled",  # test_mending.py, as the next two
+    "mend_content_type",
+    "mend_invalid",
+    "mends_not_queued",  # as scan_not_queued
 }
 
 

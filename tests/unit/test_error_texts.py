@@ -58,7 +58,7 @@ def test_no_placeholder_could_carry_a_refused_value() -> None:
     limits = {"min", "max", "max_bytes", "minutes", "year", "sqlstate", "limit", "seconds", "position"}
     ours = {"field", "expected", "allowed", "encoding", "scans_url"}  # names of ours, and addresses we made
     sentences = {"reason"}  # another text of these catalogues
-    counts = {"done", "total", "stored", "rejected", "duplicate", "unreadable"}
+    counts = {"done", "total", "stored", "rejected", "duplicate", "unreadable", "mended", "taken"}
     assert names <= limits | ours | sentences | counts
 
 

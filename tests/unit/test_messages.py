@@ -35,7 +35,7 @@ def _refusal(key: bytes | None, headers: list[Header]) -> str:
 
 def test_type_and_subject_are_all_that_is_needed() -> None:
     envelope = read_envelope(b"tenant-a", [TYPE, SUBJECT])
-    assert envelope == (topics.RECORDS, "tenant-a", SCAN, None, None)
+    assert envelope == (topics.RECORDS, "tenant-a", SCAN, None, None, ())
 
 
 def test_unknown_headers_are_left_alone_and_the_last_of_two_counts() -> None:
@@ -45,10 +45,16 @@ def test_unknown_headers_are_left_alone_and_the_last_of_two_counts() -> None:
 
 @pytest.mark.parametrize("kind", sorted(topics.MESSAGE_TYPES))
 def test_headers_we_write_are_headers_we_read(kind: str) -> None:
+    mends = (17, 4, -1_203) if kind == topics.MENDED else ()
     headers = headers_for(
-        kind, SCAN, first_index=12_000, source="/may-quet", traceparent="00-" + "a" * 32 + "-" + "b" * 16 + "-01"
+        kind,
+        SCAN,
+        first_index=12_000,
+        mends=mends,
+        source="/may-quet",
+        traceparent="00-" + "a" * 32 + "-" + "b" * 16 + "-01",
     )
-    assert read_envelope(b"t", headers) == (kind, "t", SCAN, 12_000, None)
+    assert read_envelope(b"t", headers) == (kind, "t", SCAN, 12_000, None, mends)
     given_headers = dict(headers)
     assert given_headers["ce_specversion"] == b"1.0" and given_headers["ce_source"] == b"/may-quet"
     assert uuid.UUID(given_headers["ce_id"].decode())
