@@ -1,7 +1,7 @@
 """The dead-letter limit of one lane: what it lets pass, and what an operator lets pass (decision 0005)."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sinks.base import Sink
@@ -35,8 +35,24 @@ class Limiter:
         is known: before a lane waits it asks."""
         unreadable = {message.offset: _sender(message) for message, _ in letters if message.offset >= self._allowed}
         allowed = {message.offset for message, _ in letters} - unreadable.keys()
-        self._judged = self._history.after([each.offset for each in taken if each.offset not in allowed], unreadable)
-        return self._judged, min(unreadable) if self._holds(self._judged) else None
+        offsets = [message.offset for message in taken if message.offset not in allowed]
+        self._judged = self._history.after(offsets, unreadable)
+        if not self._holds(self._judged):
+            return self._judged, None
+        return self._judged, self._first_over(offsets, unreadable)
+
+    def _first_over(self, offsets: Sequence[int], unreadable: Mapping[int, Sender]) -> int:
+        """The unreadable message with which the limit is passed: those before it may still be put aside."""
+        bad = sorted(unreadable)
+        under, over = 0, len(bad)  # so many of them are within the limit, or not
+        while over - under > 1:
+            middle = (under + over) // 2
+            upto = [offset for offset in offsets if offset <= bad[middle - 1]]
+            if self._holds(self._history.after(upto, unreadable)):
+                over = middle
+            else:
+                under = middle
+        return bad[over - 1]
 
     def ask(self) -> None:
         """Asks the store what judge() then goes by. Raises Unavailable."""
