@@ -106,6 +106,7 @@ class Lanes:
                 await lane.accept(piece)
             except Exception:
                 log.exception("partition %d: a slice was not accepted; it will be fetched again", partition)
+                lane.start_again()  # or nothing would fetch it before the next message came, if ever one did
 
     def has_room(self, partition: int) -> bool:
         """True when another slice of the partition may be fetched."""

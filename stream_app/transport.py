@@ -22,6 +22,7 @@ from stream_app.lanes import Lanes
 log = logging.getLogger("scanline.transport")
 _FETCH_WAIT_MS = 20
 _FULL_LANES_POLL = 0.02  # seconds between looks while some lanes are full
+_SLICE_BYTES = 2 * 1024 * 1024  # of message values, decompressed
 
 
 class _SliceRecords(fetcher.PartitionRecords):
@@ -32,7 +33,30 @@ class _SliceRecords(fetcher.PartitionRecords):
         return record
 
 
-fetcher.PartitionRecords = _SliceRecords  # the fetcher looks it up by name; no other consumer runs in this process
+class _BoundedResult(fetcher.FetchResult):
+    """Hands out no more than a slice's worth of bytes at a time; the rest stays compressed until it is asked for. A fetch is
+    bounded by what it weighs compressed, and well compressed arrays are fifty times that."""
+
+    def getall(self, max_records: int | None = None) -> list[Any]:
+        """See FetchResult."""
+        if not self.check_assignment(self._topic_partition) or not self.has_more():
+            return []
+        taken: list[Any] = []
+        size = 0
+        for message in self._partition_records:
+            taken.append(message)
+            size += len(message.value or b"")
+            if size >= _SLICE_BYTES or len(taken) == max_records:
+                self._update_position()
+                return taken
+        self._update_position()
+        self._partition_records = None
+        return taken
+
+
+# The fetcher looks both up by name; no other consumer runs in this process.
+fetcher.PartitionRecords = _SliceRecords
+fetcher.FetchResult = _BoundedResult
 
 
 class _ConsumerThread(AIOKafkaConsumerThread):

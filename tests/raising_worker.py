@@ -1,0 +1,72 @@
+"""A worker of ours with a fault planted: `SCANLINE_TEST_RAISE_IN=<place> python -m tests.raising_worker`.
+
+A chosen place of the worker's own code raises, a few times in each partition where it can tell, as a defect that nobody thought of
+would. Everything else is the worker as it is.
+"""
+
+import functools
+import os
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final
+
+from sinks.postgres import PostgresSink
+from stream_app import __main__ as worker
+from stream_app.lane import Lane
+from stream_app.publishing import Publisher
+
+VARIABLE: Final = "SCANLINE_TEST_RAISE_IN"
+EVERY: Final = 3  # each third call, so that what is tried again gets through in the end
+_calls: Counter[str] = Counter()
+
+
+class PlantedError(Exception):
+    """Unexpected, by design."""
+
+
+def _due(place: str) -> bool:
+    _calls[place] += 1
+    return _calls[place] % EVERY == 1
+
+
+def _before(function: Callable[..., Any], place: str) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def raising(*args: Any, **kwargs: Any) -> Any:
+        if _due(place):
+            raise PlantedError(place)
+        return function(*args, **kwargs)
+
+    return raising
+
+
+def _after(function: Callable[..., Any], place: str) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def raising(*args: Any, **kwargs: Any) -> Any:
+        result = function(*args, **kwargs)
+        if _due(place):
+            raise PlantedError(place)
+        return result
+
+    return raising
+
+
+PLACES: Final[dict[str, tuple[type, str, Any]]] = {
+    "taking a slice": (Lane, "accept", _before),
+    "decoding": (Lane, "_build", _before),
+    "formatting rows": (PostgresSink, "prepare", _before),
+    "before the transaction": (PostgresSink, "write", _before),
+    "after the commit": (PostgresSink, "write", _after),
+    "telling the status": (Publisher, "tell", _before),
+}
+
+
+def main() -> None:
+    """Plants the fault and becomes the worker."""
+    place = os.environ[VARIABLE]
+    owner, name, wrap = PLACES[place]
+    setattr(owner, name, wrap(getattr(owner, name), place))
+    worker.main()
+
+
+if __name__ == "__main__":
+    main()
