@@ -11,7 +11,8 @@ from typing import Final
 from infra.errors import InfraError
 
 _FILLER: Final = "filler"
-_STEP: Final = 64 * 1024
+_STEP: Final = 4096  # a page: the least that a file of this kind takes
+_PIECE: Final = 16 * 1024 * 1024
 
 
 @cache
@@ -70,14 +71,16 @@ class Disk:
 
     def fill(self, leave_kb: int = 0) -> None:
         """Takes all but `leave_kb` KiB, whatever others write meanwhile; called again, what has become free since."""
+        piece = _PIECE
         with self._filler.open("ab") as file:
-            wanted = (self.free_kb - leave_kb) * 1024
-            while wanted > 0:
+            while piece >= _STEP:
+                if piece > (self.free_kb - leave_kb) * 1024:
+                    piece //= 2
+                    continue
                 try:
-                    os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, wanted)
-                    wanted = (self.free_kb - leave_kb) * 1024
+                    os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, piece)
                 except OSError:  # somebody was quicker
-                    wanted = min(wanted - _STEP, (self.free_kb - leave_kb) * 1024)
+                    piece //= 2
 
     def free(self) -> None:
         """Gives it back."""
