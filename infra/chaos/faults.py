@@ -162,7 +162,7 @@ def _one_after_the_other(rig: Rig, rng: Random) -> Iterator[None]:
     first = rng.choice([one for one in rig.kafka.brokers if one is not leader])
     first.kill()
     first.start()
-    first.wait_until_ready()
+    rig.kafka.wait_until_in_sync()
     second = rig.kafka.leader_of(RECORDS_TOPIC, 0)
     second.kill()
     yield

@@ -31,9 +31,10 @@ def _tell(one: Round) -> None:
         f"{mark} {one.number:>4}  {' + '.join(one.faults):<60} {one.acknowledged:>7,} xác nhận / acknowledged"
         f"  phục hồi / recovered {recovered}",
         highlight=False,
+        soft_wrap=True,
     )
     for example in one.examples:
-        _progress.print(f"      [red]{example}[/red]", highlight=False)
+        _progress.print(f"      [red]{example}[/red]", highlight=False, soft_wrap=True)
 
 
 def register(app: typer.Typer) -> None:
