@@ -31,6 +31,7 @@ class Incoming(NamedTuple):
     plain: bool = False  # no text in it can need escaping (schemas.text.is_plain)
     unreadable: bool = False
     bytes: int = 0
+    received_at: dt.datetime | None = None  # by the broker's clock, where the broker stamps messages; of the earliest
 
     @property
     def count(self) -> int:

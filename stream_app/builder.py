@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections import Counter, defaultdict
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -15,7 +16,16 @@ from stream_app import metrics
 from stream_app.decoding import Message, acceptable, decode, whose
 
 Letter = tuple[Message, str]  # a message for the dead-letter topic, and why
+_stamp: Final = attrgetter("timestamp")
 _OBJECT: Final = ord("{")
+_BY_THE_BROKER: Final = 1  # timestamp_type of a message that the broker stamped (LogAppendTime)
+
+
+def received_at(message: Message) -> dt.datetime | None:
+    """When the broker took the message; None where the stamp is the publisher's own."""
+    if getattr(message, "timestamp_type", 0) != _BY_THE_BROKER:
+        return None
+    return dt.datetime.fromtimestamp(message.timestamp / 1000, dt.UTC)
 
 
 class _Single(NamedTuple):
@@ -38,6 +48,9 @@ class Builder:
 
     Single records without a number are what direct publishers send most. Those of one scan are gathered and read together:
     their order among each other is kept, and nothing else about them differs.
+
+    What lies in the future is judged by the time the broker took the message, so that reading it again, a second or a week
+    later, comes to the same verdict. Where brokers do not stamp messages, the clock decides.
     """
 
     def __init__(self, limits: Limits, now: dt.datetime, known: Incoming | None = None) -> None:
@@ -88,7 +101,7 @@ class Builder:
             incoming = self._known
         else:
             try:
-                incoming = decode(message, self._now)
+                incoming = self._decode(message)
             except MessageRefused as refused:
                 self._dead(message, refused.code)
                 return True
@@ -103,6 +116,10 @@ class Builder:
         self._settle_singles(incoming.envelope)
         self._add(incoming)
         return True
+
+    def _decode(self, message: Message) -> Incoming:
+        at = received_at(message)
+        return decode(message, at or self._now)._replace(received_at=at)
 
     def _fits(self, scan: tuple[str, str], count: int, size: int) -> bool:
         limits = self._limits
@@ -124,7 +141,7 @@ class Builder:
         self._types["unreadable"] += 1
         envelope = whose(message)
         if envelope is not None:
-            self._messages.append(Incoming(message.offset, envelope, unreadable=True))
+            self._messages.append(Incoming(message.offset, envelope, unreadable=True, received_at=received_at(message)))
 
     def _add(self, incoming: Incoming) -> None:
         self._types[incoming.envelope.type.split(".")[-2]] += 1
@@ -143,7 +160,8 @@ class Builder:
             return
         values = [message.value or b"" for message in gathered]
         plain = is_plain(b"".join(values))
-        latest = self._now + CLOCK_TOLERANCE
+        at = received_at(min(gathered, key=_stamp))
+        latest = (at or self._now) + CLOCK_TOLERANCE  # the strictest of theirs: who fails it is judged by its own
         try:
             records = [decode_record(value) for value in values]
             good = acceptable(records, plain, latest)
@@ -156,12 +174,20 @@ class Builder:
                 metrics.CAREFUL.inc(len(records))
             size = sum(map(len, values))
             self._messages.append(
-                Incoming(gathered[0].offset, envelope, records, range(len(records)), plain=plain, bytes=size)
+                Incoming(
+                    gathered[0].offset,
+                    envelope,
+                    records,
+                    range(len(records)),
+                    plain=plain,
+                    bytes=size,
+                    received_at=at,
+                )
             )
             return
         for message in gathered:
             try:
-                self._add(decode(message, self._now))
+                self._add(self._decode(message))
             except MessageRefused as refused:
                 self._dead(message, refused.code)
 

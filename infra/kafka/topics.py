@@ -43,7 +43,16 @@ def specs(partitions: int = 12, min_insync_replicas: int = 1) -> list[TopicSpec]
     common = {"min.insync.replicas": str(min_insync_replicas), "max.message.bytes": str(1024 * 1024)}
     return [
         TopicSpec(
-            topics.RECORDS_TOPIC, partitions, common | {"cleanup.policy": "delete", "retention.ms": str(7 * _DAY_MS)}
+            topics.RECORDS_TOPIC,
+            partitions,
+            # The broker's clock, not the publisher's: a message says when it came in, whoever reads it and however late, and
+            # no publisher's clock gone astray makes retention delete messages before their time.
+            common
+            | {
+                "cleanup.policy": "delete",
+                "retention.ms": str(7 * _DAY_MS),
+                "message.timestamp.type": "LogAppendTime",
+            },
         ),
         TopicSpec(
             topics.STATUS_TOPIC,

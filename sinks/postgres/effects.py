@@ -133,6 +133,11 @@ class Effects:
             key: (scan.records_stored, scan.records_rejected, scan.records_duplicate) for key, scan in scans.items()
         }
 
+    @property
+    def taken(self) -> list[Incoming]:
+        """Messages whose accepted records are to be stored, in order."""
+        return [message for message, _ in self._taken]
+
     def take(self, message: Incoming, lines: Lines) -> None:
         """Its accepted records are to be stored, its rejected ones are rejected."""
         self._taken.append((message, lines))

@@ -1,0 +1,104 @@
+"""`scanline replay`: scan.records.v1 read again, into NDJSON or Parquet."""
+
+import contextlib
+import json as jsonlib
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from infra.cli.output import show
+from infra.cli.scan_rows import progress_console
+from infra.settings import InfraSettings
+
+
+def _interrupt(number: int, _: FrameType | None) -> None:
+    raise KeyboardInterrupt(number)
+
+
+@contextlib.contextmanager
+def progress_bar(*, quiet: bool) -> Iterator[Any]:
+    """A bar on standard error; yields what takes infra.replay.run.Progress."""
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[done]}"),
+    )
+    hidden = quiet or not progress_console.is_terminal
+    with Progress(TextColumn("{task.description}"), *columns, console=progress_console, disable=hidden) as bar:
+        task = bar.add_task("Phát lại / replaying", total=None, done="")
+        yield lambda now: bar.update(
+            task, total=now.total, completed=now.offsets, done=f"{now.records:,} bản ghi / records"
+        )
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+
+    @app.command()
+    def replay(
+        tenant: list[str] = typer.Option([], help="chỉ tổ chức này, lặp lại được / this tenant alone, repeatable"),
+        scan: list[str] = typer.Option([], help="chỉ lượt quét này, lặp lại được / this scan alone, repeatable"),
+        since: str = typer.Option(
+            "", help="từ thời điểm này (+07:00 nếu không ghi) / from this time on (+07:00 unless said)"
+        ),
+        until: str = typer.Option("", help="đến trước thời điểm này / until before this time"),
+        starts: list[str] = typer.Option([], "--from", help="phân_vùng:offset / partition:offset, repeatable"),
+        ends: list[str] = typer.Option([], "--to", help="đến trước phân_vùng:offset / until before partition:offset"),
+        to_ndjson: bool = typer.Option(False, "--to-ndjson", help="NDJSON, ra đầu ra chuẩn hoặc -o / on stdout or -o"),
+        to_parquet: Path | None = typer.Option(
+            None, help="thư mục; mỗi tổ chức và ngày một tệp / a file per tenant and day"
+        ),
+        output: Path | None = typer.Option(None, "--output", "-o", help="tệp của --to-ndjson / file of --to-ndjson"),
+        checkpoint: Path | None = typer.Option(
+            None, "--resume-from", help="tệp ghi nhớ để làm tiếp / remembers where to go on"
+        ),
+        overwrite: bool = typer.Option(False, help="thay kết quả của lần trước / replace an earlier run's result"),
+        rate: float = typer.Option(
+            0, min=0, help="bản ghi mỗi giây, 0 là không giới hạn / records a second, 0 no limit"
+        ),
+        json: bool = typer.Option(False, "--json"),
+    ) -> None:
+        """Đọc lại scan.records.v1, không ảnh hưởng đến hệ thống đang chạy. / Read scan.records.v1 again, beside the live system.
+
+        Bị ngắt giữa chừng: chạy lại cùng lệnh để làm tiếp. /
+        Interrupted: the same command again goes on.
+        """
+        from infra.replay.command import Request, run
+        from infra.replay.selection import Selection
+
+        signal.signal(signal.SIGTERM, _interrupt)
+        request = Request(
+            Selection.of(tenant, scan, since, until, starts, ends),
+            to_ndjson=to_ndjson,
+            parquet=to_parquet,
+            output=output,
+            checkpoint=checkpoint,
+            overwrite=overwrite,
+            rate=rate,
+        )
+        try:
+            with progress_bar(quiet=json) as on_progress:
+                report = run(request, InfraSettings(), on_progress)
+        except BrokenPipeError:  # whoever read standard output has had enough
+            raise typer.Exit(0) from None
+        except KeyboardInterrupt:
+            progress_console.print(request.how_to_go_on, soft_wrap=True, highlight=False)
+            raise typer.Exit(130) from None
+        _tell(report, as_json=json, on_stderr=to_ndjson and output is None)
+
+
+def _tell(report: dict[str, Any], *, as_json: bool, on_stderr: bool) -> None:
+    if on_stderr:  # standard output is the records'
+        progress_console.print_json(jsonlib.dumps(report, default=str))
+    elif as_json:
+        print(jsonlib.dumps(report, ensure_ascii=False, default=str))
+    else:
+        shown = {name: value for name, value in report.items() if not isinstance(value, list | dict)}
+        show([shown], title="replay", as_json=False)

@@ -1,0 +1,179 @@
+"""A replay: pieces of partitions through the worker's own decoding into a sink, in the worker's own micro-batches."""
+
+import datetime as dt
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from infra.replay.reading import Piece, ReadMessage, read
+from infra.replay.selection import ZONE, Range, Selection
+from schemas.status import ScanStatus
+from schemas.topics import RECORDS_TOPIC
+from sinks.base import Incoming, MicroBatch, Sink, Unavailable
+from stream_app.builder import Builder, Limits
+
+_HELD_MESSAGES: Final = 5_000  # of a partition before they are written
+_HELD_BYTES: Final = 2 * 1024 * 1024
+_HELD_BYTES_OF_ALL: Final = 24 * 1024 * 1024
+_ATTEMPTS: Final = 60
+_PAUSE: Final = 2.0  # seconds between attempts while the sink takes nothing
+
+
+class Progress(NamedTuple):
+    """How far it is. `offsets` of `total`; records and messages of this run."""
+
+    offsets: int
+    total: int
+    messages: int
+    records: int
+
+
+class Outcome(NamedTuple):
+    """What a run did. `unreadable` {reason: messages}; `lost` {partition: offsets that retention took from an
+    interrupted replay before it could go on}."""
+
+    ranges: Mapping[int, Range]
+    messages: int
+    records: int
+    unreadable: Mapping[str, int]
+    lost: Mapping[int, int]
+
+
+Told = Callable[[int, list[ScanStatus]], None]
+
+
+class Replay:
+    """One run. `limits` None: the worker's own micro-batches; `by_day` also ends them at midnight."""
+
+    def __init__(
+        self,
+        sink: Sink[Any],
+        selection: Selection,
+        *,
+        rate: float = 0.0,
+        by_day: bool = False,
+        on_progress: Callable[[Progress], None] = lambda _: None,
+        told: Told = lambda *_: None,
+        before_write: Callable[[MicroBatch], None] = lambda _: None,
+    ) -> None:
+        """`rate` records a second, 0: as fast as it goes. `told` hears each micro-batch's statuses, after its commit."""
+        self._sink = sink
+        self._selection = selection
+        self._rate = rate
+        self._by_day = by_day
+        self._on_progress = on_progress
+        self._told = told
+        self._before_write = before_write
+        self._limits = Limits()
+        self._lanes: dict[int, _Lane] = {}
+        self._unreadable: Counter[str] = Counter()
+        self._messages = self._records = 0
+        self._began = time.monotonic()
+
+    def run(self, bootstrap: str, places: Mapping[int, Range]) -> Outcome:
+        """Reads [start, end) of each partition, less what the sink has already. Raises InfraError, Fenced."""
+        stored = self._insist(lambda: self._sink.load_offsets(RECORDS_TOPIC, places))
+        left = {number: place._replace(start=max(place.start, stored[number])) for number, place in places.items()}
+        lost = {
+            number: place.first - stored[number]
+            for number, place in places.items()
+            if place.start < stored[number] < place.first or (stored[number] and stored[number] < place.first)
+        }
+        self._lanes = {number: _Lane(number, stored[number], place.start) for number, place in left.items()}
+        total = sum(place.count for place in places.values())
+        before = total - sum(place.count for place in left.values())
+        self._began = time.monotonic()
+        for piece in read(bootstrap, left):
+            self._take(piece, done=piece.reached >= left[piece.partition].end)
+            offsets = before + sum(
+                lane.next_offset - left[number].start
+                for number, lane in self._lanes.items()
+                if lane.next_offset > left[number].start
+            )
+            self._on_progress(Progress(offsets, total, self._messages, self._records))
+        return Outcome(places, self._messages, self._records, self._unreadable, lost)
+
+    def _take(self, piece: Piece, *, done: bool) -> None:
+        lane = self._lanes[piece.partition]
+        wanted = [message for message in piece.messages if self._selection.takes(message.key, message.headers)]
+        lane.hold(wanted, piece.reached)
+        self._messages += len(wanted)
+        full = lane.skipped >= 10 * _HELD_MESSAGES or len(lane.held) >= _HELD_MESSAGES or lane.bytes >= _HELD_BYTES
+        if done or full:
+            self._write_all(lane)
+        while sum(each.bytes for each in self._lanes.values()) > _HELD_BYTES_OF_ALL:
+            self._write_all(max(self._lanes.values(), key=lambda each: each.bytes))
+
+    def _write_all(self, lane: "_Lane") -> None:
+        while lane.held:
+            self._write_one(lane)
+        if lane.next_offset < lane.reached:  # nothing of it was asked for, or nothing is there
+            self._write(MicroBatch(RECORDS_TOPIC, lane.partition, lane.next_offset, lane.reached, ()), lane)
+        lane.skipped = 0
+
+    def _write_one(self, lane: "_Lane") -> None:
+        builder = Builder(self._limits, dt.datetime.now(dt.UTC), lane.carry)
+        lane.carry = None
+        day = _day(lane.held[0])
+        taken = 0
+        while lane.held and (not self._by_day or _day(lane.held[0]) == day) and builder.offer(lane.held[0]):
+            taken += len(lane.held[0].value or b"")
+            lane.last = lane.held.popleft().offset
+        lane.carry = builder.left_over
+        lane.bytes -= taken
+        messages, letters = builder.finish()
+        self._unreadable.update(reason for _, reason in letters)
+        end = lane.last + 1 if lane.held else lane.reached
+        self._write(MicroBatch(RECORDS_TOPIC, lane.partition, lane.next_offset, end, messages), lane)
+        self._records += builder.rows
+        self._keep_rate()
+
+    def _write(self, batch: MicroBatch, lane: "_Lane") -> None:
+        prepared = self._sink.prepare(batch)
+        self._before_write(batch)
+        statuses = self._insist(lambda: self._sink.write(prepared, dt.datetime.now(dt.UTC)))
+        lane.next_offset = batch.end
+        self._told(batch.partition, statuses)
+
+    def _insist(self, call: Callable[[], Any]) -> Any:
+        """Waits for a sink that is away. A commit whose answer was lost shows as Fenced: run again, it goes on from there."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return call()
+            except Unavailable:
+                if attempt == _ATTEMPTS:
+                    raise
+                time.sleep(_PAUSE)
+        raise AssertionError
+
+    def _keep_rate(self) -> None:
+        if self._rate > 0:
+            ahead = self._records / self._rate - (time.monotonic() - self._began)
+            if ahead > 0:
+                time.sleep(ahead)
+
+
+class _Lane:
+    """What is held of one partition, and where it stands."""
+
+    def __init__(self, partition: int, next_offset: int, start: int) -> None:
+        self.partition = partition
+        self.next_offset = next_offset  # the sink's
+        self.reached = max(next_offset, start)
+        self.last = next_offset
+        self.held: deque[ReadMessage] = deque()
+        self.carry: Incoming | None = None
+        self.bytes = 0
+        self.skipped = 0
+
+    def hold(self, messages: list[ReadMessage], reached: int) -> None:
+        """Messages to be written, and how far was read."""
+        self.skipped += reached - self.reached
+        self.reached = reached
+        self.held.extend(messages)
+        self.bytes += sum([len(message.value or b"") for message in messages])
+
+
+def _day(message: ReadMessage) -> dt.date | None:
+    return dt.datetime.fromtimestamp(message.timestamp / 1000, ZONE).date() if message.timestamp_type else None

@@ -1,0 +1,178 @@
+"""What is to be read again: whose messages, and from where to where in each partition."""
+
+import datetime as dt
+import json
+import re
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple, Self
+from zoneinfo import ZoneInfo
+
+from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from infra.errors import InfraError
+from schemas.messages import Header, is_tenant_id
+from schemas.topics import HEADER_SUBJECT, RECORDS_TOPIC
+
+ZONE: Final = ZoneInfo("Asia/Ho_Chi_Minh")
+_PLACE: Final = re.compile(r"([0-9]{1,9}):([0-9]{1,18})")
+_ANSWER_SECONDS: Final = 20
+
+
+class Range(NamedTuple):
+    """Offsets [start, end) of a partition. `first` is the oldest that the topic still holds."""
+
+    start: int
+    end: int
+    first: int
+
+    @property
+    def count(self) -> int:
+        """Offsets in it; some may hold no message."""
+        return max(0, self.end - self.start)
+
+
+class Selection(NamedTuple):
+    """Empty means all. Times are milliseconds since 1970, by the messages' own stamps; the end is not included."""
+
+    tenants: tuple[str, ...] = ()
+    scans: tuple[str, ...] = ()
+    since: int | None = None
+    until: int | None = None
+    starts: tuple[tuple[int, int], ...] = ()  # (partition, offset)
+    ends: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        tenants: Sequence[str] = (),
+        scans: Sequence[str] = (),
+        since: str = "",
+        until: str = "",
+        starts: Sequence[str] = (),
+        ends: Sequence[str] = (),
+    ) -> Self:
+        """From what people type. Raises InfraError that names what is wrong."""
+        for tenant in tenants:
+            if not is_tenant_id(tenant):
+                raise InfraError(f"«{tenant}» không phải mã tổ chức.", f"«{tenant}» is no tenant id.")
+        return cls(
+            tuple(sorted(set(tenants))),
+            tuple(sorted({_scan(scan) for scan in scans})),
+            _time(since) if since else None,
+            _time(until) if until else None,
+            tuple(sorted(_places(starts).items())),
+            tuple(sorted(_places(ends).items())),
+        )
+
+    @property
+    def text(self) -> str:
+        """The same for the same selection, and told apart from any other."""
+        return json.dumps(self._asdict(), ensure_ascii=False)
+
+    @property
+    def has_end(self) -> bool:
+        """Whether what is published from now on is left out by itself."""
+        return self.until is not None or bool(self.ends)
+
+    def takes(self, key: bytes | None, headers: Iterable[Header]) -> bool:
+        """Whether a message is asked for."""
+        if self.tenants and (key or b"") not in self._keys():
+            return False
+        if self.scans:
+            subject = next((value for name, value in headers if name == HEADER_SUBJECT), None)
+            return (subject or b"").decode("ascii", "replace").lower() in self.scans
+        return True
+
+    def _keys(self) -> frozenset[bytes]:
+        return frozenset(tenant.encode() for tenant in self.tenants)
+
+
+def _scan(text: str) -> str:
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        raise InfraError(f"Mã lượt quét «{text}» không phải là UUID.", f"The scan id «{text}» is no UUID.") from None
+
+
+def _time(text: str) -> int:
+    try:
+        time = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise InfraError(
+            f"«{text}» không phải là thời điểm; ví dụ: 2026-07-01, 2026-07-01T08:30, 2026-07-01T08:30:00+07:00.",
+            f"«{text}» is no time; examples: 2026-07-01, 2026-07-01T08:30, 2026-07-01T08:30:00+07:00.",
+        ) from None
+    return int((time if time.tzinfo else time.replace(tzinfo=ZONE)).timestamp() * 1000)
+
+
+def _places(texts: Sequence[str]) -> dict[int, int]:
+    found = {}
+    for text in texts:
+        match = _PLACE.fullmatch(text)
+        if match is None:
+            raise InfraError(
+                f"«{text}» không có dạng phân_vùng:offset, ví dụ 3:1200.",
+                f"«{text}» is not of the form partition:offset, e.g. 3:1200.",
+            )
+        found[int(match[1])] = int(match[2])
+    return found
+
+
+def ranges(bootstrap: str, selection: Selection) -> dict[int, Range]:
+    """Where to read, partition by partition, up to what is readable now. Raises InfraError."""
+    try:
+        return _ranges(AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}), selection)
+    except KafkaException as error:
+        reason = error.args[0].str()
+        raise InfraError(
+            f"Kafka tại {bootstrap} không cho biết offset: {reason}. Hãy kiểm tra SCANLINE_KAFKA_BOOTSTRAP.",
+            f"Kafka at {bootstrap} does not tell its offsets: {reason}. Check SCANLINE_KAFKA_BOOTSTRAP.",
+        ) from error
+
+
+def _ranges(admin: AdminClient, selection: Selection) -> dict[int, Range]:
+    known = admin.list_topics(timeout=_ANSWER_SECONDS).topics.get(RECORDS_TOPIC)
+    if known is None or known.error is not None:
+        raise InfraError(
+            f"Không có {RECORDS_TOPIC}. Hãy chạy `scanline topics`.",
+            f"There is no {RECORDS_TOPIC}. Run `scanline topics`.",
+        )
+    partitions = sorted(known.partitions)
+    asked_for = {number for number, _ in (*selection.starts, *selection.ends)}
+    if asked_for - set(partitions):
+        raise InfraError(
+            f"{RECORDS_TOPIC} có các phân vùng 0 đến {partitions[-1]}.",
+            f"{RECORDS_TOPIC} has the partitions 0 to {partitions[-1]}.",
+        )
+    firsts = _offsets(admin, partitions, OffsetSpec.earliest())
+    lasts = _offsets(admin, partitions, OffsetSpec.latest())
+    since = {} if selection.since is None else _at(admin, partitions, selection.since, lasts)
+    until = {} if selection.until is None else _at(admin, partitions, selection.until, lasts)
+    begins, ends = dict(selection.starts), dict(selection.ends)
+    if begins:  # naming places leaves the other partitions out
+        partitions = sorted(begins)
+    elif ends:
+        partitions = sorted(ends)
+    return {
+        number: Range(
+            max(firsts[number], since.get(number, 0), begins.get(number, 0)),
+            min(lasts[number], until.get(number, lasts[number]), ends.get(number, lasts[number])),
+            firsts[number],
+        )
+        for number in partitions
+    }
+
+
+def _offsets(admin: AdminClient, partitions: Iterable[int], spec: OffsetSpec) -> dict[int, int]:
+    asked = {TopicPartition(RECORDS_TOPIC, number): spec for number in partitions}
+    # read_committed: the end before an open transaction; what is behind it nobody may read yet
+    found = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_ANSWER_SECONDS)
+    return {place.partition: future.result().offset for place, future in found.items()}
+
+
+def _at(admin: AdminClient, partitions: Iterable[int], time: int, lasts: Mapping[int, int]) -> dict[int, int]:
+    """The first message of that time or later, or the end."""
+    found = _offsets(admin, partitions, OffsetSpec.for_timestamp(time))
+    return {number: at if at >= 0 else lasts[number] for number, at in found.items()}

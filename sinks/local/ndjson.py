@@ -1,0 +1,78 @@
+"""Rows as NDJSON, a line each: into a file that can be gone on with exactly, or into a stream."""
+
+import datetime as dt
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import msgspec
+
+from sinks.local.rows import COLUMNS, Row
+
+_encode: Final = msgspec.json.Encoder().encode
+_LENGTH: Final = "output_length"
+
+
+def line(row: Row, day: dt.date | None) -> bytes:
+    """The row as one JSON object; `transfer` and `attributes` as the JSON they are. `received_on` is the day's."""
+    fields = dict(zip(COLUMNS, row, strict=True))
+    fields["transfer"] = None if row.transfer is None else msgspec.Raw(row.transfer.encode())
+    fields["attributes"] = msgspec.Raw(_one_line(row.attributes))
+    fields["received_on"] = day
+    return _encode(fields) + b"\n"
+
+
+def _one_line(text: str) -> bytes:
+    """Line feeds in JSON can only stand between its tokens."""
+    return text.replace("\n", " ").replace("\r", " ").encode()
+
+
+class StreamOutput:
+    """Into a pipe or a terminal: what was written cannot be taken back."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def begin(self, connection: sqlite3.Connection) -> None:
+        """See Output. Lines written after the last commit are written again: a pipe cannot be cut."""
+
+    def take(self, connection: sqlite3.Connection, rows: Sequence[Row], day: dt.date | None) -> None:
+        """See Output."""
+        self._stream.write(b"".join([line(row, day) for row in rows]))
+        self._stream.flush()
+
+    def finish(self, connection: sqlite3.Connection) -> None:
+        """See Output."""
+
+
+class FileOutput:
+    """Into a file beside which the state stands: an interrupted replay cuts it back to what was committed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+
+    def begin(self, connection: sqlite3.Connection) -> None:
+        """See Output. Raises OSError, also where the file is shorter than it was."""
+        found = connection.execute("SELECT value FROM meta WHERE name = ?", (_LENGTH,)).fetchone()
+        length = int(found[0]) if found else 0
+        self._file = file = self._path.open("r+b" if length else "wb")
+        if file.seek(0, os.SEEK_END) < length:
+            raise OSError(f"{self._path} is shorter than its checkpoint says")
+        file.truncate(length)
+        file.seek(length)
+
+    def take(self, connection: sqlite3.Connection, rows: Sequence[Row], day: dt.date | None) -> None:
+        """See Output."""
+        assert self._file is not None
+        self._file.write(b"".join([line(row, day) for row in rows]))
+        self._file.flush()
+        connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_LENGTH, str(self._file.tell())))
+
+    def finish(self, connection: sqlite3.Connection) -> None:
+        """See Output."""
+        assert self._file is not None
+        os.fsync(self._file.fileno())
+        self._file.close()

@@ -1,0 +1,38 @@
+"""Where a local replay's rows go, and what that place must be able to do."""
+
+import datetime as dt
+import sqlite3
+from collections.abc import Sequence
+from typing import Protocol
+
+from sinks.local.rows import Row
+
+
+class Output(Protocol):
+    """Takes rows between `begin` and `finish`; every call runs inside a transaction of the state's database, so what it
+    writes there is kept or lost together with the offsets."""
+
+    def begin(self, connection: sqlite3.Connection) -> None:
+        """Makes what it needs there, and forgets everything it wrote after the state's last commit."""
+        ...
+
+    def take(self, connection: sqlite3.Connection, rows: Sequence[Row], day: dt.date | None) -> None:
+        """Rows of one micro-batch, all received on that day (Asia/Ho_Chi_Minh). Raises OSError."""
+        ...
+
+    def finish(self, connection: sqlite3.Connection) -> None:
+        """Everything was taken. Raises OSError."""
+        ...
+
+
+class Nowhere:
+    """Keeps nothing: for comparing alone."""
+
+    def begin(self, connection: sqlite3.Connection) -> None:
+        """See Output."""
+
+    def take(self, connection: sqlite3.Connection, rows: Sequence[Row], day: dt.date | None) -> None:
+        """See Output."""
+
+    def finish(self, connection: sqlite3.Connection) -> None:
+        """See Output."""

@@ -1,0 +1,142 @@
+"""The sink protocol over local state and an output: what PostgreSQL would have stored, worked out by the same rules
+(sinks.postgres.effects), without PostgreSQL. Only what PostgreSQL itself would refuse (SQLSTATE 22, 23) is not known here.
+"""
+
+import datetime as dt
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from schemas.status import ScanStatus, status_of
+from sinks.base import Fenced, Incoming, MicroBatch
+from sinks.local.output import Output
+from sinks.local.rows import Row, fingerprint, row_of
+from sinks.local.state import Key, State
+from sinks.postgres.copying import Stored
+from sinks.postgres.effects import Plan
+from sinks.postgres.mending import only
+from sinks.postgres.rows import Lines
+
+ZONE: Final = ZoneInfo("Asia/Ho_Chi_Minh")
+
+
+class LocalSink:
+    """One process, one thread. `state` says where to go on."""
+
+    def __init__(self, state: State, output: Output) -> None:
+        self._state = state
+        self._output = output
+        with state.transaction() as connection:
+            output.begin(connection)
+        self.outcomes: Counter[str] = Counter()  # records by outcome, of this run
+
+    def load_offsets(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+        """See Sink."""
+        stored = self._state.offsets()
+        return {partition: stored.get(partition, 0) for partition in partitions}
+
+    def prepare(self, batch: MicroBatch) -> Plan:
+        """See Sink. Nothing is formatted: no line is copied anywhere."""
+        return Plan(batch, [Lines([""] * len(message.records), 0, 0) for message in batch.messages])
+
+    def write(self, plan: Plan, now: dt.datetime) -> list[ScanStatus]:
+        """See Sink. Raises OSError where the output cannot be written; then nothing was."""
+        batch = plan.batch
+        with self._state.transaction() as connection:
+            if not self._state.move(batch.partition, batch.start, batch.end):
+                raise Fenced(f"{batch.topic}[{batch.partition}] is no longer at {batch.start}")
+            scans, numbers = self._state.load_scans(plan.scan_keys)
+            effects = plan.apply(scans, _Ledger(self._state, batch, numbers), now)
+            rows, gained = self._store(effects.taken, numbers)
+            effects.settle_staged(gained, {})
+            self._state.add_rejections(
+                (numbers[message.envelope[1:3]], message.index_of(rejected.position))
+                for message, rejected in effects.rejects
+            )
+            for scan in scans.values():
+                scan.settle(now)
+            self._state.save_scans(scans, numbers)
+            if rows:
+                self._output.take(connection, rows, _day(batch))
+        self.outcomes.update(effects.outcomes())
+        return [status_of(scan) for scan in scans.values()]
+
+    def _store(self, messages: Iterable[Incoming], numbers: Mapping[Key, int]) -> tuple[list[Row], dict[Key, Stored]]:
+        """The rows that are new, the first of equal keys, and what each scan gains by them."""
+        by_scan: dict[Key, list[tuple[Incoming, int]]] = defaultdict(list)
+        for message in messages:
+            by_scan[message.envelope[1:3]].extend((message, at) for at in range(len(message.records)))
+        rows: list[Row] = []
+        gained: dict[Key, Stored] = {}
+        for key, places in by_scan.items():
+            names = [message.records[at].activity_key for message, at in places]
+            known = self._state.known_keys(numbers[key], set(names))
+            fresh = []
+            for (message, at), name in zip(places, names, strict=True):
+                if name not in known:
+                    known.add(name)
+                    fresh.append(row_of(message, at))
+            self._state.add_keys((numbers[key], row.activity_key, fingerprint(row)) for row in fresh)
+            gained[key] = Stored(
+                len(fresh), sum(row.sensitive for row in fresh), sum(row.cross_border for row in fresh)
+            )
+            rows += fresh
+        return rows, gained
+
+    def finish(self) -> None:
+        """Everything was written; the output is completed."""
+        with self._state.transaction() as connection:
+            self._output.finish(connection)
+
+    def statuses(self, partition: int, changed_since: dt.datetime) -> list[ScanStatus]:
+        """See Sink."""
+        return [status_of(scan) for _, scan in self._state.scans()]
+
+    def probe(self) -> None:
+        """See Sink."""
+
+    def close(self) -> None:
+        """See Sink. The state is its maker's to close."""
+
+
+class _Ledger:
+    """As sinks.postgres.effects.Ledger, over the state."""
+
+    def __init__(self, state: State, batch: MicroBatch, numbers: Mapping[Key, int]) -> None:
+        self._state = state
+        self._batch = batch
+        self._numbers = numbers
+
+    def resent(self) -> set[int]:
+        """See there."""
+        found = set()
+        for message in self._batch.messages:
+            index = message.envelope.first_index
+            if index is not None and message.count:
+                number = self._numbers[message.envelope[1:3]]
+                if not self._state.new_array(number, index):
+                    found.add(message.offset)
+        return found
+
+    def returned(self) -> set[int]:
+        """See there. What an operator claimed stands in PostgreSQL alone; here the message's own word is taken, once."""
+        found = set()
+        for message in self._batch.messages:
+            letter = message.envelope.letter
+            if letter is not None and self._state.new_letter(letter.header.decode()):
+                found.add(message.offset)
+        return found
+
+    def mended(self, message: Incoming, lines: Lines) -> tuple[Incoming, Lines]:
+        """See there. A rejection that had no index is named by a number of PostgreSQL's, which means nothing here: each
+        number takes one rejection without an index, once."""
+        number = self._numbers[message.envelope[1:3]]
+        taken = {at for at, mend in enumerate(message.envelope.mends) if self._state.take_rejection(number, mend)}
+        return only(taken, message, lines)
+
+
+def _day(batch: MicroBatch) -> dt.date | None:
+    """On which the micro-batch came in; whoever cuts micro-batches does so at midnight."""
+    times = [message.received_at for message in batch.messages if message.received_at is not None]
+    return min(times).astimezone(ZONE).date() if times else None

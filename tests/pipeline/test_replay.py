@@ -1,0 +1,195 @@
+"""What a replay gives is what the live table holds, to the last field; an interrupted one is gone on with exactly."""
+
+import json
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions
+from confluent_kafka.admin import AdminClient
+
+from infra import generator
+from infra.processes import Service
+from tests.commands import Commands
+from tests.helpers import Database, Publisher, changed, new_scan, wait_for
+from tests.servers import Servers
+
+_FIELDS = [
+    "activity_key",
+    "name",
+    "source_system",
+    "asset",
+    "data_fields",
+    "data_categories",
+    "data_subjects",
+    "purpose",
+    "legal_basis",
+    "controller_role",
+    "recipients",
+    "storage_country",
+    "provider_country",
+    "transfer",
+    "retention_days",
+    "subject_count",
+    "confidence",
+    "attributes",
+    "sensitive",
+    "cross_border",
+    "record_index",
+]
+
+
+@pytest.fixture
+def scanline(servers: Servers, worker: Service) -> Commands:
+    return Commands(servers.env)
+
+
+def mixed_scans(servers: Servers, database: Database, tenant: str) -> list[str]:
+    """Scans with everything in them: good, rejected, duplicate, sent again, cancelled. All have ended."""
+    lines = generator.records(60, 1, tenant)
+    bad = [changed(line, legal_basis="because") for line in lines[:3]]
+    future = changed(lines[4], activity_key="later", discovered_at="2999-01-01T00:00:00Z")
+    odd = changed(lines[5], activity_key="odd", attributes={"b": 1.50, "a": {"x": "é\n\t\\", "y": [1e2, None]}})
+    whole, cut, single = new_scan(), new_scan(), new_scan()
+    with Publisher(servers.bootstrap) as publisher:
+        publisher.records(tenant, whole, lines + bad + [future, odd, lines[7]], at_once=20)
+        publisher.records(tenant, whole, (lines + bad + [future, odd, lines[7]])[:40], at_once=20)  # sent again
+        publisher.closed(tenant, whole, 66)
+        publisher.records(tenant, cut, lines[:10], at_once=10)
+        publisher.send(tenant, cut, "cancelled", b'{"reason": "by_request"}')
+        publisher.records(tenant, cut, lines[10:20], at_once=10, first=10)
+        publisher.singles(tenant, single, [*lines[:30], *lines[:5], *bad])
+        publisher.raw(
+            tenant.encode(),
+            b"{not json",
+            [("ce_type", b"vn.scanline.scan.records.v1"), ("ce_subject", single.encode())],
+        )
+        publisher.closed(tenant, single, 38)
+    scans = [whole, cut, single]
+    for scan in scans:
+        database.finished(tenant, scan)
+    wait_for(lambda: database.scan(tenant, cut)["records_rejected"] == 10, "the rest of the cancelled scan is rejected")  # type: ignore[index]
+    return scans
+
+
+def as_replayed(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A live row in the form of a replayed one."""
+    return {
+        "tenant_id": row["tenant_id"],
+        "scan_id": str(row["scan_id"]),
+        **{name: row[name] for name in _FIELDS},
+        "discovered_at": row["discovered_at"].isoformat().replace("+00:00", "Z"),
+    }
+
+
+def live(database: Database, tenant: str) -> list[dict[str, Any]]:
+    query = 'SELECT * FROM processing_activities WHERE tenant_id = %s ORDER BY scan_id::text, activity_key COLLATE "C"'
+    return [as_replayed(row) for row in database.rows(query, tenant)]
+
+
+def ordered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(
+        ({name: value for name, value in row.items() if name != "received_on"} for row in rows),
+        key=lambda row: (row["scan_id"], row["activity_key"]),
+    )
+
+
+def group(bootstrap: str) -> tuple[Any, ...]:
+    """The live pipeline's group as the broker knows it: its members, and what they committed."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    found = admin.describe_consumer_groups(["inventory"])["inventory"].result()
+    committed = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions("inventory")])["inventory"].result()
+    return (
+        sorted(member.member_id for member in found.members),
+        sorted((place.partition, place.offset) for place in committed.topic_partitions or ()),
+    )
+
+
+def test_ndjson_of_a_tenant_is_what_the_live_table_holds(
+    scanline: Commands, servers: Servers, database: Database, tenant: str
+) -> None:
+    mixed_scans(servers, database, tenant)
+    done = scanline("replay", "--tenant", tenant, "--to-ndjson")
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(rows) == 61 + 10 + 30
+    assert ordered(rows) == live(database, tenant)
+    report = json.loads(done.stderr)
+    assert [report[name] for name in ("scans", "stored", "rejected", "duplicate")] == [3, 101, 4 + 10 + 3, 1 + 5]
+    assert report["unreadable"] == {"message_unreadable": 1}
+
+
+def test_a_scan_alone_and_offsets_alone(scanline: Commands, servers: Servers, database: Database, tenant: str) -> None:
+    scans = mixed_scans(servers, database, tenant)
+    done = scanline("replay", "--scan", scans[1], "--to-ndjson")
+    assert ordered([json.loads(line) for line in done.stdout.splitlines()]) == [
+        row for row in live(database, tenant) if row["scan_id"] == scans[1]
+    ]
+    place = database.rows(
+        "SELECT kafka_partition AS p, kafka_offset AS o FROM scan_messages WHERE scan_id = %s ORDER BY 2", scans[0]
+    )
+    one = f"{place[0]['p']}:{place[0]['o']}"
+    two = f"{place[1]['p']}:{place[1]['o']}"
+    done = scanline("replay", "--from", one, "--to", two, "--to-ndjson")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert sorted(row["record_index"] for row in rows if row["scan_id"] == scans[0]) == list(range(20))
+
+
+def test_a_killed_replay_goes_on_without_a_line_twice(
+    scanline: Commands, servers: Servers, database: Database, tenant: str, tmp_path: Path
+) -> None:
+    with Publisher(servers.bootstrap) as publisher:
+        scans = [publisher.scan(tenant, generator.records(1_000, seed, tenant), at_once=100) for seed in range(6)]
+    for scan in scans:
+        database.finished(tenant, scan)
+    target = tmp_path / "rows.ndjson"
+    command = ("replay", "--tenant", tenant, "--to-ndjson", "-o", target, "--json")
+    slow = scanline.start(*command, "--rate", "1500")
+    wait_for(lambda: target.exists() and target.stat().st_size > 0, "the first lines are written")
+    slow.send_signal(signal.SIGKILL)
+    slow.wait()
+    slow.stdout.close()  # type: ignore[union-attr]
+    slow.stderr.close()  # type: ignore[union-attr]
+    assert 0 < len(target.read_bytes().splitlines()) < 6_000
+    with target.open("ab") as file:
+        file.write(b'{"written": "after the last checkpoint"')
+    done = scanline(*command)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["stored"] == 6_000
+    assert ordered([json.loads(line) for line in target.read_bytes().splitlines()]) == live(database, tenant)
+    assert list(tmp_path.iterdir()) == [target]
+    again = scanline(*command)
+    assert again.returncode == 1 and "--overwrite" in again.stderr
+
+
+def test_the_live_group_hears_nothing_of_a_replay(
+    scanline: Commands, servers: Servers, database: Database, tenant: str
+) -> None:
+    mixed_scans(servers, database, tenant)
+    time.sleep(3)  # the worker's own commits, once a second or so
+    before = group(servers.bootstrap)
+    offsets = database.rows("SELECT * FROM stream_offsets ORDER BY partition")
+    assert scanline("replay", "--to-ndjson").returncode == 0
+    assert group(servers.bootstrap) == before
+    assert database.rows("SELECT * FROM stream_offsets ORDER BY partition") == offsets
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--to-ndjson", "--to-parquet", "x"],
+        [],
+        ["--to-ndjson", "--tenant", "Not A Tenant"],
+        ["--to-ndjson", "--since", "yesterday"],
+        ["--to-ndjson", "--from", "one"],
+        ["--to-ndjson", "--from", "99:0"],
+        ["--to-ndjson", "--scan", "1"],
+    ],
+)
+def test_what_makes_no_sense_is_said_in_both_languages(scanline: Commands, arguments: list[str]) -> None:
+    done = scanline("replay", *arguments)
+    assert done.returncode == 1 and done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 2, done.stderr
