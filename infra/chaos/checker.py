@@ -17,15 +17,14 @@ import psycopg2
 from infra.chaos.findings import Finding, Report
 from infra.chaos.history import History, Scan
 from infra.chaos.letters import Letters
-from infra.chaos.model import End, Told, ends_of, read, scan_of
+from infra.chaos.model import FINAL, End, Told, end_of, read, scan_of
 from infra.chaos.offers import Offers
-from infra.chaos.scans import Owners, differences, nearest
+from infra.chaos.scans import Owners, differences
 from infra.chaos.statuses import statuses_wrong
 from infra.chaos.tables import Held, Tables
 from infra.chaos.topics import Topics
 
 RECORDS: Final = "scan.records.v1"
-_FINAL: Final = frozenset({"completed", "completed_with_errors", "failed", "cancelled"})
 _POLL: Final = 0.2
 
 
@@ -42,7 +41,7 @@ def check(
         messages, letters = _read_records(history, topics)
         offers = Offers(history, messages)
         report.findings += offers.findings()
-        ends = {scan: ends_of(told, offers.fault_of) for scan, told in messages.items()}
+        ends = {scan: end_of(told, offers.fault_of) for scan, told in messages.items()}
         held = tables.held(sorted(history.tenants))
         owners = Owners(ends)
         for scan, right in ends.items():
@@ -75,18 +74,16 @@ def _read_records(history: History, topics: Topics) -> tuple[dict[Scan, list[Tol
     return messages, letters
 
 
-def _unknown(
-    history: History, held: Mapping[Scan, Held], ends: Mapping[Scan, list[End]], owners: Owners
-) -> list[Finding]:
+def _unknown(history: History, held: Mapping[Scan, Held], ends: Mapping[Scan, End], owners: Owners) -> list[Finding]:
     """Scans that the database has and the topic has not."""
     found = []
     for scan in held.keys() - ends.keys():
-        found += differences(scan, [End()], held[scan], owners)
+        found += differences(scan, End(), held[scan], owners)
         found.append(Finding("unaccounted", *scan, "", "the database has this scan, and the topic no message of it"))
     return found
 
 
-def _elsewhere(history: History, tables: Tables, ends: Mapping[Scan, list[End]]) -> list[Finding]:
+def _elsewhere(history: History, tables: Tables, ends: Mapping[Scan, End]) -> list[Finding]:
     marks = {body.id.rsplit(".", 1)[0] + "." for body in history.bodies.values()}
     rows = {
         row
@@ -116,14 +113,13 @@ def _has_more(topics: Topics, partition: int, at: int) -> bool:
 
 
 def _count(
-    report: Report, history: History, offers: Offers, ends: Mapping[Scan, list[End]], held: Mapping[Scan, Held]
+    report: Report, history: History, offers: Offers, ends: Mapping[Scan, End], held: Mapping[Scan, Held]
 ) -> None:
     report.offered = sum(len(history.body_of(offer)) for offer in history.offers)
     report.scans = len(ends)
     accounted = 0
-    for scan, right in ends.items():
+    for scan, end in ends.items():
         here = held.get(scan, Held())
-        end = nearest(right, here)
         report.redelivered += end.redelivered
         report.cancelled += end.status == "cancelled"
         accounted += end.accounted
@@ -175,7 +171,7 @@ def _drained(history: History, topics: Topics, tables: Tables, pipeline: str) ->
     ):
         return False
     rows = tables.scans(sorted(history.tenants))
-    return all(scan in rows and rows[scan]["status"] in _FINAL for scan in history.acknowledged_scans())
+    return all(scan in rows and rows[scan]["status"] in FINAL for scan in history.acknowledged_scans())
 
 
 def main() -> None:

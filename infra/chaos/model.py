@@ -1,10 +1,9 @@
 """What scan.records.v1 must lead to, message by message, worked out from the contract alone (docs/kafka-contract.md).
 
-A tenant's messages lie in one partition in one order, so there is one right end of a scan. The only choice: a cancellation
-that comes right after the last record may find the scan finished already, or not; then two ends are right.
+A tenant's messages lie in one partition in one order, so there is one right end of a scan, however its messages were cut into
+transactions.
 """
 
-import copy
 import datetime as dt
 import json
 import re
@@ -18,6 +17,7 @@ from infra.chaos.topics import Entry
 
 _TYPES: Final = {f"vn.scanline.scan.{kind}.v1": kind for kind in ("opened", "records", "closed", "cancelled")}
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+FINAL: Final = frozenset({"completed", "completed_with_errors", "failed", "cancelled"})
 _MOST: Final = 1_000
 _LARGEST: Final = 768 * 1024
 _scan_json: Final = json.JSONDecoder().raw_decode
@@ -173,7 +173,7 @@ class End:
     redelivered: int = 0  # messages that count nothing, since the ledger knows their array
     closed: bool = False
     total: int | None = None
-    reasons: set[str] = field(default_factory=set)
+    reason: str | None = None  # why it was cancelled
 
     @property
     def accounted(self) -> int:
@@ -181,7 +181,7 @@ class End:
 
     @property
     def status(self) -> str:
-        if self.reasons:
+        if self.reason is not None:
             return "cancelled"
         if self.closed and self.total is not None and self.accounted >= self.total:
             return "completed_with_errors" if self.refused or self.unreadable else "completed"
@@ -190,26 +190,20 @@ class End:
         return "processing" if self.accounted or self.unreadable else "queued"
 
 
-def ends_of(messages: Iterable[Told], judge: Judge) -> list[End]:
-    """Every right end of a scan with these messages, in the order of their offsets."""
-    ends = [End()]
+def end_of(messages: Iterable[Told], judge: Judge) -> End:
+    """The right end of a scan with these messages, in the order of their offsets."""
+    end = End()
     for message in messages:
-        if message.kind == "cancelled":
-            finished = [
-                copy.deepcopy(end) for end in ends if end.status in ("completed", "completed_with_errors", "failed")
-            ]
-            for end in ends:
-                end.reasons.add(str(message.body.get("reason", "by_request")))
-            ends += finished
-            continue
-        for end in ends:
-            _take(end, message, judge)
-    return ends
+        _take(end, message, judge)
+    return end
 
 
 def _take(end: End, message: Told, judge: Judge) -> None:
     if message.kind == "unreadable":
         end.unreadable += 1
+    elif message.kind == "cancelled":
+        if end.status not in FINAL:
+            end.reason = str(message.body.get("reason", "by_request"))
     elif message.kind == "opened":
         if not end.closed:
             end.total = message.body.get("records_total")
@@ -226,7 +220,7 @@ def _take(end: End, message: Told, judge: Judge) -> None:
 
 def _take_record(end: End, element: Element, index: int | None, judge: Judge) -> None:
     fault = judge(element.digest)
-    if end.reasons:
+    if end.reason is not None:
         key = element.key if fault is None else fault.key
         end.refused[index, "scan_cancelled", "", key] += 1
     elif fault is not None:

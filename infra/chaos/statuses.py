@@ -82,6 +82,8 @@ def _differences(statuses: Statuses, rows: dict[Scan, dict[str, Any]], offers: O
             for name in _SAME
             if told.get(name) != row[name]
         ]
+        if told.get("paused"):
+            found[scan].append("told as paused")
     findings = [
         Finding("misreported", *scan, "", f"status topic: {'; '.join(texts)}") for scan, texts in found.items() if texts
     ]
