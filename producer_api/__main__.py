@@ -40,7 +40,7 @@ def main() -> None:
         port=settings.api_port,
         workers=settings.api_processes if settings.api_processes > 1 else None,
         loop="uvloop",
-        http="httptools",
+        http="producer_api.connections:BoundedProtocol",
         access_log=False,
         log_config=_logging(level),
         log_level=level.lower(),

@@ -1,6 +1,7 @@
 """Request bodies as a bounded stream: received, inflated, counted. Nothing here holds more than a few MiB at once."""
 
 import asyncio
+import time
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from typing import Final, NamedTuple, Protocol
@@ -28,6 +29,13 @@ class BodyLimits(NamedTuple):
     received: int
     inflated: int
     ratio: int
+
+
+class Patience(NamedTuple):
+    """With a client that sends: `seconds` of silence, and after as many of waiting in all a rate that it must keep."""
+
+    seconds: float
+    bytes_per_second: int
 
 
 class Broken(ValueError):
@@ -154,15 +162,15 @@ def _over(code: str, limit: int) -> ApiProblem:
     return ApiProblem(code, limit=quantity(limit), extra={"limit": limit})
 
 
-async def pieces(request: Request, limits: BodyLimits, silence_seconds: float) -> AsyncIterator[bytes]:
-    """The inflated body. Raises ApiProblem (413, 400) and ClientDisconnect, also when nothing comes for `silence_seconds`."""
+async def pieces(request: Request, limits: BodyLimits, patience: Patience) -> AsyncIterator[bytes]:
+    """The inflated body. Raises ApiProblem (413, 408, 400) and ClientDisconnect."""
     coding = encoding_of(request)
     if (content_length(request) or 0) > limits.received:
         raise _over("body_too_large", limits.received)
     inflater: Inflater = _INFLATERS[coding]()
     received = inflated = breathed = 0
     try:
-        async for chunk in _received(request, silence_seconds):
+        async for chunk in _received(request, patience):
             received += len(chunk)
             if received > limits.received:
                 raise _over("body_too_large", limits.received)
@@ -184,15 +192,28 @@ async def pieces(request: Request, limits: BodyLimits, silence_seconds: float) -
         metrics.INFLATED.inc(inflated)
 
 
-async def _received(request: Request, silence_seconds: float) -> AsyncIterator[bytes]:
+def _too_slow(seconds: float) -> ApiProblem:
+    return ApiProblem("upload_too_slow", headers={"Connection": "close"}, seconds=quantity(round(seconds)))
+
+
+async def _received(request: Request, patience: Patience) -> AsyncIterator[bytes]:
+    """What comes in. Only the time spent waiting for the client counts against it, never our own waits."""
     more = True
     request.scope[_READ] = "some"
+    waited = received = 0.0
     while more:
+        began = time.monotonic()
         try:
-            async with asyncio.timeout(silence_seconds):
+            async with asyncio.timeout(patience.seconds):
                 message = await request.receive()
         except TimeoutError:
-            raise ClientDisconnect from None
+            request.scope[_READ] = "all"  # nothing more is worth reading
+            raise _too_slow(patience.seconds) from None
+        waited += time.monotonic() - began
+        received += len(message.get("body", b""))
+        if waited > patience.seconds and received < waited * patience.bytes_per_second:
+            request.scope[_READ] = "all"
+            raise _too_slow(waited)
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         more = message.get("more_body", False)

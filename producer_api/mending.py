@@ -23,7 +23,7 @@ from producer_api.headers import body_kind, idempotency_key, traceparent, wait_s
 from producer_api.problems import ApiProblem
 from producer_api.publisher import Delivered, PublishFailed
 from producer_api.services import Services, services
-from producer_api.statuses import Entry, Key
+from producer_api.statuses import Key
 from schemas import topics
 from schemas.messages import headers_for
 from schemas.problems import quantity
@@ -48,7 +48,7 @@ class Mending:
 
     def __init__(self, service: Services, key: Key, trace: str | None) -> None:
         self._service = service
-        self._key = key
+        self.key = key
         self._trace = trace
         self._records: list[bytes] = []
         self._mends: list[int] = []
@@ -57,7 +57,7 @@ class Mending:
         self.lines = 0
         self.records = 0  # sent
         self.left = 0  # lines without a record: they stay rejected
-        self.messages = 0
+        self.messages = 0  # published and not promised yet
 
     async def add(self, line: bytes) -> None:
         """Raises ApiProblem for a line that is none of /errors, and PublishFailed."""
@@ -94,10 +94,10 @@ class Mending:
         """Publishes what was gathered, and waits until at most `but` messages are not acknowledged. Raises PublishFailed."""
         if self._records:
             headers = headers_for(
-                topics.MENDED, self._key[1], mends=self._mends, source="/scanline/api", traceparent=self._trace
+                topics.MENDED, self.key[1], mends=self._mends, source="/scanline/api", traceparent=self._trace
             )
             value = b"[" + b",".join(self._records) + b"]"
-            sent = self._service.publisher.send(topics.RECORDS_TOPIC, self._key[0].encode(), value, headers)
+            sent = self._service.publisher.send(topics.RECORDS_TOPIC, self.key[0].encode(), value, headers)
             self._outstanding.append(sent)
             self.messages += 1
             self.records += len(self._records)
@@ -142,13 +142,13 @@ async def mend_records(
     except ClientDisconnect:
         return Response(status_code=400)  # nobody is there to read it
     metrics.MENDED.inc(mending.records)
-    return await _answer(request, who, service, mending, before, scan_id)
+    return await _answer(request, who, service, mending, scan_id)
 
 
 async def _take(request: Request, service: Services, mending: Mending) -> None:
     settings = service.settings
     limits = BodyLimits(settings.api_ndjson_bytes, settings.api_ndjson_inflated_bytes, settings.api_inflation_ratio)
-    body: AsyncIterator[bytes] = pieces(request, limits, settings.api_stream_silence_seconds)
+    body: AsyncIterator[bytes] = pieces(request, limits, service.patience)
     lines = Lines()
     try:
         async for piece in body:
@@ -159,20 +159,21 @@ async def _take(request: Request, service: Services, mending: Mending) -> None:
                 raise ApiProblem("too_many_records", limit=quantity(most), extra={"limit": most})
         for line in lines.finish():
             await mending.add(line)
-    finally:
+    except (ApiProblem, ClientDisconnect):
         # what came before a line that is wrong, or before the client went away, is taken: it counts once, however often it comes
         await mending.flush()
+        service.statuses.promise(mending.key, mending.messages)
+        raise
+    await mending.flush()
 
 
-async def _answer(
-    request: Request, who: Caller, service: Services, mending: Mending, before: Entry, scan_id: str
-) -> Response:
+async def _answer(request: Request, who: Caller, service: Services, mending: Mending, scan_id: str) -> Response:
     location = f"/v1/tenants/{who.tenant_id}/scans/{scan_id}"
     headers = {"Location": location}
     wait = wait_seconds(request, service.settings.api_wait_seconds)
     # every message is a change of the scan of its own, whatever else changes it meanwhile
-    version = before.version + mending.messages
     key = (who.tenant_id, scan_id)
+    version = service.statuses.promise(key, mending.messages)
     if wait is not None:
         headers["Preference-Applied"] = f"wait={wait:.0f}"
         reached = await service.drain.unless_ending(service.statuses.wait_version(key, version, wait))

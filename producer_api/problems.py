@@ -85,23 +85,27 @@ def _weight(parameters: str) -> float:
 
 def answer(problem: ApiProblem, request: Request) -> Response:
     """The HTTP answer."""
-    kind = PROBLEMS[problem.code]
     language = language_of(request.headers.get("accept-language"))
+    headers = {"Content-Language": language, "Vary": "Accept-Language", **problem.headers}
+    body = msgspec.json.encode(document(problem, language, request.url.path))
+    return Response(body, problem.status, headers, MEDIA_TYPE)
+
+
+def document(problem: ApiProblem, language: str, path: str) -> dict[str, Any]:
+    """The body (RFC 9457); `path` empty where the request was never read."""
+    kind = PROBLEMS[problem.code]
     messages = kind.detail.fill(problem.params)  # type: ignore[arg-type]
-    body = {
+    return {
         "type": f"urn:scanline:problem:{problem.code}",
         "title": getattr(kind.title, language),
         "status": kind.status,
         "detail": messages[language],
-        "instance": request.url.path,
+        **({"instance": path} if path else {}),
         "code": problem.code,
         "messages": messages,
         **problem.extra,
+        **({"errors": problem.errors} if problem.errors else {}),
     }
-    if problem.errors:
-        body["errors"] = problem.errors
-    headers = {"Content-Language": language, "Vary": "Accept-Language", **problem.headers}
-    return Response(msgspec.json.encode(body), kind.status, headers, MEDIA_TYPE)
 
 
 # What FastAPI says of a parameter, in our words: pydantic's error type -> code.

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from producer_api import metrics
 from producer_api.settings import ApiSettings
 from schemas.errors import FieldError
-from schemas.tables import processing_activities, rejected_records
+from schemas.tables import processing_activities, rejected_records, scans
 
 _CHUNK: Final = 1_000  # rows of an NDJSON download read at a time
 _check_json: Final = msgspec.json.Decoder(msgspec.Raw).decode
@@ -88,6 +88,15 @@ class Reader:
                 return list(connection.execute(query))
         except SQLAlchemyError as error:
             raise ReadsUnavailable(type(error).__name__) from None
+
+    def has_scan(self, tenant_id: str, scan_id: str) -> bool:
+        """Whether anything of the scan was written yet."""
+        table = scans
+        return bool(
+            self._rows(
+                select(table.c.scan_id).where(table.c.tenant_id == tenant_id, table.c.scan_id == uuid.UUID(scan_id))
+            )
+        )
 
     def errors(self, tenant_id: str, scan_id: str, after: int, limit: int) -> tuple[list[dict[str, Any]], int | None]:
         """A page of rejected records in the order they were rejected, and where the next one begins."""

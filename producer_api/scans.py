@@ -16,7 +16,7 @@ from producer_api.headers import traceparent
 from producer_api.problems import PAGE_LIMIT, ApiProblem
 from producer_api.publisher import PublishFailed
 from producer_api.reads import ReadsUnavailable
-from producer_api.services import Services, services
+from producer_api.services import Services, is_scan_id, services
 from producer_api.statuses import Entry, Key
 from producer_api.upload import cancel_scan
 from schemas.codes import ScanState
@@ -107,9 +107,9 @@ async def errors(
     limit: Limit = 100,
 ) -> Response:
     """Rejected records: pages of JSON, or with `Accept: application/x-ndjson` all of them, a line each."""
-    scan_id, _ = await service.found(who.tenant_id, scan_id)
     after = place_of(cursor, int) if cursor is not None else 0
     try:
+        scan_id = await _stored(service, who.tenant_id, scan_id)
         if _NDJSON in request.headers.get("accept", ""):
             lines = service.reader.all_errors(who.tenant_id, scan_id)
             first = await run_in_threadpool(next, lines, b"")  # what can go wrong goes wrong before the answer begins
@@ -119,6 +119,18 @@ async def errors(
     except ReadsUnavailable:
         raise service.later("reads_unavailable") from None
     return json_answer({"errors": found, "next_cursor": cursor_of(more) if more is not None else None})
+
+
+async def _stored(service: Services, tenant_id: str, scan_id: str) -> str:
+    """The scan id in its canonical form. What is rejected is in PostgreSQL a moment before its status is told, so that one is
+    asked, too. Raises ApiProblem, ReadsUnavailable."""
+    try:
+        return (await service.found(tenant_id, scan_id))[0]
+    except ApiProblem as problem:
+        known = problem.code == "scan_not_found" and is_scan_id(scan_id)
+        if not known or not await run_in_threadpool(service.reader.has_scan, tenant_id, scan_id.lower()):
+            raise
+        return scan_id.lower()
 
 
 async def _after(first: bytes, rest: Any) -> AsyncIterator[bytes]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from producer_api.backlog import Backlog
+from producer_api.bodies import Patience
 from producer_api.budget import Budget
 from producer_api.draining import Drain
 from producer_api.follower import Follower
@@ -34,6 +35,11 @@ class Services:
     backlog: Backlog
     drain: Drain
 
+    @property
+    def patience(self) -> Patience:
+        """With clients that send."""
+        return Patience(self.settings.api_stream_silence_seconds, self.settings.api_stream_bytes_per_second)
+
     def later(self, code: str, **extra: object) -> ApiProblem:
         """A problem that passes, with the Retry-After of the settings."""
         return retry_later(code, self.settings.api_retry_after_seconds, **extra)
@@ -57,6 +63,11 @@ class Services:
         if entry is None:
             raise scan_not_found(tenant_id)
         return scan_id, entry
+
+
+def is_scan_id(text: str) -> bool:
+    """A UUID in its usual form, in letters of either case."""
+    return _SCAN_ID.fullmatch(text.lower()) is not None
 
 
 def scan_not_found(tenant_id: str) -> ApiProblem:

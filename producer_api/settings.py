@@ -44,6 +44,17 @@ class ApiSettings(BaseSettings):
     api_stream_silence_seconds: Annotated[float, Field(gt=0)] = Field(
         60, description="an upload that sends nothing for so long is given up"
     )
+    api_stream_bytes_per_second: Annotated[int, Field(ge=0)] = Field(
+        100,
+        description="an upload that stays slower than this, once it has been waited for as long as above, is given up",
+    )
+    api_head_seconds: Annotated[float, Field(gt=0)] = Field(
+        10.0, description="until the headers of a request, or of a new connection, must be complete"
+    )
+    api_head_bytes: Annotated[int, Field(ge=1024)] = Field(64 * 1024, description="request line and headers together")
+    api_connections: Annotated[int, Field(ge=1)] = Field(
+        2_000, description="connections of one process; requests on more get 503"
+    )
     api_publish_deadline_seconds: Annotated[float, Field(gt=0)] = Field(
         10, description="until a submission that Kafka does not take is answered 503"
     )

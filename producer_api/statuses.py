@@ -7,6 +7,7 @@ the event loop; the follower's thread hands its batches over.
 import asyncio
 import datetime as dt
 import heapq
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ Key = tuple[str, str]  # (tenant_id, scan_id)
 SortKey = tuple[float, str]  # (submitted at, seconds since 1970; scan_id): the order of lists
 # A scan cancelled for one of these was never whole: its Idempotency-Key may be used for the same body again.
 _FAILED_UPLOADS: Final = frozenset({"publish_failed", "upload_aborted", "upload_refused"})
+_PROMISES: Final = 10_000
+_PROMISE_SECONDS: Final = 300.0  # a database that crashed steps back: what was promised before may never come
 
 
 class NotCaughtUp(Exception):
@@ -94,6 +97,7 @@ class StatusStore:
         self._tenants: dict[str, dict[str, Entry]] = {}
         self._count = 0
         self._positions: dict[int, int] = {}  # next offset to be read, by partition
+        self._promised: dict[Key, tuple[int, float]] = {}  # version, and until when it counts
         self._watchers: dict[Key, set[asyncio.Event]] = defaultdict(set)
         self._waiting: list[tuple[dict[int, int], asyncio.Future[None]]] = []
 
@@ -182,6 +186,20 @@ class StatusStore:
     async def wait_final(self, key: Key, seconds: float) -> Entry | None:
         """The final status, or None when there is none within `seconds`."""
         return await self._wait(key, lambda entry: entry.final, seconds)
+
+    def promise(self, key: Key, changes: int) -> int:
+        """The version that a scan has after so many more changes, those promised shortly before and not yet told included.
+
+        Call it when they have been published. What other processes publish at the same time is not known here.
+        """
+        entry = self.get(key)
+        now = time.monotonic()
+        version, until = self._promised.pop(key, (0, 0.0))
+        base = max(entry.version if entry is not None else 0, version if now < until else 0)
+        self._promised[key] = base + changes, now + _PROMISE_SECONDS
+        if len(self._promised) > _PROMISES:
+            del self._promised[next(iter(self._promised))]
+        return base + changes
 
     async def wait_version(self, key: Key, version: int, seconds: float) -> Entry | None:
         """The status once its version is at least this, or None when that is not within `seconds`."""

@@ -85,7 +85,7 @@ async def _take_json(request: Request, who: Caller, service: Services, key: str 
         parts: list[bytes] = []
         size = 0
         digest = new_digest("json", Details()) if key is not None else None
-        async for piece in pieces(request, limits, settings.api_stream_silence_seconds):
+        async for piece in pieces(request, limits, service.patience):
             size += len(piece)
             held.grow_to(size)
             parts.append(piece)
@@ -149,7 +149,7 @@ async def _take_ndjson(request: Request, who: Caller, service: Services, key: st
     asked, _ = details_of(request.query_params, "vi", parameter=True)
     digest = new_digest("ndjson", asked) if key is not None else None
     claim = _claim(who, service, key, None)
-    body = pieces(request, limits, settings.api_stream_silence_seconds)
+    body = pieces(request, limits, service.patience)
     if claim.digest is not None:
         return await _compare(body, claim, digest)
     upload = Upload(service, who.tenant_id, claim, details, records_total=None, digest=None, trace=traceparent(request))
@@ -195,7 +195,7 @@ async def _stream(body: AsyncIterator[bytes], service: Services, upload: Upload,
         raise service.later("scan_not_queued", scan_id=upload.scan_id) from None
     except ApiProblem as problem:
         if announced:  # else another upload has the key, and this one never began
-            upload.cancel("upload_refused")
+            upload.cancel("upload_aborted" if problem.code == "upload_too_slow" else "upload_refused")
             problem.extra.setdefault("scan_id", upload.scan_id)
         raise
     except (ClientDisconnect, asyncio.CancelledError):

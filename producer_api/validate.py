@@ -85,7 +85,7 @@ async def validate(request: Request, who: Caller = Depends(caller), service: Ser
         encoding_of(request)
         limits = BodyLimits(settings.api_json_bytes, settings.api_json_inflated_bytes, settings.api_inflation_ratio)
         async with service.budget.hold(1024 * 1024) as held:
-            body = pieces(request, limits, settings.api_stream_silence_seconds)
+            body = pieces(request, limits, service.patience)
             if kind == "json":
                 parts = bytearray()
                 async for piece in body:

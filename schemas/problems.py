@@ -88,6 +88,39 @@ PROBLEMS: Final[dict[str, Problem]] = {
             "This address does not take that method; use {allowed}.",
         ),
     ),
+    "upload_too_slow": Problem(
+        408,
+        Text("Gửi quá chậm", "Upload too slow"),
+        Text(
+            "Dữ liệu đến quá chậm hoặc đã ngừng: đã chờ {seconds} giây. Lượt quét chưa gửi xong đã bị hủy; hãy gửi lại.",
+            "The body came too slowly or stopped: {seconds} seconds were spent waiting. A scan that was still arriving was "
+            "cancelled; send it again.",
+        ),
+    ),
+    "head_too_slow": Problem(
+        408,
+        Text("Phần đầu yêu cầu đến quá chậm", "Request headers too slow"),
+        Text(
+            "Phần đầu của yêu cầu HTTP không đến đủ trong {seconds} giây, nên kết nối được đóng. Hãy gửi lại.",
+            "The head of the HTTP request did not arrive within {seconds} seconds, so the connection is closed. Send again.",
+        ),
+    ),
+    "head_too_large": Problem(
+        431,
+        Text("Phần đầu yêu cầu quá lớn", "Request headers too large"),
+        Text(
+            "Địa chỉ và các tiêu đề HTTP vượt giới hạn {limit} byte. Hãy rút ngắn rồi gửi lại.",
+            "Address and headers are over the limit of {limit} bytes together. Make them shorter and send again.",
+        ),
+    ),
+    "http_malformed": Problem(
+        400,
+        Text("Không phải yêu cầu HTTP hợp lệ", "Not a valid HTTP request"),
+        Text(
+            "Dữ liệu nhận được không đúng ngữ pháp HTTP/1.1, nên kết nối được đóng. Hãy kiểm tra chương trình gửi.",
+            "What was received does not follow the grammar of HTTP/1.1, so the connection is closed. Check the sending program.",
+        ),
+    ),
     "submission_in_progress": Problem(
         409,
         Text("Lần gửi trước còn đang đến", "The first submission is still arriving"),
@@ -265,6 +298,14 @@ PROBLEMS: Final[dict[str, Problem]] = {
         Text(
             "Quá nhiều dữ liệu đang chờ được ghi vào cơ sở dữ liệu. Chưa có gì được ghi nhận; hãy gửi lại sau {seconds} giây.",
             "Too much is waiting to be written to the database. Nothing was accepted; send again in {seconds} seconds.",
+        ),
+    ),
+    "too_many_connections": Problem(
+        503,
+        Text("Quá nhiều kết nối", "Too many connections"),
+        Text(
+            "API đang giữ quá nhiều kết nối. Chưa có gì được ghi nhận; hãy gửi lại sau {seconds} giây.",
+            "The API holds too many connections. Nothing was accepted; send again in {seconds} seconds.",
         ),
     ),
     "restarting": Problem(

@@ -264,6 +264,11 @@ CASES: Final = [
 ELSEWHERE: Final = {
     "backlog_too_long",  # test_backlog_limit.py
     "restarting",  # test_drain.py
+    "upload_too_slow",  # test_connections.py, as the next four
+    "head_too_slow",
+    "head_too_large",
+    "http_malformed",
+    "too_many_connections",
     "scan_cancelled",  # test_mending.py, as the next two
     "mend_content_type",
     "mend_invalid",
