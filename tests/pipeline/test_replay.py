@@ -2,7 +2,6 @@
 
 import json
 import signal
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -169,9 +168,15 @@ def test_the_live_group_hears_nothing_of_a_replay(
     scanline: Commands, servers: Servers, database: Database, tenant: str
 ) -> None:
     mixed_scans(servers, database, tenant)
-    time.sleep(3)  # the worker's own commits, once a second or so
-    before = group(servers.bootstrap)
     offsets = database.rows("SELECT * FROM stream_offsets ORDER BY partition")
+
+    def settled() -> bool:
+        """The worker has told the group what it wrote: what moves from now on, the replay moved."""
+        committed = dict(group(servers.bootstrap)[1])
+        return all(committed.get(row["partition"], 0) >= row["next_offset"] for row in offsets)
+
+    wait_for(settled, "the worker has committed to its group what it wrote")
+    before = group(servers.bootstrap)
     assert scanline("replay", "--to-ndjson").returncode == 0
     assert group(servers.bootstrap) == before
     assert database.rows("SELECT * FROM stream_offsets ORDER BY partition") == offsets
