@@ -115,7 +115,7 @@ def _has_more(topics: Topics, partition: int, at: int) -> bool:
 def _count(
     report: Report, history: History, offers: Offers, ends: Mapping[Scan, End], held: Mapping[Scan, Held]
 ) -> None:
-    report.offered = sum(len(history.body_of(offer)) for offer in history.offers)
+    report.offered = offers.offered()
     report.scans = len(ends)
     accounted = 0
     for scan, end in ends.items():

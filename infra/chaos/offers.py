@@ -168,6 +168,16 @@ class Offers:
         """Whether somebody of this history can have begun the scan."""
         return scan in self._bodies or source in self._history.bodies
 
+    def offered(self) -> int:
+        """Records, as `acknowledged` counts them; single records that were sent twice on purpose are two."""
+        again: Counter[str] = Counter()
+        seen: set[tuple[str, str]] = set()
+        for each in self._history.deliveries:
+            if each.first is None and each.count:
+                again[each.offer] += each.count * ((each.offer, each.digest) in seen)
+                seen.add((each.offer, each.digest))
+        return sum(len(self._history.body_of(offer)) + again[offer] for offer in self._history.offers)
+
     def acknowledged(self) -> int:
         """Records: of accepted submissions, of direct messages; an array sent twice counts once."""
         whole = sum(

@@ -64,7 +64,7 @@ class Topics:
         self._consumer.assign([TopicPartition(topic, number, starts.get(number, 0)) for number in left])
         heard = time.monotonic()
         while left:
-            for message in self._consumer.consume(_BATCH, 1.0):
+            for message in self._consumer.consume(_BATCH, 0.05):
                 number = message.partition()
                 if message.error() is not None:
                     if message.error().code() == KafkaError._PARTITION_EOF and message.offset() >= ends[number]:
