@@ -59,6 +59,31 @@ class ApiClient:
         """One scan."""
         return self._call("GET", f"{_scans(tenant)}/{quote(scan_id, safe='')}")
 
+    def errors(self, tenant: str, scan_id: str) -> Iterator[bytes]:
+        """The scan's rejected records as lines of NDJSON."""
+        headers = {"Accept": "application/x-ndjson"}
+        path = f"{_scans(tenant)}/{quote(scan_id, safe='')}/errors"
+        try:
+            with self._http.stream("GET", path, headers=headers) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    self._document(answer)
+                rest = b""
+                for piece in answer.iter_bytes():  # by line feeds alone: what else ends a line of text may stand in a record
+                    *lines, rest = (rest + piece).split(b"\n")
+                    yield from (line + b"\n" for line in lines)
+        except httpx.HTTPError as error:
+            raise self._silent(error) from error
+
+    def mend(self, tenant: str, scan_id: str, pieces: Iterable[bytes], wait: float) -> dict[str, Any]:
+        """Sends mended records. Returns the scan's status once they were judged, or what was taken after `wait` seconds."""
+        return self._call(
+            "POST",
+            f"{_scans(tenant)}/{quote(scan_id, safe='')}/records",
+            headers={"Content-Type": "application/x-ndjson", "Prefer": f"wait={wait:.0f}"},
+            content=iter(pieces),
+        )
+
     def scans(self, tenant: str, state: str | None, most: int) -> list[dict[str, Any]]:
         """At most so many scans, newest first."""
         found: list[dict[str, Any]] = []
@@ -76,12 +101,18 @@ class ApiClient:
         try:
             answer = self._http.request(method, path, **how)
         except httpx.HTTPError as error:
-            raise InfraError(
-                f"API tại {self._base_url} không trả lời ({type(error).__name__}). Hãy kiểm tra SCANLINE_API_URL, hoặc "
-                "chạy `scanline up`.",
-                f"The API at {self._base_url} does not answer ({type(error).__name__}). Check SCANLINE_API_URL, or run "
-                "`scanline up`.",
-            ) from error
+            raise self._silent(error) from error
+        return self._document(answer)
+
+    def _silent(self, error: httpx.HTTPError) -> InfraError:
+        return InfraError(
+            f"API tại {self._base_url} không trả lời ({type(error).__name__}). Hãy kiểm tra SCANLINE_API_URL, hoặc "
+            "chạy `scanline up`.",
+            f"The API at {self._base_url} does not answer ({type(error).__name__}). Check SCANLINE_API_URL, or run "
+            "`scanline up`.",
+        )
+
+    def _document(self, answer: httpx.Response) -> dict[str, Any]:
         try:
             document = answer.json()
             if answer.is_success:
