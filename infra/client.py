@@ -69,7 +69,8 @@ class ApiClient:
                     answer.read()
                     self._document(answer)
                 rest = b""
-                for piece in answer.iter_bytes():  # by line feeds alone: what else ends a line of text may stand in a record
+                # by line feeds alone: what else ends a line of text may stand in a record
+                for piece in answer.iter_bytes():
                     *lines, rest = (rest + piece).split(b"\n")
                     yield from (line + b"\n" for line in lines)
         except httpx.HTTPError as error:

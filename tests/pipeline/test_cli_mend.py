@@ -19,7 +19,9 @@ def test_out_to_a_file_mended_and_back(
 ) -> None:
     run = Commands({"SCANLINE_DATA_DIR": str(tmp_path), "SCANLINE_API_URL": api.base_url, **servers.env})
     lines = generator.records(40, 1, tenant)
-    broken = [changed(line, purpose="", name="dòng\u2028mới\x85") if at % 4 == 0 else line for at, line in enumerate(lines)]
+    broken = [
+        changed(line, purpose="", name="dòng\u2028mới\x85") if at % 4 == 0 else line for at, line in enumerate(lines)
+    ]
     scan = one(run("publish", written(tmp_path, broken), "--tenant", tenant, "--follow", "--json"))["scan_id"]
     told = run("errors", scan, "--tenant", tenant)
     assert (told.returncode, told.stderr) == (0, "")
