@@ -17,15 +17,8 @@ WHERE tenant_id = %(tenant)s AND scan_id = %(scan)s
   AND (record_index = ANY (%(indexes)s::int[]) OR id = ANY (%(ids)s::bigint[]) AND record_index IS NULL)
 ORDER BY id DESC
 """
-_COLUMNS: Final = (
-    "id, tenant_id, scan_id, record_index, activity_key, code, pointer, errors, original,"
-    " kafka_partition, kafka_offset, rejected_at"
-)
-_TAKE: Final = f"""
-WITH taken AS (DELETE FROM rejected_records WHERE id = ANY (%(ids)s::bigint[]) RETURNING {_COLUMNS})
-INSERT INTO mended_records ({_COLUMNS}, mended_partition, mended_offset)
-SELECT {_COLUMNS}, %(partition)s, %(offset)s FROM taken
-"""
+# Moves them to mended_records. The right to delete is the function's alone (migration 0005).
+_TAKE: Final = "SELECT take_rejections('rejected_records', %(ids)s::bigint[], %(partition)s, %(offset)s)"
 _FIRST: Final = """
 SELECT record_index, activity_key, errors->0 FROM rejected_records
 WHERE tenant_id = %s AND scan_id = %s ORDER BY id LIMIT %s
