@@ -1,0 +1,83 @@
+"""What an operator writes, as a selection of letters."""
+
+import datetime as dt
+import re
+import uuid
+from collections.abc import Sequence
+from typing import Final
+
+from infra.dead_letters.letters import Selection
+from infra.errors import InfraError
+from schemas.messages import is_tenant_id
+
+_RELATIVE: Final = re.compile(r"([0-9]{1,6})([smhd])")
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_ID: Final = re.compile(r"([0-9]{1,9}):([0-9]{1,18})")
+
+
+def moment(text: str, now: dt.datetime) -> dt.datetime | None:
+    """RFC 3339 with an offset, or so long ago: 30s, 15m, 2h, 7d. None for an empty text. Raises InfraError."""
+    if not text:
+        return None
+    relative = _RELATIVE.fullmatch(text)
+    try:
+        if relative is not None:
+            return now - dt.timedelta(**{_UNITS[relative[2]]: int(relative[1])})
+        found = dt.datetime.fromisoformat(text)
+        if found.tzinfo is not None:
+            return found.astimezone(dt.UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise InfraError(
+        "Thời điểm phải theo RFC 3339 có múi giờ, ví dụ 2026-01-31T09:30:00+07:00, hoặc khoảng lùi lại: 30s, 15m, 2h, 7d.",
+        "A time is RFC 3339 with an offset, for example 2026-01-31T09:30:00+07:00, or so long ago: 30s, 15m, 2h, 7d.",
+    )
+
+
+def letter_place(text: str) -> tuple[int, int]:
+    """partition:offset. Raises InfraError."""
+    found = _ID.fullmatch(text)
+    if found is None:
+        raise InfraError(
+            "Mã thông điệp có dạng phân vùng:offset, ví dụ 0:17; xem `scanline dlq list`.",
+            "A dead letter's id is partition:offset, for example 0:17; see `scanline dlq list`.",
+        )
+    return int(found[1]), int(found[2])
+
+
+def selection(
+    ids: Sequence[str],
+    tenant: str,
+    scan: str,
+    reason: str,
+    since: str,
+    until: str,
+    partition: int | None,
+    offset: int | None,
+) -> Selection:
+    """Raises InfraError where something cannot be meant."""
+    if tenant and not is_tenant_id(tenant):
+        raise InfraError("Mã tổ chức không hợp lệ.", "This is no tenant id.")
+    now = dt.datetime.now(dt.UTC)
+    try:
+        wanted = str(uuid.UUID(scan)) if scan else None
+    except ValueError:
+        raise InfraError("Mã lượt quét phải là một UUID.", "A scan id is a UUID.") from None
+    return Selection(
+        frozenset(map(letter_place, ids)),
+        tenant or None,
+        wanted,
+        reason or None,
+        moment(since, now),
+        moment(until, now),
+        partition,
+        offset,
+    )
+
+
+def unknown_letter(place: str) -> InfraError:
+    """A letter that is not there."""
+    return InfraError(
+        f"Không có thông điệp {place} trong scan.dlq.v1 (Kafka giữ 30 ngày); xem `scanline dlq list --all`.",
+        f"There is no dead letter {place} in scan.dlq.v1 (Kafka keeps them for 30 days); see `scanline dlq list --all`.",
+    )

@@ -1,0 +1,160 @@
+"""scan.dlq.v1, read from where it is asked to where it ended when reading began; memory stays flat."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from infra.dead_letters.letters import Letter, Selection, letter_of
+from infra.errors import InfraError
+from schemas.topics import DLQ_TOPIC
+
+_ANSWER_SECONDS: Final = 10
+_SILENCE_SECONDS: Final = 30
+_GATHER_SECONDS: Final = 0.05  # consume() waits so long for more, although it has some
+_AT_ONCE: Final = 200
+# Kafka's own time of a letter is that of its writing, just after its failure; clocks may differ a little.
+_MARGIN_MS: Final = 5 * 60 * 1000
+
+
+def kafka_error(bootstrap: str, error: KafkaException) -> InfraError:
+    """What a failed call means for an operator."""
+    reason = error.args[0].str()
+    return InfraError(
+        f"Kafka tại {bootstrap} không trả lời hoặc từ chối: {reason}. Hãy kiểm tra SCANLINE_KAFKA_BOOTSTRAP, rồi chạy lại: "
+        "việc dở dang được làm tiếp, không gửi hai lần.",
+        f"Kafka at {bootstrap} does not answer or refuses: {reason}. Check SCANLINE_KAFKA_BOOTSTRAP and run the command "
+        "again: it goes on where it was, nothing is sent twice.",
+    )
+
+
+def consumer(bootstrap: str) -> Consumer:
+    """Partitions are assigned, no group is joined; at most 16 MiB and one message are held ahead."""
+    return Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "scanline-cli",  # asked for by librdkafka
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            "queued.max.messages.kbytes": 16 * 1024,
+            "fetch.wait.max.ms": 20,
+            "log_level": 0,
+        }
+    )
+
+
+def partitions_of(client: Any, topic: str, bootstrap: str) -> list[int]:
+    """Raises InfraError where there is no such topic, KafkaException where nobody answers."""
+    known = client.list_topics(topic, timeout=_ANSWER_SECONDS).topics[topic]
+    if known.error is not None or not known.partitions:
+        raise InfraError(
+            f"Kafka tại {bootstrap} không có {topic}. Hãy chạy `scanline topics`.",
+            f"Kafka at {bootstrap} has no {topic}. Run `scanline topics`.",
+        )
+    return sorted(known.partitions)
+
+
+def spans(client: Consumer, topic: str, partitions: list[int]) -> dict[int, tuple[int, int]]:
+    """First offset and end of each partition, now."""
+    return {
+        number: client.get_watermark_offsets(TopicPartition(topic, number), timeout=_ANSWER_SECONDS)
+        for number in partitions
+    }
+
+
+def messages(client: Consumer, topic: str, wanted: dict[int, tuple[int, int]], bootstrap: str) -> Iterator[list[Any]]:
+    """Messages of [start, end) of each partition, some at a time. Gaps are passed over."""
+    left = {number: end for number, (start, end) in wanted.items() if start < end}
+    client.assign([TopicPartition(topic, number, wanted[number][0]) for number in left])
+    heard = time.monotonic()
+    while left:
+        polled = client.consume(_AT_ONCE, _GATHER_SECONDS)
+        if polled:
+            heard = time.monotonic()
+        elif time.monotonic() - heard > _SILENCE_SECONDS:
+            raise kafka_error(bootstrap, KafkaException(KafkaError(KafkaError._TIMED_OUT)))
+        good = []
+        for message in polled:
+            error, number = message.error(), message.partition()
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                raise KafkaException(error)
+            if number not in left:
+                continue
+            if error is None and message.offset() < left[number]:
+                good.append(message)
+            if error is not None or message.offset() + 1 >= left[number]:
+                del left[number]
+                client.pause([TopicPartition(topic, number)])
+        if good:
+            yield good
+
+
+class Reader:
+    """The letters of a selection. A context manager; the ends are asked for when it is opened."""
+
+    def __init__(self, bootstrap: str, selection: Selection) -> None:
+        """Raises InfraError where Kafka is away."""
+        self._bootstrap = bootstrap
+        self._selection = selection
+        self._consumer = consumer(bootstrap)
+        try:
+            numbers = partitions_of(self._consumer, DLQ_TOPIC, bootstrap)
+            self._spans = self._narrowed(spans(self._consumer, DLQ_TOPIC, numbers))
+        except KafkaException as error:
+            self.close()
+            raise kafka_error(bootstrap, error) from error
+        except InfraError:
+            self.close()
+            raise
+
+    @property
+    def total(self) -> int:
+        """Offsets that will be passed, for the progress bar."""
+        return sum(max(0, end - start) for start, end in self._spans.values())
+
+    def _narrowed(self, found: dict[int, tuple[int, int]]) -> dict[int, tuple[int, int]]:
+        """Only what can hold a letter that is meant."""
+        asked = self._selection
+        if asked.partition is not None:
+            found = {number: span for number, span in found.items() if number == asked.partition}
+        if asked.since is not None:
+            stamp = int(asked.since.timestamp() * 1000) - _MARGIN_MS
+            places = [TopicPartition(DLQ_TOPIC, number, max(0, stamp)) for number in found]
+            for place in self._consumer.offsets_for_times(places, timeout=_ANSWER_SECONDS) if places else []:
+                if place.error is not None:
+                    raise KafkaException(place.error)
+                start, end = found[place.partition]
+                found[place.partition] = (max(start, place.offset if place.offset >= 0 else end), end)
+        if asked.offset is not None:
+            found = {number: (max(start, asked.offset), end) for number, (start, end) in found.items()}
+        if asked.ids:
+            found = {number: self._around_ids(number, span) for number, span in found.items()}
+        return found
+
+    def _around_ids(self, number: int, span: tuple[int, int]) -> tuple[int, int]:
+        offsets = [offset for partition, offset in self._selection.ids if partition == number]
+        if not offsets:
+            return span[1], span[1]
+        return max(span[0], min(offsets)), min(span[1], max(offsets) + 1)
+
+    def letters(self, advance: Callable[[int], None] = lambda _: None) -> Iterator[list[Letter]]:
+        """Those that are meant, some at a time, each partition in its order. `advance` is told how many were passed."""
+        try:
+            for polled in messages(self._consumer, DLQ_TOPIC, self._spans, self._bootstrap):
+                found = [letter for letter in map(letter_of, polled) if self._selection.matches(letter)]
+                if found:
+                    yield found
+                advance(len(polled))
+        except KafkaException as error:
+            raise kafka_error(self._bootstrap, error) from error
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def __enter__(self) -> "Reader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,74 @@
+"""After a run that died between sending and marking: which claimed letters are in scan.records.v1 already?"""
+
+from collections.abc import Iterable, Sequence
+
+from confluent_kafka import KafkaException
+
+from infra.dead_letters.ledger import Claim, Ledger
+from infra.dead_letters.letters import Letter, State
+from infra.dead_letters.reading import consumer, kafka_error, messages, partitions_of, spans
+from schemas.dead_letters import LetterId
+from schemas.topics import RECORDS_TOPIC, RETRY_LETTER
+
+
+def record_ends(bootstrap: str) -> dict[int, int]:
+    """Where each partition of scan.records.v1 ends now. Raises InfraError."""
+    client = consumer(bootstrap)
+    try:
+        numbers = partitions_of(client, RECORDS_TOPIC, bootstrap)
+        return {number: end for number, (_, end) in spans(client, RECORDS_TOPIC, numbers).items()}
+    except KafkaException as error:
+        raise kafka_error(bootstrap, error) from error
+    finally:
+        client.close()
+
+
+def found_again(bootstrap: str, claims: Sequence[Claim]) -> dict[LetterId, tuple[int, int]]:
+    """Which of these are there, and where. Reads from where the topic ended before the first of them was sent."""
+    wanted = {claim.id for claim in claims}
+    found: dict[LetterId, tuple[int, int]] = {}
+    client = consumer(bootstrap)
+    try:
+        numbers = partitions_of(client, RECORDS_TOPIC, bootstrap)
+        places = {
+            number: (max(start, min(claim.ends.get(number, 0) for claim in claims)), end)
+            for number, (start, end) in spans(client, RECORDS_TOPIC, numbers).items()
+        }
+        for polled in messages(client, RECORDS_TOPIC, places, bootstrap):
+            for message in polled:
+                name = LetterId.of_header(dict(message.headers() or []).get(RETRY_LETTER))
+                if name in wanted:
+                    found.setdefault(name, (message.partition(), message.offset()))
+        return found
+    except KafkaException as error:
+        raise kafka_error(bootstrap, error) from error
+    finally:
+        client.close()
+
+
+def settle(ledger: Ledger, bootstrap: str, ids: Iterable[LetterId]) -> set[LetterId]:
+    """Of these letters, marks those that were sent and not marked, and returns them; the rest was never sent."""
+    claims = ledger.in_doubt(ids)
+    found = {claim.id: claim.arrived for claim in claims if claim.arrived is not None}
+    unknown = [claim for claim in claims if claim.arrived is None]
+    if unknown:
+        found |= found_again(bootstrap, unknown)
+    ledger.mark_sent(
+        [
+            (claim, {"partition": place[0], "offset": place[1], "recognised": True})
+            for claim in claims
+            for place in [found.get(claim.id)]
+            if place is not None
+        ]
+    )
+    return set(found)
+
+
+def settled(ledger: Ledger, bootstrap: str, letters: Sequence[Letter]) -> tuple[dict[LetterId, State], set[LetterId]]:
+    """The state of each letter, where it may be acted on: what is still "claimed" was never sent. Also which of them an
+    earlier run had sent and could not mark; they are marked now. Topics are read only for letters that are in doubt."""
+    states = ledger.states(letter.id for letter in letters)
+    # whatever was touched: the worker may have met it, or somebody dropped it before, and still it is to be marked
+    doubtful = [name for name, state in states.items() if state != "open"]
+    recognised = settle(ledger, bootstrap, doubtful) if doubtful else set()
+    return states | dict.fromkeys(recognised, "retried"), recognised
