@@ -6,23 +6,11 @@ from infra.cli.output import show
 from infra.errors import InfraError
 from infra.settings import InfraSettings
 
-_GROUP = "dlq"
 
+def add_allow(dlq: typer.Typer) -> None:
+    """Adds the command to the group of commands about dead letters."""
 
-def _group(app: typer.Typer) -> typer.Typer:
-    """The group of commands about dead letters, made here where nobody has made it yet."""
-    for known in app.registered_groups:
-        if known.name == _GROUP and known.typer_instance is not None:
-            return known.typer_instance
-    made = typer.Typer(help="Thông điệp không đọc được. / Messages that cannot be read.", no_args_is_help=True)
-    app.add_typer(made, name=_GROUP)
-    return made
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-
-    @_group(app).command()
+    @dlq.command()
     def allow(
         partition: int = typer.Option(..., min=0, help="phân vùng đang dừng / the partition that stands still"),
         count: int = typer.Option(..., min=1, help="số thông điệp kế tiếp / how many messages from here on"),

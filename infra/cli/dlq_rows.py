@@ -1,0 +1,155 @@
+"""Dead letters as tables and as JSON."""
+
+import datetime as dt
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from rich.markup import escape
+
+from infra.cli.output import console, show
+from infra.cli.scan_rows import local_time
+from infra.dead_letters.planning import Outcome, Plan
+from schemas.errors import MESSAGE_ERRORS, Text, describe
+from schemas.status import number
+from schemas.topics import DLQ_TOPIC, MAX_MESSAGE_BYTES, MAX_RECORDS_PER_MESSAGE
+
+STATES: Final[dict[str | None, str]] = {
+    "open": "chờ xử lý / open",
+    "claimed": "đang gửi lại / being retried",
+    "retried": "đã gửi lại / retried",
+    "dropped": "đã bỏ / dropped",
+    None: "? / unknown",
+}
+OUTCOMES: Final[dict[Outcome, Text]] = {
+    "sent": Text("đã gửi lại", "sent again"),
+    "recognised": Text("lần chạy trước đã gửi, nay ghi nhận", "sent by an earlier run, marked now"),
+    "retried_before": Text("đã gửi lại từ trước", "retried before"),
+    "dropped_before": Text("đã bỏ từ trước", "dropped before"),
+    "replay_limit": Text("đã gửi lại đủ số lần", "at the limit of retries"),
+    "unreadable": Text("vẫn không đọc được", "still cannot be read"),
+    "too_large": Text("lớn hơn giới hạn của topic", "larger than the topic takes"),
+}
+_WOULD: Final[dict[str, Text]] = {
+    "records": Text("đọc được: bản ghi", "readable: records"),
+    "control": Text("đọc được: mở, đóng hoặc hủy lượt quét", "readable: opens, closes or cancels a scan"),
+}
+
+
+def meaning(reason: str) -> dict[str, str]:
+    """A reason in both languages; one that is not ours is shown as it is."""
+    if reason not in MESSAGE_ERRORS:
+        return {"vi": "lý do không rõ", "en": "unknown reason"}
+    return describe(reason, "", {"max_bytes": MAX_MESSAGE_BYTES, "max": MAX_RECORDS_PER_MESSAGE})
+
+
+def both(words: Mapping[str, str]) -> str:
+    return f"{words['vi']} / {words['en']}"
+
+
+def letter_row(letter: Mapping[str, Any]) -> dict[str, str]:
+    """One line of the table."""
+    return {
+        "id": letter["id"],
+        "lúc / when (+07:00)": local_time(letter["failed_at"]),
+        "tổ chức / tenant": letter["tenant_id"] or "?",
+        "lượt quét / scan": letter["scan_id"] or "?",
+        "lý do / reason": f"{escape(letter['reason'])}\n[dim]{both(meaning(letter['reason']))}[/dim]",
+        "byte": number(letter["bytes"], "vi"),
+        "đã thử lại / retries": str(letter["retries"]),
+        "tình trạng / state": STATES[letter["state"]],
+    }
+
+
+def show_list(letters: Sequence[Mapping[str, Any]], reasons: Counter[str], matched: int, *, as_json: bool) -> None:
+    """The newest letters, and how many there are by reason."""
+    if as_json:
+        print(json.dumps({"matched": matched, "reasons": dict(reasons), "letters": list(letters)}, ensure_ascii=False))
+        return
+    show([letter_row(each) for each in letters], title=DLQ_TOPIC, as_json=False, empty="không có gì / nothing")
+    if matched > len(letters):
+        console.print(f"… {number(matched, 'vi')} (--limit)", highlight=False)
+    histogram(reasons)
+
+
+def histogram(reasons: Counter[str]) -> None:
+    """A bar for each reason."""
+    most = max(reasons.values(), default=1)
+    for reason, count in reasons.most_common():
+        bar = "█" * max(1, round(30 * count / most))
+        console.print(f"  {number(count, 'vi'):>9}  {bar:<30}  {escape(reason)}", highlight=False, soft_wrap=True)
+
+
+def show_plan(plan: Plan, *, as_json: bool) -> None:
+    """What a retry would do: reason, what would become of it, how many letters and records; and a histogram of reasons."""
+    groups = sorted(plan.groups.items(), key=lambda group: -group[1].letters)
+    rows = [{**group._asdict(), **sums._asdict()} for group, sums in groups]
+    if as_json:
+        print(json.dumps({"dry_run": True, "reasons": dict(plan.reasons), "plan": rows}, ensure_ascii=False))
+        return
+    table = [
+        {
+            "lý do / reason": escape(str(row["reason"])),
+            "sẽ ra sao / would be": _outcome(row),
+            "thông điệp / messages": number(int(str(row["letters"])), "vi"),
+            "bản ghi / records": number(int(str(row["records"])), "vi"),
+            "bị từ chối / rejected": number(int(str(row["rejected"])), "vi"),
+        }
+        for row in rows
+    ]
+    show(table, title="dry run", as_json=False, empty="không có gì / nothing")
+    histogram(plan.reasons)
+
+
+def _outcome(row: Mapping[str, object]) -> str:
+    """Of a plan: "sent" is still to come there."""
+    becomes = str(row["becomes"])
+    what = both((_WOULD.get(becomes) or Text("", "")).fill({})) if becomes in _WOULD else ""
+    if not what and becomes:
+        what = both(meaning(becomes))
+    if row["outcome"] == "sent":
+        return f"gửi lại / sent: {what}"
+    words = OUTCOMES[row["outcome"]]  # type: ignore[index]
+    return f"{words.vi} / {words.en}" + (f": {what}" if what else "")
+
+
+def show_counts(counts: Mapping[Outcome, int], *, as_json: bool) -> None:
+    """What a retry did."""
+    if as_json:
+        print(json.dumps({name: counts.get(name, 0) for name in OUTCOMES}, ensure_ascii=False))
+        return
+    for name, text in OUTCOMES.items():
+        if counts.get(name) or name == "sent":
+            console.print(f"  {number(counts.get(name, 0), 'vi'):>9}  {text.vi} / {text.en}", highlight=False)
+
+
+def show_letter(letter: Mapping[str, Any], *, as_json: bool) -> None:
+    """Everything about one letter."""
+    if as_json:
+        print(json.dumps(letter, ensure_ascii=False))
+        return
+    row = letter_row(letter)
+    for name, value in row.items():
+        console.print(f"  [bold]{name}[/bold]: {value.replace(chr(10), '  ')}", highlight=False, soft_wrap=True)
+    source = letter["source"]
+    console.print(
+        f"  [bold]từ / from[/bold]: {escape(source['topic'])}\\[{escape(source['partition'])}] @ {escape(source['offset'])}",
+        highlight=False,
+    )
+    console.print(f"  [bold]key[/bold]: {escape(letter['key'])}", highlight=False, soft_wrap=True)
+    console.print(f"  [bold]sha256[/bold]: {letter['sha256']}", highlight=False, soft_wrap=True)
+    console.print(f"  [bold]hiện nay / today[/bold]: {letter['today']}", highlight=False, soft_wrap=True, markup=False)
+    for name, value in letter["headers"]:
+        console.print(f"    {escape(name)}: {escape(value)}", highlight=False, soft_wrap=True)
+    for each in letter["history"]:
+        console.print(f"  {local_time(each['at'])}  {each['action']}  {escape(each['actor'])}", highlight=False)
+    for line in letter.get("preview", ()):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if letter.get("preview_is_whole") is False:
+        console.print("[dim]… (--preview, --raw)[/dim]", highlight=False)
+
+
+def newest(letters: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Newest first."""
+    return sorted(letters, key=lambda each: dt.datetime.fromisoformat(each["failed_at"]), reverse=True)
