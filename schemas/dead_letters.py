@@ -6,7 +6,15 @@ from typing import Final, NamedTuple, Self
 from schemas import topics
 
 REASON_HEADERS: Final = frozenset(
-    {topics.DLQ_REASON, topics.DLQ_TOPIC_HEADER, topics.DLQ_PARTITION, topics.DLQ_OFFSET, topics.DLQ_FAILED_AT}
+    {
+        topics.DLQ_REASON,
+        topics.DLQ_TOPIC_HEADER,
+        topics.DLQ_PARTITION,
+        topics.DLQ_OFFSET,
+        topics.DLQ_FAILED_AT,
+        topics.DLQ_NOT_KEPT,
+        topics.DLQ_LAST_OFFSET,
+    }
 )
 RETRY_HEADERS: Final = frozenset({topics.RETRY_LETTER, topics.RETRY_COUNT})
 _FULL: Final = re.compile(rb"([0-9]{1,9}):([0-9]{1,18}):([0-9]{1,18})")

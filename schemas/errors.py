@@ -149,6 +149,10 @@ MESSAGE_ERRORS: Final[dict[str, Text]] = {
         "Nội dung thông điệp không phải là JSON đúng cú pháp.", "The message's value is not well-formed JSON."
     ),
     "message_too_large": Text("Thông điệp lớn hơn {max_bytes} byte.", "The message is larger than {max_bytes} bytes."),
+    "batch_unreadable": Text(
+        "Lô nén không giải nén được, hoặc giải nén ra quá lớn.",
+        "The compressed batch cannot be unpacked, or unpacks to too much.",
+    ),
     "message_too_many_records": Text(
         "Thông điệp chứa hơn {max} bản ghi.", "The message holds more than {max} records."
     ),

@@ -28,6 +28,10 @@ DLQ_TOPIC_HEADER: Final = "scanline_topic"
 DLQ_PARTITION: Final = "scanline_partition"
 DLQ_OFFSET: Final = "scanline_offset"
 DLQ_FAILED_AT: Final = "scanline_failed_at"
+# Of a message, or of the rest of a compressed batch, that was too large to be kept: the letter has no value. Its bytes as far as
+# they were counted, and the last offset that the letter stands for.
+DLQ_NOT_KEPT: Final = "scanline_not_kept_bytes"
+DLQ_LAST_OFFSET: Final = "scanline_last_offset"
 # Of a dead letter that is sent again: which one it was, and how often it has been sent again by now.
 RETRY_LETTER: Final = "scanline_dead_letter"
 RETRY_COUNT: Final = "scanline_replay_count"

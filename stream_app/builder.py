@@ -14,6 +14,7 @@ from schemas.topics import MAX_MESSAGE_BYTES, RECORDS
 from sinks.base import Incoming
 from stream_app import metrics
 from stream_app.decoding import Message, acceptable, decode, whose
+from stream_app.large_batches import Oversized
 
 Letter = tuple[Message, str]  # a message for the dead-letter topic, and why
 _stamp: Final = attrgetter("timestamp")
@@ -118,6 +119,8 @@ class Builder:
         return True
 
     def _decode(self, message: Message) -> Incoming:
+        if isinstance(message, Oversized):
+            raise MessageRefused(message.reason)
         at = received_at(message)
         return decode(message, at or self._now)._replace(received_at=at)
 
@@ -137,6 +140,8 @@ class Builder:
 
     def _dead(self, message: Message, code: str) -> None:
         self._empty = False
+        if isinstance(message, Oversized):
+            code = message.reason
         self._letters.append((message, code))
         self._types["unreadable"] += 1
         envelope = whose(message)

@@ -12,6 +12,7 @@ from schemas.dead_letters import REASON_HEADERS
 from schemas.status import ScanStatus, encode_status
 from stream_app import metrics
 from stream_app.decoding import Message
+from stream_app.large_batches import Oversized
 
 # Statuses that could not be delivered for this long are given up and read from PostgreSQL again: a worker that was frozen
 # must not wake up and tell what is no longer true.
@@ -75,7 +76,8 @@ class Publisher:
         return failed
 
     def dead_letter(self, partition: int, letters: Sequence[tuple[Message, str]]) -> None:
-        """Sends messages with their original bytes and a reason each, and waits. Raises DeadLetterFailed."""
+        """Sends messages with their original bytes and a reason each, and waits. Those too large to be kept are described, and
+        come without a value. Raises DeadLetterFailed."""
         outstanding = len(letters)
         failures: list[str] = []
         done = threading.Event()
@@ -89,7 +91,7 @@ class Publisher:
                 done.set()
 
         for message, reason in letters:
-            headers = [
+            headers: list[tuple[str, bytes | None]] = [
                 # reasons of an earlier failure, copied back by hand, would pile up and mislead
                 *(header for header in message.headers if header[0] not in REASON_HEADERS),
                 (topics.DLQ_REASON, reason.encode()),
@@ -98,6 +100,9 @@ class Publisher:
                 (topics.DLQ_OFFSET, str(message.offset).encode()),
                 (topics.DLQ_FAILED_AT, str(int(time.time() * 1000)).encode()),
             ]
+            if isinstance(message, Oversized):
+                headers.append((topics.DLQ_NOT_KEPT, str(message.size).encode()))
+                headers.append((topics.DLQ_LAST_OFFSET, str(message.last_offset).encode()))
             try:
                 self._producer.produce(
                     topics.DLQ_TOPIC, message.value, message.key, headers=headers, on_delivery=delivered

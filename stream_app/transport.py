@@ -18,6 +18,8 @@ from faust.types import TP, ConsumerMessage
 from schemas.topics import RECORDS_TOPIC
 from stream_app.lane import Slice
 from stream_app.lanes import Lanes
+from stream_app.large_batches import Batches, Oversized
+from stream_app.unpacking import bound_the_client
 
 log = logging.getLogger("scanline.transport")
 _FETCH_WAIT_MS = 20
@@ -26,8 +28,11 @@ _SLICE_BYTES = 2 * 1024 * 1024  # of message values, decompressed
 
 
 class _SliceRecords(fetcher.PartitionRecords):
-    """Hands out the parsed record as it is. Wrapping each one into a ConsumerRecord took half of the consumer's time, and
-    nothing here reads more than offset, timestamp, key, value and headers."""
+    """Hands out the parsed record as it is, and unpacks batches within bounds. Wrapping each record into a ConsumerRecord took
+    half of the consumer's time, and nothing here reads more than offset, timestamp, key, value and headers."""
+
+    def __init__(self, tp: Any, records: Any, *args: Any) -> None:
+        super().__init__(tp, Batches(records), *args)
 
     def _consumer_record(self, tp: Any, record: Any) -> Any:
         return record
@@ -45,7 +50,7 @@ class _BoundedResult(fetcher.FetchResult):
         size = 0
         for message in self._partition_records:
             taken.append(message)
-            size += len(message.value or b"")
+            size += len(message.value or b"") if type(message) is not Oversized else _SLICE_BYTES
             if size >= _SLICE_BYTES or len(taken) == max_records:
                 self._update_position()
                 return taken
@@ -57,6 +62,7 @@ class _BoundedResult(fetcher.FetchResult):
 # The fetcher looks both up by name; no other consumer runs in this process.
 fetcher.PartitionRecords = _SliceRecords
 fetcher.FetchResult = _BoundedResult
+bound_the_client()
 
 
 class _ConsumerThread(AIOKafkaConsumerThread):
