@@ -65,6 +65,7 @@ class _Work(NamedTuple):
     letters: list[Letter]
     history: History | None  # of the partition with these messages behind it; None where all could be read
     messages: int
+    controls: Sequence[Incoming]  # those that open, close or cancel a scan
 
 
 class Lane:
@@ -284,7 +285,8 @@ class Lane:
             return
         if self._paused_since is None:
             self._paused_since = dt.datetime.now(dt.UTC)
-        self._publisher.tell(self.partition, self._scans.waiting(self._buffer, reason))
+        in_hand = self._work.controls if self._work is not None else ()
+        self._publisher.tell(self.partition, self._scans.waiting(in_hand, self._buffer, reason))
 
     def _after_pause(self) -> None:
         if self._paused_since is None:
@@ -362,4 +364,5 @@ class Lane:
         metrics.DECODE_SECONDS.observe(time.perf_counter() - started)
         metrics.BATCH_ROWS.observe(builder.rows)
         batch = MicroBatch(self.topic, self.partition, self.next_offset, end, messages)
-        return _Work(self._sink.prepare(batch), end, letters, history, len(taken))
+        controls = [message for message in messages if message.control is not None]
+        return _Work(self._sink.prepare(batch), end, letters, history, len(taken), controls)

@@ -6,8 +6,9 @@ from typing import Final
 
 from schemas import topics
 from schemas.codes import FINAL_STATES
-from schemas.messages import Cancelled, MessageRefused, Opened, read_control, read_envelope
+from schemas.messages import Cancelled, Closed, Envelope, MessageRefused, Opened, read_control, read_envelope
 from schemas.status import PauseReason, Scan, ScanStatus, paused_status, status_of
+from sinks.base import Incoming
 from stream_app.decoding import Message
 
 Key = tuple[str, str]  # (tenant_id, scan_id)
@@ -33,8 +34,14 @@ class UnfinishedScans:
         while len(self._last) > MOST_SCANS:
             self._last.popitem(last=False)
 
-    def waiting(self, buffered: Sequence[Message], reason: PauseReason) -> list[ScanStatus]:
-        """The statuses that are to be told now: each scan's once in a pause."""
+    def waiting(
+        self, in_hand: Sequence[Incoming], buffered: Sequence[Message], reason: PauseReason
+    ) -> list[ScanStatus]:
+        """The statuses that are to be told now: each scan's once in a pause. `in_hand` comes before what is buffered."""
+        for incoming in in_hand:
+            if incoming.offset > self._looked:
+                self._looked = incoming.offset
+                self._heed(incoming.envelope, incoming.control)
         self._look_at(buffered)
         found = {**{key: status_of(scan) for key, scan in self._fresh.items() if scan is not None}, **self._last}
         new = [paused_status(status, reason) for key, status in found.items() if key not in self._told]
@@ -58,15 +65,18 @@ class UnfinishedScans:
                 envelope = read_envelope(message.key, message.headers)
                 if envelope.type not in (topics.OPENED, topics.CANCELLED):
                     continue
-                control = read_control(envelope.type, message.value)
+                self._heed(envelope, read_control(envelope.type, message.value))
             except MessageRefused:
                 continue
-            key = envelope.tenant_id, envelope.scan_id
-            if key in self._last or (key not in self._fresh and len(self._fresh) >= MOST_SCANS):
-                continue
-            if isinstance(control, Cancelled):
-                self._fresh[key] = None
-            elif isinstance(control, Opened) and self._fresh.setdefault(key, Scan(*key)) is not None:
-                scan = self._fresh[key]
-                assert scan is not None
-                scan.take(control)
+
+    def _heed(self, envelope: Envelope, control: Opened | Closed | Cancelled | None) -> None:
+        """A scan that is opened, or cancelled, by a message that waits."""
+        key = envelope.tenant_id, envelope.scan_id
+        if key in self._last or (key not in self._fresh and len(self._fresh) >= MOST_SCANS):
+            return
+        if isinstance(control, Cancelled):
+            self._fresh[key] = None
+        elif isinstance(control, Opened) and self._fresh.setdefault(key, Scan(*key)) is not None:
+            scan = self._fresh[key]
+            assert scan is not None
+            scan.take(control)
