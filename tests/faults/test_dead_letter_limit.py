@@ -130,7 +130,8 @@ def test_a_better_worker_goes_on_by_itself(stack: Stack) -> None:
             for name, scan in scans.items():
                 garbage(publisher, name, scan, 1)
     wait_for(lambda: paused(worker) == 1, "the lane stops", LONG)
-    assert dead_letters_of(stack.kafka.bootstrap) < RUN
+    # Once the senders are known to share the partition the worst of them is left out: three in four messages count.
+    assert RUN - 1 <= dead_letters_of(stack.kafka.bootstrap) <= RUN * 4 // 3
     assert worker.stop() == 0
     worker = stack.start_worker({"SCANLINE_DEAD_LETTER_RUN": "1000"})
     wait_for(lambda: dead_letters_of(stack.kafka.bootstrap) == RUN * len(names), "all are put aside", LONG)
