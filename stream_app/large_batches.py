@@ -3,18 +3,41 @@
 What is too large to be kept is described instead: where it stands, whose it is and how large. Nothing stops a lane here.
 """
 
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from schemas.messages import Header
+from schemas.topics import MAX_MESSAGE_BYTES
 from stream_app.unpacking import NotWhole
 
-MAX_VALUE_BYTES: Final = 8 * 1024 * 1024  # of a value that is kept; ten times the largest that can be read
+MAX_VALUE_BYTES: Final = 32 * 1024 * 1024  # of a value that is kept; half of what the dead-letter topic takes
+KEPT_BYTES: Final = 64 * 1024 * 1024  # of all values together that are too large to be read, in the whole process
 MAX_BATCH_BYTES: Final = 128 * 1024 * 1024  # looked through; with gzip, which is slow, that takes about a second
 _MAX_KEY_BYTES: Final = 1024
 _MAX_HEADER_BYTES: Final = 64 * 1024
 _MAX_HEADERS: Final = 1_000
 _BROKERS_TIME: Final = 1
+
+
+class _Kept(bytes):
+    """A value that is too large to be read; it goes to the dead-letter topic as it came, where there is room for it till then."""
+
+    together = 0
+    _lock = threading.RLock()
+
+    @classmethod
+    def has_room(cls, size: int) -> bool:
+        return cls.together + size <= KEPT_BYTES
+
+    def __new__(cls, value: bytes) -> "_Kept":
+        with cls._lock:
+            cls.together += len(value)
+        return super().__new__(cls, value)
+
+    def __del__(self) -> None:
+        with self._lock:
+            _Kept.together -= len(self)
 
 
 class Streamed(NamedTuple):
@@ -165,12 +188,15 @@ class _Records:
         key_size = stream.varint()
         self._key = self._bytes(key_size, _MAX_KEY_BYTES)
         value_size = stream.varint()
-        value = self._bytes(value_size, MAX_VALUE_BYTES)
+        fits = value_size <= MAX_MESSAGE_BYTES or (value_size <= MAX_VALUE_BYTES and _Kept.has_room(value_size))
+        value = self._bytes(value_size, value_size if fits else 0)
+        if value is not None and value_size > MAX_MESSAGE_BYTES:
+            value = _Kept(value)
         headers, complete = self._headers(end)
         stream.skip(end - stream.position)
         key, self._key = self._key, None
         self._offset += 1
-        if complete and key_size <= _MAX_KEY_BYTES and value_size <= MAX_VALUE_BYTES:
+        if complete and fits and key_size <= _MAX_KEY_BYTES:
             return Streamed(offset, self._timestamp, batch.timestamp_type, key, value, headers)
         return Oversized(
             offset, self._timestamp, batch.timestamp_type, key, None, headers, "message_too_large", offset, length

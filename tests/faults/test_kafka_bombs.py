@@ -25,7 +25,8 @@ from tests.load import keys_of, metric
 MIB: Final = 1024 * 1024
 BOUND: Final = 400 * MIB
 PARTITIONS: Final = 2
-LARGE: Final = 20 * MIB  # the most that snappy makes of a megabyte
+KEPT: Final = 20 * MIB  # the most that snappy makes of a megabyte
+LARGE: Final = 40 * MIB
 HUGE: Final = 140 * MIB
 GOOD: Final = generator.records(60, 7)
 
@@ -100,7 +101,46 @@ def assert_well(own: Stack) -> None:
     assert metric(worker, "scanline_stream_stalls_total") == 0
 
 
-@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+@pytest.mark.parametrize("codec", ["snappy", "zstd"])
+def test_what_can_be_kept_is_kept_as_it_came(
+    codec: str, own: Stack, database: Database, statuses: StatusTopic, letters: Letters, tenant: str
+) -> None:
+    scan, value = new_scan(), blank(KEPT)
+    with bomber(own, codec) as publisher:
+        publisher.send(tenant, scan, "records", value)
+        publisher.records(tenant, scan, GOOD)
+        publisher.closed(tenant, scan, len(GOOD))
+    row = database.finished(tenant, scan)
+    assert (row["records_stored"], row["messages_unreadable"]) == (len(GOOD), 1)
+    (letter,) = wait_for(lambda: letters.of(tenant), "the letter is there")
+    assert letter.value() == value
+    assert "scanline_not_kept_bytes" not in headers_of(letter)
+    assert_told(database, statuses, [tenant])
+    assert_well(own)
+
+
+def test_many_at_once_are_kept_as_far_as_there_is_room(
+    own: Stack, database: Database, statuses: StatusTopic, letters: Letters, tenant: str
+) -> None:
+    scan, value, count = new_scan(), blank(KEPT), 12
+    headers = [("ce_type", b"vn.scanline.scan.records.v1"), ("ce_subject", scan.encode())]
+    with bomber(own, "zstd") as publisher:
+        for number in range(count):
+            publisher.raw(tenant.encode(), value, headers, number % PARTITIONS)
+        publisher.records(tenant, scan, GOOD)
+        publisher.closed(tenant, scan, len(GOOD))
+    row = database.finished(tenant, scan)
+    assert row["records_stored"] == len(GOOD)
+    found = wait_for(lambda: len(all_of := letters.of(tenant)) == count and all_of, "every letter")
+    assert {letter.value() for letter in found} <= {value, None}
+    assert all((letter.value() is None) == ("scanline_not_kept_bytes" in headers_of(letter)) for letter in found)
+    wait_for(lambda: (now := database.scan(tenant, scan)) and now["messages_unreadable"] == count and now, "told")
+    assert_accounted(database, tenant, scan)
+    assert_told(database, statuses, [tenant])
+    assert_well(own)
+
+
+@pytest.mark.parametrize("codec", ["gzip", "lz4", "zstd"])
 def test_only_the_message_that_is_too_large_is_left_out(
     codec: str, own: Stack, database: Database, statuses: StatusTopic, letters: Letters, tenant: str
 ) -> None:
