@@ -31,6 +31,7 @@ OUTCOMES: Final[dict[Outcome, Text]] = {
     "unreadable": Text("vẫn không đọc được", "still cannot be read"),
     "too_large": Text("lớn hơn giới hạn của topic", "larger than the topic takes"),
 }
+_SCAN: Final = "lượt quét / scan"
 _WOULD: Final[dict[str, Text]] = {
     "records": Text("đọc được: bản ghi", "readable: records"),
     "control": Text("đọc được: mở, đóng hoặc hủy lượt quét", "readable: opens, closes or cancels a scan"),
@@ -54,8 +55,8 @@ def letter_row(letter: Mapping[str, Any]) -> dict[str, str]:
         "id": letter["id"],
         "lúc / when (+07:00)": local_time(letter["failed_at"]),
         "tổ chức / tenant": letter["tenant_id"] or "?",
-        "lượt quét / scan": letter["scan_id"] or "?",
-        "lý do / reason": f"{escape(letter['reason'])}\n[dim]{both(meaning(letter['reason']))}[/dim]",
+        _SCAN: letter["scan_id"] or "?",
+        "lý do / reason": escape(letter["reason"]),
         "byte": number(letter["bytes"], "vi"),
         "đã thử lại / retries": str(letter["retries"]),
         "tình trạng / state": STATES[letter["state"]],
@@ -67,18 +68,20 @@ def show_list(letters: Sequence[Mapping[str, Any]], reasons: Counter[str], match
     if as_json:
         print(json.dumps({"matched": matched, "reasons": dict(reasons), "letters": list(letters)}, ensure_ascii=False))
         return
-    show([letter_row(each) for each in letters], title=DLQ_TOPIC, as_json=False, empty="không có gì / nothing")
+    rows = [letter_row(each) for each in letters]
+    show(rows, title=DLQ_TOPIC, as_json=False, empty="không có gì / nothing", whole=("id", _SCAN))
     if matched > len(letters):
         console.print(f"… {number(matched, 'vi')} (--limit)", highlight=False)
     histogram(reasons)
 
 
 def histogram(reasons: Counter[str]) -> None:
-    """A bar for each reason."""
+    """A bar for each reason, and what it means."""
     most = max(reasons.values(), default=1)
     for reason, count in reasons.most_common():
         bar = "█" * max(1, round(30 * count / most))
-        console.print(f"  {number(count, 'vi'):>9}  {bar:<30}  {escape(reason)}", highlight=False, soft_wrap=True)
+        told = f"{escape(reason)}: [dim]{both(meaning(reason))}[/dim]"
+        console.print(f"  {number(count, 'vi'):>9}  {bar:<30}  {told}", highlight=False, soft_wrap=True)
 
 
 def show_plan(plan: Plan, *, as_json: bool) -> None:
@@ -109,7 +112,7 @@ def _outcome(row: Mapping[str, object]) -> str:
     if not what and becomes:
         what = both(meaning(becomes))
     if row["outcome"] == "sent":
-        return f"gửi lại / sent: {what}"
+        return f"gửi lại / sent again; {what}"
     words = OUTCOMES[row["outcome"]]  # type: ignore[index]
     return f"{words.vi} / {words.en}" + (f": {what}" if what else "")
 
@@ -130,8 +133,9 @@ def show_letter(letter: Mapping[str, Any], *, as_json: bool) -> None:
         print(json.dumps(letter, ensure_ascii=False))
         return
     row = letter_row(letter)
+    row["lý do / reason"] += f": {both(meaning(letter['reason']))}"
     for name, value in row.items():
-        console.print(f"  [bold]{name}[/bold]: {value.replace(chr(10), '  ')}", highlight=False, soft_wrap=True)
+        console.print(f"  [bold]{name}[/bold]: {value}", highlight=False, soft_wrap=True)
     source = letter["source"]
     console.print(
         f"  [bold]từ / from[/bold]: {escape(source['topic'])}\\[{escape(source['partition'])}] @ {escape(source['offset'])}",
@@ -139,7 +143,7 @@ def show_letter(letter: Mapping[str, Any], *, as_json: bool) -> None:
     )
     console.print(f"  [bold]key[/bold]: {escape(letter['key'])}", highlight=False, soft_wrap=True)
     console.print(f"  [bold]sha256[/bold]: {letter['sha256']}", highlight=False, soft_wrap=True)
-    console.print(f"  [bold]hiện nay / today[/bold]: {letter['today']}", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"  [bold]hiện nay / today[/bold]: {escape(letter['today'])}", highlight=False, soft_wrap=True)
     for name, value in letter["headers"]:
         console.print(f"    {escape(name)}: {escape(value)}", highlight=False, soft_wrap=True)
     for each in letter["history"]:

@@ -136,6 +136,7 @@ def test_garbage_is_listed_by_reason_and_shown_without_what_it_says(
     assert all(int(each["id"].split(":")[1]) >= int(offset) for each in only)
     people = run("dlq", "list", "--tenant", tenant)
     assert people.returncode == 0 and "chờ xử lý / open" in people.stdout and "well-formed JSON" in people.stdout
+    assert scan in people.stdout  # whole, to be copied
 
     for shown in (people, run("dlq", "show", place), run("dlq", "show", place, "--json")):
         assert shown.returncode == 0, shown.stderr
