@@ -67,42 +67,36 @@ def test_a_lane_that_waits_for_a_lock_is_started_again(stack: Stack) -> None:
     wait_for(lambda: metric(worker, "scanline_stream_progress_age_seconds") == 0, "all lanes get on")
 
 
-def caught_backend(database: Database) -> int | None:
-    """A session of the worker that is in the middle of a statement."""
+def waiting_backend(database: Database) -> int | None:
+    """A session of the worker that waits for a lock: it holds rows, but nothing that all of PostgreSQL needs."""
     rows = database.rows(
-        "SELECT pid FROM pg_stat_activity WHERE application_name = 'scanline-worker' AND state = 'active'"
-        " AND backend_type = 'client backend'"
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'scanline-worker' AND wait_event_type = 'Lock'"
     )
     return int(rows[0]["pid"]) if rows else None
 
 
 def test_a_session_that_is_frozen_in_postgresql(stack: Stack) -> None:
-    """The server's side of a connection stands still: its kernel answers, and no timeout of ours runs there."""
+    """The server's side of a connection stands still: its kernel answers, and no timeout of ours runs there. The partition's
+    offset stays locked until it ends; the other partitions go on."""
     worker = stack.start_worker(SETTINGS)
-    frozen: list[int] = []
+    lines = generator.records(1_500, 1, "caught")
     with Load(stack.kafka.bootstrap) as load, Database(stack.postgres.superuser_dsn()) as database:
-        wait_for_messages(database, 300)
-
-        def freeze() -> bool:
-            pid = caught_backend(database)
-            if pid is None:
-                return False
+        with Publisher(stack.kafka.bootstrap) as publisher:
+            scan = new_scan()
+            publisher.records("caught", scan, lines[:1_000])
+        wait_for(lambda: database.scan("caught", scan), "the scan is known")
+        with locked_scan(stack, "caught", scan):
+            with Publisher(stack.kafka.bootstrap) as publisher:
+                publisher.records("caught", scan, lines[1_000:], first=1_000)
+                publisher.closed("caught", scan, len(lines))
+            pid = wait_for(lambda: waiting_backend(database), "a session waits for the row", LONG)
             os.kill(pid, signal.SIGSTOP)
-            frozen.append(pid)
-            still = database.value("SELECT state FROM pg_stat_activity WHERE pid = %s", pid)
-            if still == "active":
-                return True
-            os.kill(frozen.pop(), signal.SIGCONT)
-            return False
-
         try:
-            wait_for(freeze, "a session is frozen at work", LONG)
             wait_for(lambda: stalls(worker) >= 1, "the lane is started again", LONG)
             wait_for_messages(database, 300)
         finally:
-            for pid in frozen:
-                os.kill(pid, signal.SIGCONT)
-    assert_exactly(stack, load.published)
+            os.kill(pid, signal.SIGCONT)
+    assert_exactly(stack, load.published | {("caught", scan): keys_of(lines)})
     assert worker.returncode is None
 
 
