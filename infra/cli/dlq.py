@@ -9,10 +9,10 @@ from infra.cli.dlq_limit import add_allow
 from infra.cli.dlq_rows import show_letter
 from infra.cli.dlq_runs import (
     audited,
+    can_be_raw,
     letter_at,
     list_all,
     needs_choice,
-    no_terminal,
     reader_of_states,
     run_drop,
     run_retry,
@@ -87,7 +87,7 @@ def register(app: typer.Typer) -> None:
 
         letter = letter_at(id)
         if raw:
-            no_terminal(output)
+            can_be_raw(letter, output)
         if raw or preview:
             audited(letter)
         if raw:

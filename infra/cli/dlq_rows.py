@@ -30,6 +30,7 @@ OUTCOMES: Final[dict[Outcome, Text]] = {
     "replay_limit": Text("đã gửi lại đủ số lần", "at the limit of retries"),
     "unreadable": Text("vẫn không đọc được", "still cannot be read"),
     "too_large": Text("lớn hơn giới hạn của topic", "larger than the topic takes"),
+    "not_kept": Text("nội dung gốc quá lớn, không được giữ lại", "too large, its content was not kept"),
 }
 _SCAN: Final = "lượt quét / scan"
 _WOULD: Final[dict[str, Text]] = {

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from infra.cli.dlq_rows import both, meaning, newest, show_counts, show_list, show_plan
+from infra.cli.dlq_rows import OUTCOMES, both, meaning, newest, show_counts, show_list, show_plan
 from infra.errors import InfraError
 from infra.settings import InfraSettings
 
@@ -128,6 +128,8 @@ def today(letter: Any) -> str:
     from infra.dead_letters.letters import judge
     from schemas.messages import MessageRefused
 
+    if letter.not_kept:
+        return both(OUTCOMES["not_kept"]._asdict())
     try:
         read = judge(letter, dt.datetime.now(dt.UTC))
     except MessageRefused as refused:
@@ -148,8 +150,13 @@ def audited(letter: Any) -> None:
         ledger.shown(letter)
 
 
-def no_terminal(output: Path | None) -> None:
-    """Raw bytes can be commands to a terminal. Raises InfraError."""
+def can_be_raw(letter: Any, output: Path | None) -> None:
+    """There must be bytes, and they can be commands to a terminal. Raises InfraError."""
+    if letter.not_kept:
+        raise InfraError(
+            f"Nội dung gốc của {letter.id.short} quá lớn và không được giữ lại.",
+            f"The content of {letter.id.short} was too large and was not kept.",
+        )
     if output is None and sys.stdout.isatty():
         raise InfraError(
             "Không ghi byte thô ra màn hình. Hãy dùng --output TỆP hoặc chuyển hướng.",

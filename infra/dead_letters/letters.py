@@ -47,6 +47,11 @@ class Letter(NamedTuple):
         return len(self.value or b"")
 
     @property
+    def not_kept(self) -> bool:
+        """True where it stands for a message, or for a batch, that was too large to be kept: there is no value to send."""
+        return any(name == topics.DLQ_NOT_KEPT for name, _ in self.headers)
+
+    @property
     def source(self) -> dict[str, str]:
         """Where it stood: topic, partition and offset, as the worker wrote them."""
         named = dict(self.headers)

@@ -8,8 +8,11 @@ from infra.dead_letters.letters import Letter, State, judge
 from schemas.messages import MessageRefused
 from schemas.topics import MAX_MESSAGE_BYTES
 
-Outcome = Literal["sent", "recognised", "retried_before", "dropped_before", "replay_limit", "unreadable", "too_large"]
-LEFT: Final[frozenset[Outcome]] = frozenset({"replay_limit", "unreadable", "too_large"})  # meant, and not sent
+Outcome = Literal[
+    "sent", "recognised", "retried_before", "dropped_before", "replay_limit", "unreadable", "too_large", "not_kept"
+]
+# meant, and not sent
+LEFT: Final[frozenset[Outcome]] = frozenset({"replay_limit", "unreadable", "too_large", "not_kept"})
 
 
 class Rules(NamedTuple):
@@ -38,6 +41,8 @@ def would(letter: Letter, state: State, rules: Rules, now: dt.datetime) -> Would
         return Would("retried_before", "")
     if state == "dropped" and not rules.dropped_too:
         return Would("dropped_before", "")
+    if letter.not_kept:  # without a value it could even pass for a message that opens or cancels a scan
+        return Would("not_kept", "")
     try:
         read = judge(letter, now)
         seen = Would("sent", "records" if read.control is None else "control", len(read.records), len(read.rejected))

@@ -3,11 +3,13 @@
 import datetime as dt
 import uuid
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import pytest
 from confluent_kafka import Message
 
+from infra.cli import app
 from infra.dead_letters.asking import letter_place, moment, selection
 from infra.dead_letters.letters import Letter, Selection, letter_of
 from infra.dead_letters.masking import described, escaped, preview
@@ -16,12 +18,14 @@ from infra.dead_letters.sending import headers_again
 from infra.errors import InfraError
 from schemas import topics
 from schemas.dead_letters import LetterId
+from schemas.errors import MESSAGE_ERRORS
 from schemas.messages import Header
 from tests.unit.examples import MINIMAL, NOW, changed, encode
 
 SCAN: Final = "0190a6f2-7c1e-7bb2-9f57-2f4f3c9d8e11"
 FAILED_AT: Final = dt.datetime(2026, 1, 31, 2, 30, tzinfo=dt.UTC)
 SECRET: Final = "079090012345"
+DOCUMENT: Final = Path(__file__).resolve().parents[2] / "docs" / "dead-letters.md"
 READABLE: Final = b"[" + encode(MINIMAL) + b"," + encode(changed("/name", "")) + b"]"
 
 
@@ -138,6 +142,15 @@ def test_what_would_be_sent_is_judged_by_the_code_of_today() -> None:
     assert would(large, "open", Rules(anyway=True), NOW) == ("too_large", "message_too_large", 0, 0)
 
 
+def test_what_was_not_kept_is_never_sent() -> None:
+    cancelling = letter(b"", [(topics.HEADER_TYPE, topics.CANCELLED.encode())])
+    assert would(cancelling, "open", Rules(), NOW).outcome == "sent"  # an empty value cancels
+    described_only = letter(b"", [(topics.HEADER_TYPE, topics.CANCELLED.encode()), (topics.DLQ_NOT_KEPT, b"99999999")])
+    for rules in (Rules(), Rules(anyway=True)):
+        assert would(described_only, "open", rules, NOW) == ("not_kept", "", 0, 0)
+    assert would(described_only, "dropped", Rules(), NOW).outcome == "dropped_before"
+
+
 def test_a_letter_goes_round_no_more_often_than_allowed() -> None:
     for replays, outcome in ((2, "sent"), (3, "replay_limit"), (10**17, "replay_limit")):
         again = letter(READABLE, [(topics.RETRY_COUNT, str(replays).encode())])
@@ -192,3 +205,13 @@ def test_a_terminal_takes_nothing_that_is_shown_for_a_command() -> None:
     assert preview("thạch".encode(), 4) == ["th"]  # cut within a letter, which is left out
     (line,) = preview(b"\xff\x1b[m", 64)
     assert line.startswith("00000000  ff 1b 5b 6d") and line.endswith("|..[m|")
+
+
+def test_all_commands_are_in_one_group_and_in_the_operators_document() -> None:
+    (group,) = [each for each in app.registered_groups if each.name == "dlq"]
+    assert group.typer_instance is not None
+    names = {each.name or getattr(each.callback, "__name__", "") for each in group.typer_instance.registered_commands}
+    assert names == {"list", "show", "retry", "drop", "allow"}
+    told = DOCUMENT.read_text(encoding="utf-8")
+    assert [name for name in names if f"### {name}\n" not in told] == []
+    assert [reason for reason in MESSAGE_ERRORS if f"| `{reason}` |" not in told] == []
