@@ -48,7 +48,8 @@ def _as_text(change: Change) -> str:
     words = escape(state_words(status))
     rejected = status["records_rejected"]
     wrong = f"  [red]từ chối / rejected {number(rejected, 'vi')}[/red]" if rejected else ""
-    return f"{where}  {words}  {percent(status)}  {done}{wrong}"
+    waits = "  [yellow]tạm dừng / paused[/yellow]" if status.get("paused") else ""
+    return f"{where}  {words}  {percent(status)}  {done}{wrong}{waits}"
 
 
 def _follow(bootstrap: str, tenant: str, scan: str, *, from_start: bool, as_json: bool) -> dict[str, Any] | None:

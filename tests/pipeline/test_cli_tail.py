@@ -5,9 +5,12 @@ import signal
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 
 from infra import generator
 from infra.processes import Service
+from schemas.status import Scan, encode_status, paused_status, status_of
+from schemas.topics import PARTITIONER, STATUS_TOPIC, status_key
 from tests.commands import PATIENCE, Commands
 from tests.helpers import Database, Publisher, new_scan, wait_for
 from tests.servers import Servers
@@ -65,3 +68,22 @@ def test_a_kafka_that_is_away(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "127.0.0.1:9" in done.stderr
     assert "Không đọc được" in done.stderr and "cannot be read" in done.stderr
+
+
+def test_a_scan_that_waits_says_so(servers: Servers, run: Commands, tenant: str) -> None:
+    """Told by the worker while its lane is paused; here by the test, so that nothing has to be broken."""
+    scan = new_scan()
+    key = status_key(tenant, scan)
+    waiting = paused_status(status_of(Scan(tenant, scan)), "database")
+    producer = Producer({"bootstrap.servers": servers.bootstrap, "partitioner": PARTITIONER})
+    producer.produce(STATUS_TOPIC, encode_status(waiting), key)
+    assert not producer.flush(PATIENCE)
+    tail = run.start("tail", "--tenant", tenant, "--from-start")
+    assert tail.stdout is not None
+    line = wait_for(tail.stdout.readline, "the scan is told of")
+    tail.send_signal(signal.SIGINT)
+    _, errors = tail.communicate(timeout=PATIENCE)
+    producer.produce(STATUS_TOPIC, None, key)
+    assert not producer.flush(PATIENCE)
+    assert tail.returncode == 0, errors
+    assert scan in line and "tạm dừng / paused" in line
