@@ -14,6 +14,8 @@ from stream_app.dead_letter_limit import Limit
 from stream_app.ends import Ends
 from stream_app.lane import Settings
 from stream_app.lanes import Lanes
+from stream_app.positions import LOOK_SECONDS as POSITIONS_SECONDS
+from stream_app.positions import Positions
 from stream_app.publishing import Publisher
 from stream_app.retry import Backoff
 from stream_app.settings import WorkerSettings
@@ -100,6 +102,12 @@ def build_app(settings: WorkerSettings, lanes: Lanes) -> faust.App:
     async def measure() -> None:
         lanes.measure(app.consumer.lag_of)
         lanes.tell_again(every=False)
+
+    positions = Positions(lanes, lambda partition: app.consumer.position_of(partition))
+
+    @app.timer(interval=POSITIONS_SECONDS)
+    async def hold_positions() -> None:
+        await positions.look()
 
     watchdog = Watchdog(
         lanes,

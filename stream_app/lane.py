@@ -40,10 +40,12 @@ def _size_of(messages: list[Message]) -> int:
 
 
 class Slice(NamedTuple):
-    """What one fetch brought of one partition; `epoch` counts the seeks before it."""
+    """What one fetch brought of one partition; `epoch` counts the seeks before it. Between `start`, where the slice before it
+    ended or the last seek went, and its first message there is nothing to be read."""
 
     messages: list[Message]
     epoch: int
+    start: int = 0
 
 
 class Settings(NamedTuple):
@@ -140,6 +142,16 @@ class Lane:
         """It has something to do."""
         return bool(self._buffer) or self._work is not None or self.caller.doing != "waiting"
 
+    @property
+    def waits_at(self) -> int | None:
+        """The offset of the message it waits for; None while it has something to do."""
+        return None if self.busy or self._stopping else self._expected
+
+    async def fetch_again(self) -> None:
+        """Has the message it waits for fetched again."""
+        if self._expected is not None and not self._stopping:
+            await self._seek(self._expected)
+
     def tell_again(self, since: dt.datetime) -> None:
         """Asks for the statuses changed since then to be read from the sink and published, between two micro-batches."""
         self._retell = since if self._retell is None else min(self._retell, since)
@@ -163,7 +175,8 @@ class Lane:
         if first > self._expected:
             if piece.epoch < self._epoch:
                 return  # fetched before the last seek, whose own slice is to come
-            if self._asked_again != self._expected:
+            if self._asked_again != self._expected or piece.start > self._expected:
+                # in the second case a slice in between was fetched and never came here: no gap, whatever was asked before
                 self._asked_again = self._expected
                 metrics.REWINDS.inc()
                 await self._seek(self._expected)

@@ -75,7 +75,11 @@ class _ConsumerThread(AIOKafkaConsumerThread):
         """Marks each batch with the number of seeks before it. aiokafka returns nothing that was fetched for another
         position, and seeks happen on this thread too, so the mark is exact."""
         records = await super()._fetch_records(*args, **kwargs)
-        pieces = {tp: Slice(batch, self._epochs[tp.partition]) for tp, batch in records.items() if batch}
+        pieces = {
+            tp: Slice(batch, self._epochs[tp.partition], self._handed[tp.partition])
+            for tp, batch in records.items()
+            if batch
+        }
         for tp, piece in pieces.items():
             self._handed[tp.partition] = piece.messages[-1].offset + 1
         return pieces
@@ -102,6 +106,15 @@ class _ConsumerThread(AIOKafkaConsumerThread):
         if self._handed[partition] > written or not state.has_valid_position:
             return written
         return max(written, int(state.position))
+
+    def position_of(self, partition: int) -> int | None:
+        """See SliceConsumer."""
+        try:
+            assignment = self._ensure_consumer()._subscription.subscription.assignment
+            state = assignment.state_value(KafkaPartition(RECORDS_TOPIC, partition))
+            return int(state.position) if state.has_valid_position else None
+        except Exception:  # not assigned any more
+            return None
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
@@ -167,11 +180,13 @@ class SliceConsumer(Consumer):
         mine = sorted(tp.partition for tp in self.assignment() if tp.topic == RECORDS_TOPIC)
         await self.lanes.revoke()
         offsets = await self.lanes.load_offsets(mine)
-        positions = {TP(RECORDS_TOPIC, partition): offset for partition, offset in offsets.items()}
-        if positions:
-            await self.seek_wait(positions)
+        for partition, offset in offsets.items():
+            try:
+                await self._thread.rewind(partition, offset)
+            except Exception as error:  # taken away again already: another assignment follows
+                log.info("partition %d: no seek to %d (%s)", partition, offset, type(error).__name__)
         self.lanes.assign(mine, offsets, self._thread.rewind)
-        return positions
+        return {TP(RECORDS_TOPIC, partition): offset for partition, offset in offsets.items()}
 
     def revive(self, partition: int) -> None:
         """Undoes whatever may keep the partition from being fetched: Faust's own pauses and full buffers."""
@@ -187,6 +202,10 @@ class SliceConsumer(Consumer):
             return reached < end or reached > max(end, written)
         except Exception:  # not assigned any more
             return False
+
+    def position_of(self, partition: int) -> int | None:
+        """Of the message the consumer fetches next; None where that is not known, or the flow is stopped."""
+        return self._thread.position_of(partition) if self.flow_active else None
 
     async def commit_positions(self) -> None:
         """Group offsets for lag monitors."""

@@ -127,6 +127,23 @@ def test_a_consumer_that_stops_delivering_is_made_to_go_on(stack: Stack, way: st
     assert "(fetching)" in worker_log(worker)
 
 
+def test_what_was_fetched_and_dropped_is_fetched_again(stack: Stack) -> None:
+    """Also where no later message shows the gap, and long before the watchdog would look."""
+    worker = start_stopping_worker(stack, "dropping", {"SCANLINE_STREAM_STALL_SECONDS": "600"})
+    with Database(stack.postgres.superuser_dsn()) as database, Publisher(stack.kafka.bootstrap) as publisher:
+        publisher.scan("before", generator.records(100, 1, "before"))
+        wait_for_messages(database, 0)
+        worker.signal(signal.SIGUSR1)
+        published = {}
+        for number in range(8):
+            lines = generator.records(100, 2, f"dropped-{number}")
+            published[f"dropped-{number}", publisher.scan(f"dropped-{number}", lines)] = keys_of(lines)
+        for tenant, scan in published:
+            assert database.finished(tenant, scan, LONG)["status"] == "completed"
+    assert stalls(worker) == 0
+    assert metric(worker, "scanline_stream_rewinds_total") > 0
+
+
 def test_what_no_restart_mends_ends_the_process(stack: Stack) -> None:
     """Its supervisor starts another, which loses and doubles nothing."""
     worker = start_stopping_worker(stack, "flow stopped", SETTINGS | {"SCANLINE_STREAM_STALL_RESTARTS": "1"})
