@@ -6,14 +6,20 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from infra.cli.output import show
+from infra.cli.output import console, show
 from infra.cli.scan_rows import progress_console
 from infra.settings import InfraSettings
+
+_KINDS: Final = {
+    "missing": "thiếu trong bảng / missing from the table",
+    "extra": "chỉ có trong bảng / in the table alone",
+    "altered": "nội dung khác / altered",
+}
 
 
 def _interrupt(number: int, _: FrameType | None) -> None:
@@ -34,7 +40,11 @@ def progress_bar(*, quiet: bool) -> Iterator[Any]:
     with Progress(TextColumn("{task.description}"), *columns, console=progress_console, disable=hidden) as bar:
         task = bar.add_task("Phát lại / replaying", total=None, done="")
         yield lambda now: bar.update(
-            task, total=now.total, completed=now.offsets, done=f"{now.records:,} bản ghi / records"
+            task,
+            description="So sánh / comparing" if now.comparing else "Phát lại / replaying",
+            total=now.total,
+            completed=now.offsets,
+            done=f"{now.records:,} bản ghi / records",
         )
 
 
@@ -63,6 +73,11 @@ def register(app: typer.Typer) -> None:
         rate: float = typer.Option(
             0, min=0, help="bản ghi mỗi giây, 0 là không giới hạn / records a second, 0 no limit"
         ),
+        verify: bool = typer.Option(
+            False,
+            help="so với bảng đang dùng, khác thì mã thoát 1 / compare with the live table, exit code 1 if different",
+        ),
+        pipeline: str = typer.Option("inventory", envvar="SCANLINE_STREAM_PIPELINE", help="nhóm tiêu thụ / group"),
         json: bool = typer.Option(False, "--json"),
     ) -> None:
         """Đọc lại scan.records.v1, không ảnh hưởng đến hệ thống đang chạy. / Read scan.records.v1 again, beside the live system.
@@ -82,6 +97,8 @@ def register(app: typer.Typer) -> None:
             checkpoint=checkpoint,
             overwrite=overwrite,
             rate=rate,
+            verify=verify,
+            pipeline=pipeline,
         )
         try:
             with progress_bar(quiet=json) as on_progress:
@@ -92,6 +109,8 @@ def register(app: typer.Typer) -> None:
             progress_console.print(request.how_to_go_on, soft_wrap=True, highlight=False)
             raise typer.Exit(130) from None
         _tell(report, as_json=json, on_stderr=to_ndjson and output is None)
+        if report.get("differences"):
+            raise typer.Exit(1)
 
 
 def _tell(report: dict[str, Any], *, as_json: bool, on_stderr: bool) -> None:
@@ -102,3 +121,21 @@ def _tell(report: dict[str, Any], *, as_json: bool, on_stderr: bool) -> None:
     else:
         shown = {name: value for name, value in report.items() if not isinstance(value, list | dict)}
         show([shown], title="replay", as_json=False)
+        tell_differences(report.get("differences", []))
+
+
+def tell_differences(differences: list[dict[str, Any]]) -> None:
+    """For people: a scan a line, and below it what differs, with the first of the keys."""
+    for each in differences:
+        _line(f"khác / different: {each['tenant_id']} {each['scan_id']}")
+        for name, (replayed, live) in each["counts"].items():
+            _line(f"  {name}: phát lại / replay {replayed}, bảng / table {live}")
+        for name, what in _KINDS.items():
+            keys = each[name]
+            if keys["count"]:
+                more = ", …" if keys["count"] > len(keys["first"]) else ""
+                _line(f"  {what}: {keys['count']}: {', '.join(keys['first'])}{more}")
+
+
+def _line(text: str) -> None:
+    console.print(text, soft_wrap=True, highlight=False, markup=False)

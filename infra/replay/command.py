@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from infra.errors import InfraError
+from infra.replay.live import Live
 from infra.replay.run import Outcome, Progress, Replay
-from infra.replay.selection import Selection, ranges
+from infra.replay.selection import Range, Selection, ranges
+from infra.replay.verify import Verified, verify
 from infra.settings import InfraSettings
-from sinks.local import LocalSink, Output
+from sinks.local import LocalSink, Nowhere, Output
 from sinks.local.ndjson import FileOutput, StreamOutput
 from sinks.local.state import State
 
@@ -29,13 +31,16 @@ class Request(NamedTuple):
     checkpoint: Path | None = None
     overwrite: bool = False
     rate: float = 0.0
+    verify: bool = False
+    pipeline: str = "inventory"  # whose offsets say how far the live table is
 
     def check(self) -> None:
         """Raises InfraError where it makes no sense."""
-        if self.to_ndjson == (self.parquet is not None):
+        targets = self.to_ndjson + (self.parquet is not None)
+        if targets != 1 and not (self.verify and targets == 0):
             raise InfraError(
-                "Hãy chọn đúng một nơi nhận: --to-ndjson hoặc --to-parquet THƯ_MỤC.",
-                "Choose one target: --to-ndjson or --to-parquet DIR.",
+                "Hãy chọn đúng một nơi nhận: --to-ndjson hoặc --to-parquet THƯ_MỤC; hoặc chỉ --verify.",
+                "Choose one target: --to-ndjson or --to-parquet DIR; or --verify alone.",
             )
         if self.output is not None and not self.to_ndjson:
             raise InfraError("-o chỉ dùng với --to-ndjson.", "-o goes with --to-ndjson only.")
@@ -67,6 +72,9 @@ def run(request: Request, settings: InfraSettings, on_progress: OnProgress) -> d
 
 
 def _into_files(request: Request, settings: InfraSettings, on_progress: OnProgress) -> dict[str, Any]:
+    places = ranges(settings.kafka_bootstrap, request.selection)
+    if request.verify:
+        places = _written(places, request, settings)
     state = _state(request)
     try:
         sink = LocalSink(state, _output(request))
@@ -78,9 +86,11 @@ def _into_files(request: Request, settings: InfraSettings, on_progress: OnProgre
             by_day=True,
             on_progress=on_progress,
         )
-        outcome = replay.run(settings.kafka_bootstrap, ranges(settings.kafka_bootstrap, request.selection))
+        outcome = replay.run(settings.kafka_bootstrap, places)
         sink.finish()
         report = _report(outcome, state)
+        if request.verify:
+            report |= _verified(state, request, settings, outcome, on_progress)
     except (OSError, sqlite3.Error) as error:
         state.close()
         if isinstance(error, BrokenPipeError):
@@ -94,6 +104,48 @@ def _into_files(request: Request, settings: InfraSettings, on_progress: OnProgre
         raise
     state.remove()  # complete: there is nothing to go on with
     return report
+
+
+def _read_url(settings: InfraSettings) -> str:
+    if settings.postgres_read_url is None:
+        raise InfraError("--verify cần SCANLINE_POSTGRES_READ_URL.", "--verify needs SCANLINE_POSTGRES_READ_URL.")
+    return settings.postgres_read_url.get_secret_value()
+
+
+def _written(places: dict[int, Range], request: Request, settings: InfraSettings) -> dict[int, Range]:
+    """No further than the live table is by now: what it has not written yet is no difference."""
+    with Live(_read_url(settings)) as live:
+        offsets = live.offsets(request.pipeline)
+    return {number: place._replace(end=min(place.end, offsets.get(number, 0))) for number, place in places.items()}
+
+
+def _verified(
+    state: State, request: Request, settings: InfraSettings, outcome: Outcome, on_progress: OnProgress
+) -> dict[str, Any]:
+    read = {
+        number: place._replace(start=place.first) if number in outcome.lost else place
+        for number, place in outcome.ranges.items()
+    }
+    with Live(_read_url(settings)) as live:
+        found = verify(
+            state,
+            live,
+            request.selection,
+            read,
+            lambda rows, total: on_progress(Progress(rows, total, outcome.messages, rows, comparing=True)),
+        )
+    return _as_json(found)
+
+
+def _as_json(found: Verified) -> dict[str, Any]:
+    return {
+        "compared": found.scans,
+        "rows_compared": found.rows,
+        "equal": found.equal,
+        "not_comparable": found.not_comparable,
+        "different": len(found.differences),
+        "differences": [each.as_json() for each in found.differences],
+    }
 
 
 def _state(request: Request) -> State:
@@ -135,6 +187,8 @@ def _output(request: Request) -> Output:
         from sinks.parquet import ParquetOutput  # pyarrow takes its time; only who asks for it waits
 
         return ParquetOutput(request.parquet, request.selection.text)
+    if not request.to_ndjson:
+        return Nowhere()
     return StreamOutput(sys.stdout.buffer) if request.output is None else FileOutput(request.output)
 
 

@@ -21,12 +21,13 @@ _PAUSE: Final = 2.0  # seconds between attempts while the sink takes nothing
 
 
 class Progress(NamedTuple):
-    """How far it is. `offsets` of `total`; records and messages of this run."""
+    """How far it is. `offsets` of `total`; records and messages of this run. While comparing, offsets are live rows."""
 
     offsets: int
     total: int
     messages: int
     records: int
+    comparing: bool = False
 
 
 class Outcome(NamedTuple):
@@ -76,9 +77,9 @@ class Replay:
         stored = self._insist(lambda: self._sink.load_offsets(RECORDS_TOPIC, places))
         left = {number: place._replace(start=max(place.start, stored[number])) for number, place in places.items()}
         lost = {
-            number: place.first - stored[number]
+            number: min(place.first, place.end) - at
             for number, place in places.items()
-            if place.start < stored[number] < place.first or (stored[number] and stored[number] < place.first)
+            if 0 < (at := stored[number]) < min(place.first, place.end)
         }
         self._lanes = {number: _Lane(number, stored[number], place.start) for number, place in left.items()}
         total = sum(place.count for place in places.values())

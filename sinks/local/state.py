@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -27,6 +27,36 @@ CREATE TABLE IF NOT EXISTS keys (scan INTEGER, activity_key TEXT, fingerprint BL
 """
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Scan).decode
+_OTHER: Final = """
+CREATE TEMP TABLE IF NOT EXISTS other (activity_key TEXT PRIMARY KEY, fingerprint BLOB NOT NULL) WITHOUT ROWID
+"""
+# activity_keys of one scan that are known here and not there, there and not here, and here and there with other content
+_MISSING: Final = """
+FROM keys AS k WHERE k.scan = :scan AND NOT EXISTS (SELECT 1 FROM other AS o WHERE o.activity_key = k.activity_key)
+"""
+_EXTRA: Final = """
+FROM other AS k WHERE NOT EXISTS (SELECT 1 FROM keys AS o WHERE o.scan = :scan AND o.activity_key = k.activity_key)
+"""
+_ALTERED: Final = """
+FROM keys AS k JOIN other AS o ON o.activity_key = k.activity_key WHERE k.scan = :scan AND o.fingerprint <> k.fingerprint
+"""
+
+
+class Compared(NamedTuple):
+    """How many keys, and the first of them in order."""
+
+    count: int
+    first: list[str]
+
+
+class Comparison(NamedTuple):
+    """Of one scan with rows from elsewhere: those missing there, those only there, those that differ. `excused` of the
+    missing were said to be missing for a good reason, and are not counted."""
+
+    missing: Compared
+    extra: Compared
+    altered: Compared
+    excused: int
 
 
 class State:
@@ -139,6 +169,25 @@ class State:
     def keys(self, scan: int) -> Iterator[tuple[str, bytes]]:
         """(activity_key, fingerprint) of a scan."""
         yield from self.connection.execute("SELECT activity_key, fingerprint FROM keys WHERE scan = ?", (scan,))
+
+    def compare(self, scan: int, rows: Iterable[tuple[str, bytes]], excused: Collection[str], named: int) -> Comparison:
+        """The scan's keys with the (activity_key, fingerprint) of elsewhere; at most `named` keys of each kind are named."""
+        self.connection.execute(_OTHER)
+        with self.transaction() as connection:
+            connection.execute("DELETE FROM other")
+            connection.executemany("INSERT INTO other VALUES (?, ?)", rows)
+            cursor = connection.execute(
+                "INSERT OR IGNORE INTO other SELECT activity_key, fingerprint FROM keys"
+                " WHERE scan = ? AND activity_key IN (SELECT value FROM json_each(?))",
+                (scan, json.dumps(list(excused))),
+            )
+        kinds = [self._kind(kind, scan, named) for kind in (_MISSING, _EXTRA, _ALTERED)]
+        return Comparison(*kinds, cursor.rowcount)
+
+    def _kind(self, kind: str, scan: int, named: int) -> Compared:
+        (count,) = self.connection.execute(f"SELECT count(*) {kind}", {"scan": scan}).fetchone()
+        query = f"SELECT k.activity_key {kind} ORDER BY 1 LIMIT :named"
+        return Compared(count, [row[0] for row in self.connection.execute(query, {"scan": scan, "named": named})])
 
     def close(self) -> None:
         """The file stays."""
