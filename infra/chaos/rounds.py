@@ -16,6 +16,7 @@ from infra.chaos.plan import Place, Step
 from infra.chaos.results import Round, append
 from infra.chaos.rig import Rig
 
+WORKERS: Final = 2  # and as many API processes
 SESSION_SECONDS: Final = 3.0
 # Short, so that a round sees what a production system sees within minutes.
 WORKER_ENV: Final = {
@@ -36,7 +37,7 @@ def run(place: Place, steps: Sequence[Step], folder: Path, results: Path, rate: 
     disks = {f"{place.disk.replace('-', '_')}_disk_mb": _DISK_MB[place.disk]} if place.disk else {}
     with Rig(folder, brokers=place.brokers, worker_env=WORKER_ENV, **disks) as rig:
         rig.start_servers()
-        for _ in range(2):
+        for _ in range(WORKERS):
             rig.start_api()
             rig.start_worker()
         for step in steps:
@@ -56,6 +57,8 @@ def _round(rig: Rig, step: Step, folder: Path, rate: int) -> Round:
         time.sleep(rng.uniform(*_WARM))
         began = time.monotonic()
         _strike(rig, step.faults, rng)
+        while len(rig.workers) < WORKERS:  # one that ended by itself: its supervisor starts it again
+            rig.start_worker()
         held = time.monotonic() - began
         load.stop_offering()
     healed = began + held
