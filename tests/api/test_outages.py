@@ -96,7 +96,7 @@ def test_kafka_away(stack: Stack, service: Service, caller: Tenant, tenant: str)
     status = caller.ended(before)
     stack.kafka.stop()
     wait_for(lambda: not service.is_ready(), "readyz notices")
-    assert service.health() == {"ok": False, "kafka": False, "statuses": True}
+    assert service.health() == {"ok": False, "kafka": False, "statuses": True, "serving": True}
     assert caller.http.get("/healthz").status_code == 200  # a restart would not help
     for headers in ({}, {"Accept-Language": "en"}, {"Idempotency-Key": "k"}):
         for body, kind in ((generator.body(lines), JSON), (generator.ndjson(lines), NDJSON)):

@@ -264,7 +264,7 @@ CASES: Final = [
 ELSEWHERE: Final = {
     "backlog_too_long",  # test_backlog_limit.py
     "restarting",  # test_drain.py
-    "upload_too_slow",  # test_connections.py, as the next four
+    "upload_too_slow",  # test_client_connections.py, as the next four
     "head_too_slow",
     "head_too_large",
     "http_malformed",
