@@ -2,17 +2,16 @@
 
 from infra import generator
 from tests.helpers import Database, Publisher, changed, new_scan, wait_for
-from tests.servers import Servers
 
 
-def mixed_scans(servers: Servers, database: Database, tenant: str) -> list[str]:
+def mixed_scans(bootstrap: str, database: Database, tenant: str) -> list[str]:
     """Scans with everything in them: good, rejected, duplicate, sent again, cancelled. All have ended."""
     lines = generator.records(60, 1, tenant)
     bad = [changed(line, legal_basis="because") for line in lines[:3]]
     future = changed(lines[4], activity_key="later", discovered_at="2999-01-01T00:00:00Z")
     odd = changed(lines[5], activity_key="odd", attributes={"b": 1.50, "a": {"x": "é\n\t\\", "y": [1e2, None]}})
     whole, cut, single = new_scan(), new_scan(), new_scan()
-    with Publisher(servers.bootstrap) as publisher:
+    with Publisher(bootstrap) as publisher:
         publisher.records(tenant, whole, lines + bad + [future, odd, lines[7]], at_once=20)
         publisher.records(tenant, whole, (lines + bad + [future, odd, lines[7]])[:40], at_once=20)  # sent again
         publisher.closed(tenant, whole, 66)

@@ -41,7 +41,7 @@ def progress_bar(*, quiet: bool) -> Iterator[Any]:
         task = bar.add_task("Phát lại / replaying", total=None, done="")
         yield lambda now: bar.update(
             task,
-            description="So sánh / comparing" if now.comparing else "Phát lại / replaying",
+            description=now.doing,
             total=now.total,
             completed=now.offsets,
             done=f"{now.records:,} bản ghi / records",

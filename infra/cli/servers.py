@@ -10,7 +10,8 @@ from infra.postgres.migrate import current_revision, prepare_foreign, upgrade
 from infra.settings import InfraSettings
 
 
-def _urls(settings: InfraSettings) -> Urls:
+def service_urls(settings: InfraSettings) -> Urls:
+    """Of the three roles. Raises InfraError where one is missing."""
     urls = (settings.postgres_migrate_url, settings.postgres_write_url, settings.postgres_read_url)
     if None in urls:
         raise InfraError(
@@ -64,7 +65,7 @@ def register(app: typer.Typer) -> None:
         """Vai trò, bảng và topic trên máy chủ có sẵn. / Roles, tables and topics on servers that exist already."""
         settings = InfraSettings()
         admin = settings.postgres_admin_url
-        prepare_foreign(_urls(settings), admin.get_secret_value() if admin else None)
+        prepare_foreign(service_urls(settings), admin.get_secret_value() if admin else None)
         changes = reconcile(
             settings.kafka_bootstrap,
             specs(settings.kafka_partitions, min(2, settings.kafka_replication)),

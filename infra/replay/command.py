@@ -132,7 +132,7 @@ def _verified(
             live,
             request.selection,
             read,
-            lambda rows, total: on_progress(Progress(rows, total, outcome.messages, rows, comparing=True)),
+            lambda rows, total: on_progress(Progress(rows, total, outcome.messages, rows, doing="So sánh / comparing")),
         )
     return _as_json(found)
 

@@ -27,7 +27,7 @@ class Progress(NamedTuple):
     total: int
     messages: int
     records: int
-    comparing: bool = False
+    doing: str = "Phát lại / replaying"
 
 
 class Outcome(NamedTuple):

@@ -83,7 +83,7 @@ def group(bootstrap: str) -> tuple[Any, ...]:
 def test_ndjson_of_a_tenant_is_what_the_live_table_holds(
     scanline: Commands, servers: Servers, database: Database, tenant: str
 ) -> None:
-    mixed_scans(servers, database, tenant)
+    mixed_scans(servers.bootstrap, database, tenant)
     done = scanline("replay", "--tenant", tenant, "--to-ndjson")
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
@@ -95,7 +95,7 @@ def test_ndjson_of_a_tenant_is_what_the_live_table_holds(
 
 
 def test_a_scan_alone_and_offsets_alone(scanline: Commands, servers: Servers, database: Database, tenant: str) -> None:
-    scans = mixed_scans(servers, database, tenant)
+    scans = mixed_scans(servers.bootstrap, database, tenant)
     done = scanline("replay", "--scan", scans[1], "--to-ndjson")
     assert ordered([json.loads(line) for line in done.stdout.splitlines()]) == [
         row for row in live(database, tenant) if row["scan_id"] == scans[1]
@@ -140,7 +140,7 @@ def test_a_killed_replay_goes_on_without_a_line_twice(
 def test_the_live_group_hears_nothing_of_a_replay(
     scanline: Commands, servers: Servers, database: Database, tenant: str
 ) -> None:
-    mixed_scans(servers, database, tenant)
+    mixed_scans(servers.bootstrap, database, tenant)
     offsets = database.rows("SELECT * FROM stream_offsets ORDER BY partition")
 
     def settled() -> bool:

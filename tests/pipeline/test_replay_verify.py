@@ -77,7 +77,7 @@ def planted(database: Database, do: str, undo: str, *parameters: Any) -> Iterato
 
 
 def test_a_rich_mix_gives_no_difference(scanline: Commands, servers: Servers, database: Database, tenant: str) -> None:
-    mixed_scans(servers, database, tenant)
+    mixed_scans(servers.bootstrap, database, tenant)
     mended_scan(servers, database, tenant)
     returned_scan(servers, database, tenant)
     done, found = verified(scanline, "--tenant", tenant)
