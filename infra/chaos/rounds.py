@@ -27,6 +27,7 @@ WORKER_ENV: Final = {
 _WARM: Final = (0.8, 2.0)  # seconds of load before the first strike
 _PATIENCE: Final = 180.0  # seconds for everything to settle after the heal
 _EXAMPLES: Final = 5
+_SECOND_LOOK: Final = 10.0  # seconds; longer than an API tries to tell that an upload broke off
 _DISK_MB: Final = {"kafka": 600, "postgres": 900, "postgres-wal": 256}  # with room for the rounds of one rig
 Tell = Callable[[Round], None]
 
@@ -64,6 +65,9 @@ def _round(rig: Rig, step: Step, folder: Path, rate: int) -> Round:
     healed = began + held
     recovered = wait_until_drained(history, rig.admin_dsn, rig.admin_bootstrap, _PATIENCE)
     report = check(history, rig.admin_dsn, rig.admin_bootstrap)
+    if report.findings:  # an API may still cancel a broken-off upload while the check reads: what is wrong stays wrong
+        time.sleep(_SECOND_LOOK)
+        report = check(history, rig.admin_dsn, rig.admin_bootstrap)
     findings = Counter(finding.kind for finding in report.findings)
     return Round(
         step.number,
