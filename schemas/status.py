@@ -236,7 +236,7 @@ def status_of(scan: Scan) -> ScanStatus:
     )
 
 
-PauseReason = Literal["database", "dead_letter_topic", "dead_letter_limit", "unexpected"]
+PauseReason = Literal["database", "dead_letter_topic", "dead_letter_limit", "log_replaced", "unexpected"]
 PAUSES: Final[dict[PauseReason, Text]] = {
     "database": Text(
         "cơ sở dữ liệu chưa nhận dữ liệu; không mất dữ liệu, sẽ tự tiếp tục.",
@@ -249,6 +249,10 @@ PAUSES: Final[dict[PauseReason, Text]] = {
     "dead_letter_limit": Text(
         "quá nhiều thông điệp không đọc được; không mất dữ liệu, đang chờ người vận hành kiểm tra.",
         "too many messages cannot be read; nothing is lost, an operator has to look at them.",
+    ),
+    "log_replaced": Text(
+        "nhật ký Kafka ngắn hơn phần đã đọc (topic bị tạo lại hoặc mất phần cuối); không bỏ qua gì, đang chờ người vận hành.",
+        "Kafka's log is shorter than what was read of it (made anew, or its end lost); nothing is skipped, an operator decides.",
     ),
     "unexpected": Text(
         "lỗi ngoài dự kiến; không mất dữ liệu, sẽ tự thử lại.",

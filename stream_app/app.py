@@ -14,6 +14,8 @@ from stream_app.dead_letter_limit import Limit
 from stream_app.ends import Ends
 from stream_app.lane import Settings
 from stream_app.lanes import Lanes
+from stream_app.logs import LOOK_SECONDS as LOGS_SECONDS
+from stream_app.logs import Bounds, Logs
 from stream_app.positions import LOOK_SECONDS as POSITIONS_SECONDS
 from stream_app.positions import Positions
 from stream_app.publishing import Publisher
@@ -108,6 +110,12 @@ def build_app(settings: WorkerSettings, lanes: Lanes) -> faust.App:
     @app.timer(interval=POSITIONS_SECONDS)
     async def hold_positions() -> None:
         await positions.look()
+
+    logs = Logs(lanes, Bounds(settings.kafka_bootstrap))
+
+    @app.timer(interval=LOGS_SECONDS)
+    async def hold_logs() -> None:
+        await logs.look()
 
     watchdog = Watchdog(
         lanes,

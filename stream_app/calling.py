@@ -95,7 +95,9 @@ class Caller:
                     log.warning("partition %d: attempt %d failed: %s", self._partition, attempt, error)
                     reason: PauseReason = "database" if isinstance(error, Unavailable) else "dead_letter_topic"
                 except LimitReached as reached:
-                    await self._wait_for_leave(reached)
+                    await self.wait_for_operator(
+                        "dead_letter_limit", str(reached), self._look, "dead letters were allowed"
+                    )
                     attempt = 0
                     if self.stopping:
                         return None
@@ -146,14 +148,14 @@ class Caller:
             except Unavailable:
                 self._on_paused()
 
-    async def _wait_for_leave(self, reached: LimitReached) -> None:
-        """Paused by the dead-letter limit, until an operator lets some of what it holds pass."""
-        self.set_paused("dead_letter_limit", str(reached))
+    async def wait_for_operator(self, reason: PauseReason, details: str, look: Callable[[], Any], decided: str) -> None:
+        """Paused until `look`, which may raise Unavailable, finds that an operator has decided (`decided`, for the log)."""
+        self.set_paused(reason, details)
         while not self.stopping:
             await self.nap(self._probe_seconds)
             try:
-                if await self._in_thread(self._look):
-                    log.info("partition %d: dead letters were allowed, going on", self._partition)
+                if await self._in_thread(look):
+                    log.info("partition %d: %s, going on", self._partition, decided)
                     return
             except Unavailable as error:
                 log.warning("partition %d: could not ask whether to go on: %s", self._partition, error)

@@ -111,6 +111,8 @@ class Lane:
         self._stopping = False
         self._written_off = False
         self._lost_place = False
+        self._beyond: tuple[int, int] | None = None  # where it waits, and the end of the log that lies before that
+        self._gaps: list[tuple[int, int]] = []  # [from, to), believed and not yet explained
         self._on_late = on_late
         self._loop = asyncio.get_running_loop()
         self._scans = UnfinishedScans()
@@ -130,7 +132,8 @@ class Lane:
     @property
     def has_room(self) -> bool:
         """True when another slice may be fetched: memory stays bounded however far behind the lane is."""
-        return self.next_offset is not None and self._buffered < self._settings.lane_bytes and not self._stopping
+        waits = self.next_offset is None or self._beyond is not None or self._stopping
+        return not waits and self._buffered < self._settings.lane_bytes
 
     @property
     def buffered(self) -> int:
@@ -162,6 +165,17 @@ class Lane:
         self._lost_place = True
         self._wake.set()
 
+    def log_replaced(self, at: int, end: int) -> None:
+        """Tells it that the log certainly ends at `end`, before the offset `at` where it waits."""
+        if self.next_offset == at and self._beyond is None:
+            self._beyond = (at, end)
+            self._wake.set()
+
+    def take_gaps(self) -> list[tuple[int, int]]:
+        """The stretches [from, to) that were not there, since the last call."""
+        gaps, self._gaps = self._gaps, []
+        return gaps
+
     async def accept(self, piece: Slice) -> None:
         """Takes a slice. Offsets before the expected one are dropped; a gap is fetched again once before it is believed."""
         if self._stopping or not piece.messages or self._expected is None:
@@ -182,6 +196,7 @@ class Lane:
                 await self._seek(self._expected)
                 return
             metrics.GAPS.inc(first - self._expected)
+            self._gaps.append((self._expected, first))
         self._expected = messages[-1].offset + 1
         if not self._buffer:
             self._oldest = time.monotonic()
@@ -220,6 +235,9 @@ class Lane:
         while not self._stopping:
             try:
                 await self._settle_start()
+                if self._beyond is not None:
+                    await self._wait_for_reset(*self._beyond)
+                    continue
                 self._after_pause()
                 await self._wait_for_work()
                 if self._retell is not None:
@@ -228,7 +246,7 @@ class Lane:
                     self._lost_place = False
                     self._forget()
                     self.tell_again(dt.datetime.now(dt.UTC) - RETELL)
-                elif not self._stopping and self.next_offset is not None and self._buffer:
+                elif self._beyond is None and not self._stopping and self.next_offset is not None and self._buffer:
                     await self._write_next()
             except asyncio.CancelledError:
                 raise
@@ -255,6 +273,24 @@ class Lane:
         self._asked_again = None
         await self._seek(self.next_offset)
 
+    async def _wait_for_reset(self, at: int, end: int) -> None:
+        """What the log holds now may be a new topic's or what a broker kept of the old one: only an operator can know."""
+        self.caller.doing = "waiting for an operator"
+        try:
+            await self.caller.wait_for_operator(
+                "log_replaced",
+                f"{self.topic}, offset {at}, cuối nhật ký / end of the log {end};"
+                f" scanline offsets reset --partition {self.partition} --to earliest|latest|OFFSET",
+                lambda: self._sink.load_offsets(self.topic, [self.partition])[self.partition] != at,
+                "its offset was set anew",
+            )
+        finally:
+            self.caller.doing = "waiting"
+            self.caller.set_paused(None)
+        if not self._stopping:
+            self._forget()
+            self._beyond = None
+
     def _forget(self) -> None:
         self.next_offset = self._expected = None
         self._buffer.clear()
@@ -265,7 +301,7 @@ class Lane:
     async def _wait_for_work(self) -> None:
         """Until there is a window's worth, or what there is has waited long enough, or a status must be told again."""
         limits = self._settings.limits
-        while not (self._stopping or self._retell or self._lost_place):
+        while not (self._stopping or self._retell or self._lost_place or self._beyond):
             timeout = None
             if self._buffer:
                 timeout = self._oldest + self._settings.window_seconds - time.monotonic()

@@ -29,7 +29,8 @@ LANES = Gauge("scanline_stream_lanes_count", "Partitions this worker owns.")
 BUFFERED = Gauge("scanline_stream_buffered_bytes", "Fetched and not yet written, all lanes.")
 PAUSED = Gauge(
     "scanline_stream_paused_lanes_count",
-    "Lanes that wait, by reason. database: look at scanline_sink_errors_total; dead_letter_limit: an operator must look.",
+    "Lanes that wait, by reason. database: look at scanline_sink_errors_total; dead_letter_limit,"
+    " log_replaced: an operator must look.",
     ["reason"],
 )
 STALLS = Counter(
@@ -47,7 +48,13 @@ LIMITS = Counter(
 )
 RETRIES = Counter("scanline_stream_retries_total", "Micro-batches tried again after a passing error.")
 REWINDS = Counter("scanline_stream_rewinds_total", "Slices fetched again because offsets were missing before them.")
-GAPS = Counter("scanline_stream_gap_offsets_total", "Offsets that do not exist (compaction, aborted transactions).")
+GAPS = Counter(
+    "scanline_stream_gap_offsets_total", "Offsets that do not exist (compaction, aborted transactions, retention)."
+)
+LOST = Counter(
+    "scanline_stream_lost_offsets_total",
+    "Of these, offsets that retention deleted before they were read. Any: data is lost; keep the topic longer, add workers.",
+)
 REBALANCES = Counter("scanline_stream_rebalances_total", "Assignments received.")
 DEAD_LETTERS = Counter("scanline_stream_dead_letters_total", "Messages sent to scan.dlq.v1, by reason.", ["reason"])
 STATUSES = Counter("scanline_status_published_total", "Statuses delivered to scan.status.v1.")

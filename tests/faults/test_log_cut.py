@@ -1,13 +1,18 @@
-"""What the log no longer holds: retention took it before it was read."""
+"""What the log no longer holds: retention took it before it was read, or the topic was made anew."""
+
+import json
+from pathlib import Path
 
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from infra import generator
+from infra.kafka.topics import reconcile, specs
 from infra.stack import Stack
 from tests.blocking import tenants_by_partition
-from tests.helpers import RECORDS, Database, Publisher
-from tests.load import LONG, metric
+from tests.commands import Commands
+from tests.helpers import RECORDS, Database, Publisher, wait_for
+from tests.load import LONG, metric, worker_log
 from tests.murmur2 import partition_of
 
 
@@ -41,3 +46,49 @@ def test_retention_took_what_was_not_read(stack: Stack) -> None:
         assert offset_of(database, partition) == read + 13
         assert database.value("SELECT count(*) FROM processing_activities") == 20
         assert metric(worker, "scanline_stream_gap_offsets_total") == 11
+        wait_for(lambda: metric(worker, "scanline_stream_lost_offsets_total") == 11, "the loss is told", LONG)
+        assert f"partition {partition}: 11 offsets from {read} on were deleted" in worker_log(worker)
+
+
+def test_a_topic_made_anew(stack: Stack, tmp_path: Path) -> None:
+    """Its offsets begin at 0 while PostgreSQL waits for a higher one: the lane waits for an operator, and others go on."""
+    tenants = tenants_by_partition("anew")
+    tenant, other = tenants[3], tenants[4]
+    partition = partition_of(tenant.encode())
+    run = Commands({"SCANLINE_DATA_DIR": str(tmp_path), **stack.env})
+    worker = stack.start_worker()
+    with Database(stack.postgres.superuser_dsn()) as database:
+        with Publisher(stack.kafka.bootstrap) as publisher:
+            first = publisher.scan(tenant, generator.records(50, 1, tenant), at_once=1)
+        database.finished(tenant, first, LONG)
+        assert worker.stop(60) == 0
+        stored = offset_of(database, partition)
+        admin = AdminClient({"bootstrap.servers": stack.kafka.bootstrap})
+        admin.delete_topics([RECORDS])[RECORDS].result(30)
+        wait_for(lambda: RECORDS not in admin.list_topics(timeout=15).topics, "the topic is gone")
+        reconcile(stack.kafka.bootstrap, specs(), apply=True)
+        worker = stack.start_worker()
+        with Publisher(stack.kafka.bootstrap) as publisher:
+            second = publisher.scan(tenant, generator.records(10, 2, tenant))
+            elsewhere = publisher.scan(other, generator.records(10, 3, other))
+
+        def paused() -> bool:
+            return metric(worker, "scanline_stream_paused_lanes_count", reason="log_replaced") == 1
+
+        wait_for(paused, "the lane waits", LONG)
+        assert f"scanline offsets reset --partition {partition} --to" in worker_log(worker)
+        assert database.finished(other, elsewhere, LONG)["records_stored"] == 10
+        assert database.scan(tenant, second) is None
+        assert offset_of(database, partition) == stored
+
+        refused = run("offsets", "reset", "--partition", str(partition), "--to", "latest")
+        assert refused.returncode == 1 and "--yes" in refused.stderr
+        assert offset_of(database, partition) == stored
+        done = run("offsets", "reset", "--all", "--to", "earliest", "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) == [{"partition": partition, "before": stored, "after": 0, "passed_over": 0}]
+        assert database.finished(tenant, second, LONG)["records_stored"] == 10
+        wait_for(lambda: not paused(), "the lane goes on", LONG)
+        assert database.value("SELECT count(*) FROM processing_activities") == 70
+        audit = database.rows("SELECT details, message FROM audit_log WHERE action = 'offset_reset'")
+        assert [row["details"]["before"] for row in audit] == [stored] and set(audit[0]["message"]) == {"vi", "en"}

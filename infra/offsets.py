@@ -1,0 +1,132 @@
+"""Where a lane goes on, set by an operator: after a topic was made anew, or lost its end."""
+
+import getpass
+import socket
+from typing import Final, NamedTuple
+
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from infra.allowances import NO_TENANT
+from infra.errors import InfraError
+from schemas.topics import RECORDS_TOPIC
+
+_SECONDS: Final = 10
+_STORED: Final = text(
+    "SELECT partition, next_offset FROM stream_offsets WHERE pipeline = :pipeline AND topic = :topic"
+    " ORDER BY partition FOR UPDATE"
+)
+_SET: Final = text(
+    "UPDATE stream_offsets SET next_offset = :after, owner = :actor, updated_at = clock_timestamp()"
+    " WHERE pipeline = :pipeline AND topic = :topic AND partition = :partition"
+)
+_AUDIT: Final = text(
+    "INSERT INTO audit_log (tenant_id, actor, action, details, message) VALUES (:tenant, :actor, 'offset_reset',"
+    " jsonb_build_object('pipeline', cast(:pipeline AS text), 'topic', cast(:topic AS text),"
+    " 'partition', cast(:partition AS int), 'before', cast(:before AS bigint), 'after', cast(:after AS bigint),"
+    " 'passed_over', cast(:passed_over AS bigint)),"
+    " jsonb_build_object('vi', cast(:vi AS text), 'en', cast(:en AS text)))"
+)
+
+
+class Reset(NamedTuple):
+    """One partition's stored offset, before and after. `passed_over` offsets of the log may never have been read."""
+
+    partition: int
+    before: int
+    after: int
+    passed_over: int
+
+
+class _Log(NamedTuple):
+    begin: int
+    end: int
+
+
+def reset(bootstrap: str, write_url: str, pipeline: str, partition: int | None, to: str, yes: bool) -> list[Reset]:
+    """Sets the offset of the partition, or (None) of each that ends before its stored offset, to `to`: earliest, latest or
+    an offset. All in one transaction, with an audit row for each. Raises InfraError, and has then changed nothing."""
+    actor = f"{getpass.getuser()}@{socket.gethostname()}"
+    engine = create_engine(write_url, connect_args={"connect_timeout": _SECONDS})
+    place = {"pipeline": pipeline, "topic": RECORDS_TOPIC}
+    try:
+        with engine.begin() as connection:
+            stored = {row.partition: row.next_offset for row in connection.execute(_STORED, place)}
+            if partition is not None and partition not in stored:
+                raise InfraError(
+                    f"Phân vùng {partition} chưa từng được đọc trong pipeline «{pipeline}»; xem `scanline lag`.",
+                    f"Partition {partition} was never read in pipeline «{pipeline}»; see `scanline lag`.",
+                )
+            logs = _logs(bootstrap, [partition] if partition is not None else list(stored))
+            chosen = [number for number in logs if partition is not None or stored[number] > logs[number].end]
+            plan = [_planned(number, stored[number], logs[number], to) for number in chosen]
+            if not yes:
+                _refuse_to_pass_over(plan)
+            for each in plan:
+                _write(connection, {**place, "actor": actor}, each)
+    except SQLAlchemyError as error:
+        raise InfraError(
+            f"PostgreSQL không nhận được offset mới ({type(error).__name__}). Hãy kiểm tra SCANLINE_POSTGRES_WRITE_URL.",
+            f"PostgreSQL did not take the new offset ({type(error).__name__}). Check SCANLINE_POSTGRES_WRITE_URL.",
+        ) from None
+    finally:
+        engine.dispose()
+    return plan
+
+
+def _logs(bootstrap: str, partitions: list[int]) -> dict[int, _Log]:
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    try:
+        begins = _offsets(admin, partitions, OffsetSpec.earliest())
+        ends = _offsets(admin, partitions, OffsetSpec.latest())
+    except (KafkaException, TimeoutError) as error:
+        raise InfraError(
+            f"Kafka tại {bootstrap} không cho biết offset của {RECORDS_TOPIC} ({type(error).__name__}); chưa thay đổi gì.",
+            f"Kafka at {bootstrap} does not tell the offsets of {RECORDS_TOPIC} ({type(error).__name__}); nothing was changed.",
+        ) from None
+    return {number: _Log(begins[number], ends[number]) for number in partitions}
+
+
+def _offsets(admin: AdminClient, partitions: list[int], spec: OffsetSpec) -> dict[int, int]:
+    if not partitions:
+        return {}
+    asked = {TopicPartition(RECORDS_TOPIC, number): spec for number in partitions}
+    found = admin.list_offsets(asked, request_timeout=_SECONDS)
+    return {place.partition: int(answer.result(_SECONDS + 1).offset) for place, answer in found.items()}
+
+
+def _planned(partition: int, stored: int, held: _Log, to: str) -> Reset:
+    if to in ("earliest", "latest"):
+        target = held.begin if to == "earliest" else held.end
+    elif to.isascii() and to.isdigit() and held.begin <= int(to) <= held.end:
+        target = int(to)
+    else:
+        raise InfraError(
+            f"--to {to}: cần earliest, latest hoặc một offset từ {held.begin} đến {held.end} (phân vùng {partition}).",
+            f"--to {to}: give earliest, latest or an offset from {held.begin} to {held.end} (partition {partition}).",
+        )
+    # of a log that ends before the stored offset nobody knows what was read
+    unread = held.begin if stored > held.end else max(stored, held.begin)
+    return Reset(partition, stored, target, max(0, target - unread))
+
+
+def _refuse_to_pass_over(plan: list[Reset]) -> None:
+    for each in plan:
+        if each.passed_over:
+            raise InfraError(
+                f"Phân vùng {each.partition}: {each.passed_over} offset có thể chưa được đọc sẽ bị bỏ qua; chưa thay đổi gì."
+                " Nếu đúng ý, hãy thêm --yes.",
+                f"Partition {each.partition}: {each.passed_over} offsets that may not have been read would be passed over;"
+                " nothing was changed. If that is meant, add --yes.",
+            )
+
+
+def _write(connection: Connection, place: dict[str, str], each: Reset) -> None:
+    texts = {
+        "vi": f"Đặt lại offset của phân vùng {each.partition}: từ {each.before} thành {each.after}.",
+        "en": f"The offset of partition {each.partition} was set from {each.before} to {each.after}.",
+    }
+    connection.execute(_SET, {**place, "partition": each.partition, "after": each.after})
+    connection.execute(_AUDIT, {**place, **each._asdict(), **texts, "tenant": NO_TENANT})
