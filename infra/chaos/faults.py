@@ -13,10 +13,14 @@ from typing import Final, NamedTuple
 import psycopg2
 from psycopg2.extensions import connection as Connection
 
+from infra.chaos.links import Link
 from infra.chaos.rig import Rig
 from schemas.topics import RECORDS_TOPIC
 
 Strike = Callable[[Rig, Random], AbstractContextManager[None]]
+_END_OURS: Final = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename IN ('scanline_writer', 'scanline_reader')
+"""
 _CHURN_SECONDS: Final = 1.2  # between two changes of the group
 
 
@@ -201,10 +205,7 @@ def _backends_terminated(rig: Rig, rng: Random) -> Iterator[None]:
     def terminate() -> None:
         with _connect(rig) as admin, admin.cursor() as cursor:
             while not stopping.wait(0.3):
-                cursor.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                    " WHERE usename IN ('scanline_writer', 'scanline_reader')"
-                )
+                cursor.execute(_END_OURS)
 
     thread = threading.Thread(target=terminate, name="terminate")
     thread.start()
@@ -224,10 +225,7 @@ def _connections_exhausted(rig: Rig, rng: Random) -> Iterator[None]:
         try:
             greedy = {"user": "greedy", "password": "greedy"}
             for _ in range(3):  # ours come back between an end and the next hold: until nothing is left
-                cursor.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                    " WHERE usename IN ('scanline_writer', 'scanline_reader')"
-                )
+                cursor.execute(_END_OURS)
                 _take_all(rig, greedy, taken)
             yield
         finally:
@@ -293,51 +291,30 @@ def _postgres_with_room(rig: Rig, disk: str) -> None:
     rig.postgres.wait_until_ready()
 
 
+def _on_link(name: str, shatter: Callable[[Link, Random], None]) -> Strike:
+    """A strike that breaks one link and heals it."""
+
+    @contextmanager
+    def strike(rig: Rig, rng: Random) -> Iterator[None]:
+        shatter(rig.links[name], rng)
+        yield
+        rig.links[name].heal()
+
+    return strike
+
+
+def _slow(link: Link, rng: Random) -> None:
+    link.slow(latency_ms=rng.randint(50, 400), jitter_ms=rng.randint(0, 100))
+
+
 def _link_faults() -> None:
     """Every pair that talks, in every way a network fails."""
-
-    def cut(link: str) -> Strike:
-        @contextmanager
-        def strike(rig: Rig, rng: Random) -> Iterator[None]:
-            rig.links[link].cut()
-            yield
-            rig.links[link].heal()
-
-        return strike
-
-    def slow(link: str) -> Strike:
-        @contextmanager
-        def strike(rig: Rig, rng: Random) -> Iterator[None]:
-            rig.links[link].slow(latency_ms=rng.randint(50, 400), jitter_ms=rng.randint(0, 100))
-            yield
-            rig.links[link].heal()
-
-        return strike
-
-    def black_hole(link: str) -> Strike:
-        @contextmanager
-        def strike(rig: Rig, rng: Random) -> Iterator[None]:
-            rig.links[link].blackhole()
-            yield
-            rig.links[link].heal()
-
-        return strike
-
-    def stall(link: str) -> Strike:
-        @contextmanager
-        def strike(rig: Rig, rng: Random) -> Iterator[None]:
-            rig.links[link].stall()
-            yield
-            rig.links[link].heal()
-
-        return strike
-
     for link in ("api-kafka", "worker-kafka", "client-kafka", "api-postgres", "worker-postgres", "client-api-1"):
-        _faults.append(Fault(f"{link}-cut", cut(link), (0.5, 5)))
-        _faults.append(Fault(f"{link}-slow", slow(link), (2, 6)))
-        _faults.append(Fault(f"{link}-blackhole", black_hole(link), (2, 8)))
+        _faults.append(Fault(f"{link}-cut", _on_link(link, lambda link, _: link.cut()), (0.5, 5)))
+        _faults.append(Fault(f"{link}-slow", _on_link(link, _slow), (2, 6)))
+        _faults.append(Fault(f"{link}-blackhole", _on_link(link, lambda link, _: link.blackhole()), (2, 8)))
     for link in ("worker-postgres", "api-kafka"):  # what was under way arrives after all, late: a commit among it
-        _faults.append(Fault(f"{link}-stall", stall(link), (4, 8)))
+        _faults.append(Fault(f"{link}-stall", _on_link(link, lambda link, _: link.stall()), (4, 8)))
 
 
 _link_faults()

@@ -8,7 +8,6 @@ from typing import Any, Final, NamedTuple
 
 from infra.replay.reading import Piece, ReadMessage, read
 from infra.replay.selection import ZONE, Range, Selection
-from schemas.status import ScanStatus
 from schemas.topics import RECORDS_TOPIC
 from sinks.base import Incoming, MicroBatch, Sink, Unavailable
 from stream_app.builder import Builder, Limits
@@ -41,9 +40,6 @@ class Outcome(NamedTuple):
     lost: Mapping[int, int]
 
 
-Told = Callable[[int, list[ScanStatus]], None]
-
-
 class Replay:
     """One run. `limits` None: the worker's own micro-batches; `by_day` also ends them at midnight."""
 
@@ -55,17 +51,13 @@ class Replay:
         rate: float = 0.0,
         by_day: bool = False,
         on_progress: Callable[[Progress], None] = lambda _: None,
-        told: Told = lambda *_: None,
-        before_write: Callable[[MicroBatch], None] = lambda _: None,
     ) -> None:
-        """`rate` records a second, 0: as fast as it goes. `told` hears each micro-batch's statuses, after its commit."""
+        """`rate` records a second, 0: as fast as it goes."""
         self._sink = sink
         self._selection = selection
         self._rate = rate
         self._by_day = by_day
         self._on_progress = on_progress
-        self._told = told
-        self._before_write = before_write
         self._limits = Limits()
         self._lanes: dict[int, _Lane] = {}
         self._unreadable: Counter[str] = Counter()
@@ -132,10 +124,8 @@ class Replay:
 
     def _write(self, batch: MicroBatch, lane: "_Lane") -> None:
         prepared = self._sink.prepare(batch)
-        self._before_write(batch)
-        statuses = self._insist(lambda: self._sink.write(prepared, dt.datetime.now(dt.UTC)))
+        self._insist(lambda: self._sink.write(prepared, dt.datetime.now(dt.UTC)))
         lane.next_offset = batch.end
-        self._told(batch.partition, statuses)
 
     def _insist(self, call: Callable[[], Any]) -> Any:
         """Waits for a sink that is away. A commit whose answer was lost shows as Fenced: run again, it goes on from there."""

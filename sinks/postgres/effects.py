@@ -193,7 +193,7 @@ class Effects:
         scan = self._scans[_key(message)]
         scan.records_rejected += 1
         if len(scan.errors_sample) < ERRORS_SAMPLE:
-            sample = error_sample(_index(message, rejected), rejected.activity_key, rejected.errors[0])
+            sample = error_sample(message.index_of(rejected.position), rejected.activity_key, rejected.errors[0])
             scan.errors_sample = [*scan.errors_sample, sample]
         self.rejects.append((message, rejected))
 
@@ -204,7 +204,7 @@ class Effects:
             "partition": self.batch.partition,
             "tenants": [message.envelope.tenant_id for message, _ in rows],
             "scans": [message.envelope.scan_id for message, _ in rows],
-            "indexes": [_index(message, rejected) for message, rejected in rows],
+            "indexes": [message.index_of(rejected.position) for message, rejected in rows],
             "keys": [rejected.activity_key for _, rejected in rows],
             "codes": [rejected.errors[0].code for _, rejected in rows],
             "pointers": [rejected.errors[0].pointer for _, rejected in rows],
@@ -263,7 +263,3 @@ class Effects:
                 }
             )
         return _json(rows).decode()
-
-
-def _index(message: Incoming, rejected: Rejected) -> int | None:
-    return message.index_of(rejected.position)
