@@ -1,6 +1,10 @@
 """Metrics of the lanes, each with what to do about it."""
 
+from typing import get_args
+
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+
+from schemas.status import PauseReason
 
 disable_created_metrics()  # a second series for each, that nobody asks for
 
@@ -33,6 +37,8 @@ PAUSED = Gauge(
     " log_replaced: an operator must look.",
     ["reason"],
 )
+for _reason in get_args(PauseReason):
+    PAUSED.labels(_reason)  # 0 from the start: an alert cannot compare with what is not there
 STALLS = Counter(
     "scanline_stream_stalls_total",
     "Lanes started again because they had work and got nowhere. Any: the log names partition, offset and what it was doing.",

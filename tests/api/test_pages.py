@@ -33,7 +33,7 @@ def test_health(http: httpx.Client) -> None:
     answer = http.get("/healthz")
     assert (answer.status_code, answer.json()) == (200, {"ok": True, "publisher": True, "follower": True})
     answer = http.get("/readyz")
-    assert (answer.status_code, answer.json()) == (200, {"ok": True, "kafka": True, "statuses": True})
+    assert (answer.status_code, answer.json()) == (200, {"ok": True, "kafka": True, "statuses": True, "serving": True})
 
 
 def listed() -> dict[str, dict[str, tuple[str, set[str]]]]:
@@ -137,7 +137,7 @@ def test_docs_need_no_other_host(http: httpx.Client) -> None:
 
 def test_docs_and_openapi_hold_every_call(http: httpx.Client) -> None:
     promised = set(CALL.findall((ROOT / "docs" / "http-api.md").read_text(encoding="utf-8")))
-    assert len(promised) == 8
+    assert len(promised) == 9
     answer = http.get("/openapi.json")
     document: dict[str, Any] = answer.json()
     assert answer.status_code == 200
