@@ -123,7 +123,7 @@ async def _take_json(request: Request, who: Caller, service: Services, key: str 
 async def _publish_whole(
     service: Services, upload: Upload, arrays: list[Array], count: int, digest: str | None
 ) -> None:
-    """Everything of a scan that is at hand, within the deadline. Raises ApiProblem scan_not_queued."""
+    """Everything of a scan that is at hand, within the deadline. Raises ApiProblem scan_not_queued, scan_unconfirmed."""
     try:
         async with asyncio.timeout(service.settings.api_publish_deadline_seconds):
             await upload.announce()
@@ -133,9 +133,14 @@ async def _publish_whole(
             upload.close(count, digest)
             await upload.delivered()
     except (PublishFailed, TimeoutError):
-        service.publisher.suspect()
-        upload.cancel("publish_failed")
-        raise service.later("scan_not_queued", scan_id=upload.scan_id) from None
+        raise _not_confirmed(service, upload) from None
+
+
+def _not_confirmed(service: Services, upload: Upload) -> ApiProblem:
+    """What to say after a failure of Kafka in the middle."""
+    service.publisher.suspect()
+    upload.cancel("publish_failed")
+    return service.later("scan_unconfirmed" if upload.closing else "scan_not_queued", scan_id=upload.scan_id)
 
 
 async def _take_ndjson(request: Request, who: Caller, service: Services, key: str | None) -> _Submitted:
@@ -190,9 +195,7 @@ async def _stream(body: AsyncIterator[bytes], service: Services, upload: Upload,
             upload.close(arrays.count, digest.hexdigest() if digest is not None else None)
             await upload.delivered()
     except (PublishFailed, TimeoutError):
-        service.publisher.suspect()
-        upload.cancel("publish_failed")
-        raise service.later("scan_not_queued", scan_id=upload.scan_id) from None
+        raise _not_confirmed(service, upload) from None
     except ApiProblem as problem:
         if announced:  # else another upload has the key, and this one never began
             upload.cancel("upload_aborted" if problem.code == "upload_too_slow" else "upload_refused")

@@ -25,7 +25,10 @@ _READ_BACK_SECONDS: Final = 5.0
 
 
 class Upload:
-    """Publishes one scan. Any failure ends with `cancel`; what Kafka did not take raises PublishFailed."""
+    """Publishes one scan. Any failure ends with `cancel`; what Kafka did not take raises PublishFailed.
+
+    `closing`: its last message was handed over, so that the scan may be whole whatever is heard of it.
+    """
 
     def __init__(
         self,
@@ -49,6 +52,7 @@ class Upload:
         self._digest = digest
         self._trace = trace
         self._outstanding: deque[asyncio.Future[Delivered]] = deque()
+        self.closing = False
         self._scan = Scan(
             tenant_id,
             claim.scan_id,
@@ -98,6 +102,7 @@ class Upload:
 
     def close(self, records_total: int, digest: str | None) -> None:
         """Hands over how many records there are."""
+        self.closing = True
         self._send(topics.CLOSED, _encode(Closed(records_total, digest)))
 
     async def delivered(self, but: int = 0) -> None:
@@ -106,7 +111,13 @@ class Upload:
             await self._outstanding.popleft()
 
     def cancel(self, reason: str) -> None:
-        """Ends the scan for good, without waiting: also when Kafka comes back only later."""
+        """Ends the scan for good, without waiting: also when Kafka comes back only later.
+
+        Not so under a key whose closing message may have arrived: the scan would be whole, the cancellation too late, and the
+        same body sent again another scan. It is left to whoever sends it again, as if this process had died.
+        """
+        if self.closing and self._claim.token is not None:
+            return
         now = dt.datetime.now(dt.UTC)
         self._scan.cancel_reason = reason
         self._scan.settle(now)

@@ -274,6 +274,18 @@ PROBLEMS: Final[dict[str, Problem]] = {
             "seconds.",
         ),
     ),
+    "scan_unconfirmed": Problem(
+        503,
+        Text("Hàng đợi chưa xác nhận lượt quét", "The queue did not confirm the scan"),
+        Text(
+            "Hàng đợi (Kafka) không xác nhận kịp, nên chưa rõ lượt quét đã vào đủ hay chưa. Hãy gửi lại toàn bộ với cùng "
+            "«Idempotency-Key» sau {seconds} giây: không bản ghi nào bị tính hai lần. Nếu không có khóa, hãy xem tình trạng "
+            "lượt quét trước khi gửi lại: hoặc đủ, hoặc đã hủy.",
+            "The queue (Kafka) did not confirm in time, so it is not known whether the scan is whole. Send all of it again "
+            "with the same «Idempotency-Key» in {seconds} seconds: nothing counts twice. Without a key, look at the scan's "
+            "status before sending again: it will be whole, or cancelled.",
+        ),
+    ),
     "mends_not_queued": Problem(
         503,
         Text("Không đưa được bản ghi sửa lại vào hàng đợi", "The mended records could not be queued"),

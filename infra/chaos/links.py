@@ -81,10 +81,13 @@ class Link:
         self._become("cut")
         self._enable(False)
 
-    def slow(self, latency_ms: int, jitter_ms: int = 0, rate_kb: int | None = None) -> None:
-        """Each way takes `latency_ms` ± `jitter_ms`, a round trip twice that; at most `rate_kb` KiB a second each way."""
+    def slow(
+        self, latency_ms: int, jitter_ms: int = 0, rate_kb: int | None = None, *, ways: Sequence[str] = _WAYS
+    ) -> None:
+        """Each of the ways takes `latency_ms` ± `jitter_ms`, a round trip twice that; at most `rate_kb` KiB a second each way.
+        `ways`: "upstream", to the server; "downstream", its answers."""
         self._become("slow")
-        self._add("latency", latency=latency_ms, jitter=jitter_ms)
+        self._add("latency", ways, latency=latency_ms, jitter=jitter_ms)
         if rate_kb is not None:
             self._add("bandwidth", rate=rate_kb)
 
@@ -124,9 +127,9 @@ class Link:
         for number in range(len(self.hops)):
             self._call("POST", f"/proxies/{number}", {"enabled": wanted})
 
-    def _add(self, kind: str, **attributes: int) -> None:
+    def _add(self, kind: str, ways: Sequence[str] = _WAYS, **attributes: int) -> None:
         for number in range(len(self.hops)):
-            for way in _WAYS:
+            for way in ways:
                 self._call("POST", f"/proxies/{number}/toxics", {"type": kind, "stream": way, "attributes": attributes})
 
     def _call(self, method: str, path: str, body: Any = None) -> Any:
