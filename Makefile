@@ -1,6 +1,8 @@
 # Each target does its own set-up; a second run finds it done.
 PYTHON ?= python3
 VENV := .venv/bin
+# Each has servers of its own; most of what tests do is to wait for those.
+TEST_PROCESSES ?= 2
 
 .PHONY: setup demo test up bench chaos lint lock contract
 
@@ -11,7 +13,7 @@ demo: setup
 	@$(VENV)/scanline demo
 
 test: setup lint
-	$(VENV)/python -m pytest
+	$(VENV)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 up: setup
 	@$(VENV)/scanline up

@@ -14,13 +14,13 @@ from typing import Final
 _PR_SET_PDEATHSIG: Final = 1
 _OUTGOING_PORTS: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _libc = ctypes.CDLL(None)
-_taken: set[int] = set()
+_taken: dict[int, socket.socket] = {}  # port -> what keeps it ours
 # A child's death signal comes when the *thread* that made it ends: one thread makes them all, and lives as long as we do.
 _maker: Final = ThreadPoolExecutor(1, "children")
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on, and that this process has not given away yet.
+    """A port on loopback that nobody listens on, and that no process of ours has been given while this one lives.
 
     Below the range the kernel takes outgoing ports from: a server that is stopped and started again on its port must not
     find it taken by a client's connection, least of all by a client that met itself while trying to reach that port.
@@ -29,9 +29,23 @@ def free_port() -> int:
     candidates = range(10_000, lowest_outgoing) if lowest_outgoing > 12_000 else range(20_000, 32_000)
     while True:
         port = secrets.choice(candidates)
-        if port not in _taken and is_free(port):
-            _taken.add(port)
-            return port
+        if port not in _taken and (claim := _claim(port)) is not None:
+            if is_free(port):
+                _taken[port] = claim
+                return port
+            claim.close()
+
+
+def _claim(port: int) -> socket.socket | None:
+    """Other processes that look for ports see it, and the system takes it back when this one ends, however it ends. The port
+    itself cannot be held: whoever it is for is to listen on it."""
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0scanline-port-{port}")  # an abstract name, unix(7): in no folder, and nobody's twice
+    except OSError:
+        claim.close()
+        return None
+    return claim
 
 
 def is_free(port: int) -> bool:
