@@ -47,7 +47,7 @@ def test_progress_until_the_end(caller: Tenant, servers: Servers, tenant: str) -
         scan = opened(caller, publisher, 4_000)
         for event in caller.events(scan):
             told.append(event)
-            if event.status is None or event.status["records_stored"] < sent:
+            if event.status is None or event.status["records_stored"] < sent or event.status["finished_at"]:
                 continue
             if sent == 4_000:  # the next step only once the last one has been told
                 publisher.closed(tenant, scan, 4_000)
