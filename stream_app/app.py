@@ -23,6 +23,7 @@ from stream_app.retry import Backoff
 from stream_app.settings import WorkerSettings
 from stream_app.transport import SliceConsumer, SliceTransport
 from stream_app.watchdog import LOOK_SECONDS, Rules, Watchdog
+from stream_app.writers import Writers
 
 _POSITIONS_SECONDS = 5.0
 _HEARTBEAT_SECONDS = 1.0  # at most
@@ -38,7 +39,7 @@ def build_lanes(settings: WorkerSettings) -> Lanes:
     return Lanes(
         PostgresSink(engine, settings.stream_pipeline),
         Publisher(settings.kafka_bootstrap),
-        settings.stream_writers,
+        Writers(settings.stream_writers, settings.write_connections),
         Settings(
             limits=Limits(settings.stream_window_rows, settings.stream_window_bytes, settings.stream_scan_rows),
             window_seconds=settings.stream_window_ms / 1000,

@@ -5,7 +5,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 from schemas.status import PAUSES, PauseReason
@@ -14,35 +13,11 @@ from stream_app import metrics
 from stream_app.dead_letter_limit import LimitReached
 from stream_app.publishing import DeadLetterFailed
 from stream_app.retry import Backoff
+from stream_app.writers import Writers
 
 log = logging.getLogger("scanline.lane")
 Result = TypeVar("Result")
 _STEP: Final = 0.1  # seconds until a sleeping lane notices that it is to stop
-
-
-class Writers(Executor):
-    """The threads of all lanes. A thread that does not come back is written off: others take its place."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-        self._threads = self._new()
-        self.returned_at = time.monotonic()  # when a call last came back, of any lane
-
-    def _new(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self._count, thread_name_prefix="writer")
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """See Executor."""
-        return self._threads.submit(fn, *args, **kwargs)
-
-    def replace(self) -> None:
-        """New threads for calls to come; those under way and in the queue of the old ones go on there."""
-        old, self._threads = self._threads, self._new()
-        old.shutdown(wait=False)
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """See Executor."""
-        self._threads.shutdown(wait=wait, cancel_futures=cancel_futures)
 
 
 class Caller:
@@ -51,7 +26,7 @@ class Caller:
     def __init__(
         self,
         partition: int,
-        writers: Executor,
+        writers: Writers,
         backoff: Backoff,
         probe_seconds: float,
         probe: Callable[[], None],
@@ -71,12 +46,12 @@ class Caller:
         self.doing = "waiting"
         self.stopping = False
         self.signs = 0  # of life: calls that came back, naps between probes
-        self.running = False  # a call is under way, or waits for its thread
+        self.running = False  # a call is under way, or waits for its place or its thread
         self.thread: int | None = None  # which one is in the call
 
     @property
     def queued(self) -> bool:
-        """A call waits for a free thread: other lanes' calls have them."""
+        """A call has not begun: other lanes' calls have the places or the threads."""
         return self.running and self.thread is None
 
     async def insist(self, doing: str, call: Callable[[], Result]) -> Result | None:
@@ -126,12 +101,10 @@ class Caller:
 
         self.running = True
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._writers, noted)
+            return await self._writers.call(noted)
         finally:
             self.running = False
             self.signs += 1
-            if isinstance(self._writers, Writers):
-                self._writers.returned_at = time.monotonic()
 
     async def _wait_until_well(self, reason: PauseReason) -> None:
         """Paused: nothing is dropped or skipped. The sink is probed until it can take writes again; the dead-letter topic is

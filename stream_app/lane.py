@@ -10,7 +10,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Executor
 from typing import Any, Final, NamedTuple
 
 from schemas.status import ScanStatus
@@ -25,6 +24,7 @@ from stream_app.limiting import Limiter
 from stream_app.pausing import UnfinishedScans
 from stream_app.publishing import Publisher
 from stream_app.retry import Backoff
+from stream_app.writers import Writers
 
 log = logging.getLogger("scanline.lane")
 RETELL: Final = dt.timedelta(minutes=10)  # how far back "recently changed" reaches
@@ -71,7 +71,7 @@ class _Work(NamedTuple):
 
 
 class Lane:
-    """One assigned partition. `accept` and the properties belong to the event loop; the work is done by the executor."""
+    """One assigned partition. `accept` and the properties belong to the event loop; the work is done in the writers' threads."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Lane:
         partition: int,
         sink: Sink[Any],
         publisher: Publisher,
-        executor: Executor,
+        writers: Writers,
         rewind: Callable[[int, int], Awaitable[int]],
         settings: Settings,
         next_offset: int | None,
@@ -120,7 +120,7 @@ class Lane:
         self._limiter = Limiter(sink, topic, partition, settings.dead_letters)
         self.caller = Caller(
             partition,
-            executor,
+            writers,
             settings.backoff,
             settings.probe_seconds,
             sink.probe,

@@ -11,9 +11,9 @@ from schemas.status import PauseReason
 from schemas.topics import RECORDS_TOPIC
 from sinks.base import Sink, Unavailable
 from stream_app import metrics
-from stream_app.calling import Writers
 from stream_app.lane import RETELL, Lane, Settings, Slice
 from stream_app.publishing import Publisher
+from stream_app.writers import Writers
 
 log = logging.getLogger("scanline.lanes")
 
@@ -21,11 +21,11 @@ log = logging.getLogger("scanline.lanes")
 class Lanes:
     """Partition -> lane. Every call is made on the event loop."""
 
-    def __init__(self, sink: Sink[Any], publisher: Publisher, writers: int, settings: Settings) -> None:
+    def __init__(self, sink: Sink[Any], publisher: Publisher, writers: Writers, settings: Settings) -> None:
         self._sink = sink
         self._publisher = publisher
         self._settings = settings
-        self._executor = Writers(writers)
+        self._writers = writers
         self._lanes: dict[int, Lane] = {}
         self._rewind: Callable[[int, int], Awaitable[int]] | None = None
         self.assigned_at: float | None = None
@@ -58,7 +58,7 @@ class Lanes:
             partition,
             self._sink,
             self._publisher,
-            self._executor,
+            self._writers,
             self._rewind,
             self._settings,
             next_offset,
@@ -66,11 +66,12 @@ class Lanes:
         )
 
     def restart(self, partition: int) -> None:
-        """A new lane for one that hangs. A thread that is caught in a call is made to fail, and its place is filled."""
+        """A new lane for one that hangs. A thread that is caught in a call is made to fail; where there is none left for the
+        call, there will be."""
         old = self._lanes[partition]
         thread = old.caller.thread
-        if old.caller.running:
-            self._executor.replace()
+        if old.caller.queued:
+            self._writers.replace()
         old.write_off()
         if thread is not None:
             self._sink.interrupt(thread)
@@ -89,7 +90,7 @@ class Lanes:
     @property
     def returned_at(self) -> float:
         """When a call of any lane last came back; time.monotonic."""
-        return self._executor.returned_at
+        return self._writers.returned_at
 
     async def revoke(self) -> None:
         """Stops every lane; running micro-batches are finished first."""
@@ -152,6 +153,6 @@ class Lanes:
     async def close(self) -> None:
         """Stops everything and delivers what is left to tell."""
         await self.revoke()
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._writers.close()
         await asyncio.get_running_loop().run_in_executor(None, self._publisher.close)
         self._sink.close()

@@ -36,7 +36,9 @@ class WorkerSettings(BaseSettings):
     )
     stream_fetch_bytes: Annotated[int, Field(ge=65_536)] = Field(1024 * 1024, description="per partition and fetch")
     stream_fetch_messages: Annotated[int, Field(ge=1)] = Field(5_000, description="most messages of a slice")
-    stream_writers: Annotated[int, Field(ge=1, le=50)] = Field(4, description="micro-batches written at the same time")
+    stream_writers: Annotated[int, Field(ge=1, le=50)] = Field(
+        4, description="calls to the database at the same time; those that take longer than 0.5 s do not count"
+    )
     write_connections: Annotated[int, Field(ge=1, le=50)] = Field(50, description="most connections of the write pool")
     write_deadline_seconds: Annotated[float, Field(ge=1)] = Field(15, description="of one attempt on the database")
     stream_attempts: Annotated[int, Field(ge=1)] = Field(3, description="before a lane pauses and probes")

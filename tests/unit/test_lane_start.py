@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from infra import generator
 from schemas.topics import HEADER_SUBJECT, HEADER_TYPE, RECORDS, RECORDS_TOPIC
 from sinks.base import Fenced, MicroBatch
 from stream_app.lane import Lane, Settings, Slice
+from stream_app.writers import Writers
 from tests.helpers import new_scan
 
 SCAN = new_scan()
@@ -74,13 +74,14 @@ async def lane_on(sink: MemorySink, known: int | None) -> AsyncIterator[tuple[La
         sought.append(offset)
         return len(sought)
 
-    with ThreadPoolExecutor(1) as executor:
-        lane = Lane(RECORDS_TOPIC, 0, sink, Silent(), executor, rewind, Settings(), known)  # type: ignore[arg-type]
-        try:
-            yield lane, sought
-        finally:
-            sink.answering.set()
-            await lane.stop()
+    writers = Writers(1, 1)
+    lane = Lane(RECORDS_TOPIC, 0, sink, Silent(), writers, rewind, Settings(), known)  # type: ignore[arg-type]
+    try:
+        yield lane, sought
+    finally:
+        sink.answering.set()
+        await lane.stop()
+        writers.close()
 
 
 async def until(look: Any) -> None:
