@@ -17,7 +17,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from producer_api import metrics
 from producer_api.settings import ApiSettings
-from schemas.topics import PARTITIONER
+from schemas.topics import METADATA_REFRESH_MS, PARTITIONER
 
 log = logging.getLogger("scanline.publisher")
 _LASTING_SECONDS: Final = 3600
@@ -46,6 +46,7 @@ def _settings(settings: ApiSettings, timeout_seconds: float, buffer_kib: int) ->
         "enable.idempotence": True,
         "acks": "all",
         "partitioner": PARTITIONER,
+        "topic.metadata.refresh.interval.ms": METADATA_REFRESH_MS,
         "linger.ms": settings.api_linger_ms,
         "compression.type": "lz4",
         "message.timeout.ms": int(timeout_seconds * 1000),

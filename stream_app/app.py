@@ -6,7 +6,7 @@ from typing import Any
 import faust
 from yarl import URL
 
-from schemas.topics import RECORDS_TOPIC
+from schemas.topics import METADATA_REFRESH_MS, RECORDS_TOPIC
 from sinks.postgres import PostgresSink
 from sinks.postgres.engine import write_engine
 from stream_app.builder import Limits
@@ -69,6 +69,7 @@ def build_app(settings: WorkerSettings, lanes: Lanes) -> faust.App:
         broker_max_poll_records=settings.stream_fetch_messages,
         consumer_max_fetch_size=settings.stream_fetch_bytes,
         consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=METADATA_REFRESH_MS,
         broker_session_timeout=settings.session_timeout_seconds,
         # also how soon a worker learns that another has come or gone: long sessions must not make that slow
         broker_heartbeat_interval=min(_HEARTBEAT_SECONDS, settings.session_timeout_seconds / 4),

@@ -1,6 +1,7 @@
 """The topics as they should be, and what to do where they are not."""
 
 import time
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaException
@@ -12,6 +13,7 @@ from confluent_kafka.admin import (
     NewPartitions,
     NewTopic,
     ResourceType,
+    TopicMetadata,
 )
 
 from infra.errors import InfraError
@@ -21,11 +23,12 @@ _DAY_MS: Final = 24 * 60 * 60 * 1000
 
 
 class TopicSpec(NamedTuple):
-    """A topic as the design wants it."""
+    """A topic as the design wants it. One that does not grow has its partitions from when it was made."""
 
     name: str
     partitions: int
     settings: dict[str, str]
+    grows: bool = True
 
 
 class TopicChange(NamedTuple):
@@ -65,6 +68,9 @@ def specs(partitions: int = 12, min_insync_replicas: int = 1) -> list[TopicSpec]
                 "segment.ms": str(10 * 60 * 1000),
                 "delete.retention.ms": str(_DAY_MS),
             },
+            # More partitions would move keys: what was told of a scan before would stay in the old partition for ever, and who
+            # reads the topic from its beginning could take that for the last word.
+            grows=False,
         ),
         TopicSpec(
             topics.DLQ_TOPIC,
@@ -84,8 +90,8 @@ def reconcile(
 ) -> list[TopicChange]:
     """Compares, and with `apply` creates, adds partitions and alters settings. Returns every difference found.
 
-    Partitions are never taken away: Kafka cannot, and the order of a tenant's messages hangs on them. Raises InfraError
-    when the broker does not answer or refuses.
+    Partitions are never taken away: Kafka cannot, and the order of a tenant's messages hangs on them. Where a topic does not
+    grow, none are added. Raises InfraError when the broker does not answer or refuses.
     """
     try:
         return _reconcile(
@@ -102,6 +108,7 @@ def reconcile(
 def _reconcile(admin: AdminClient, wanted: list[TopicSpec], apply: bool, replication: int) -> list[TopicChange]:
     present = admin.list_topics(timeout=15).topics
     changes: list[TopicChange] = []
+    wanted = [_as_large_as_it_was_made(spec, present) for spec in wanted]
     for spec in wanted:
         if spec.name not in present:
             changes.append(TopicChange(spec.name, "topic", "-", f"{spec.partitions} partitions", apply))
@@ -114,6 +121,12 @@ def _reconcile(admin: AdminClient, wanted: list[TopicSpec], apply: bool, replica
     if apply:
         _wait_until_told(admin, wanted)
     return changes
+
+
+def _as_large_as_it_was_made(spec: TopicSpec, present: Mapping[str, TopicMetadata]) -> TopicSpec:
+    if spec.grows or spec.name not in present:
+        return spec
+    return spec._replace(partitions=min(spec.partitions, len(present[spec.name].partitions)))
 
 
 def _wait_until_told(admin: AdminClient, wanted: list[TopicSpec], seconds: float = 30) -> None:
