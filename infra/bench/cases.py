@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from infra import generator
 from infra.bench import copying, machine
 from infra.bench.direct import Backlog
+from infra.bench.flood import Flood, FloodSizes
 from infra.bench.http import Answer, Call, submit_all
 from infra.bench.results import Result
 from infra.bench.watching import Watch, clear, differences
@@ -29,9 +30,19 @@ class Sizes(NamedTuple):
     raw_repeats: int = 3
     rounds: int = 3  # of each case with a hundred tenants; the median counts
     warm_up: int = 5  # rounds before anything counts
+    flood: FloodSizes = FloodSizes()
 
 
-QUICK: Final = Sizes(tenants=100, direct_records=300, repeats=3, large=2_000, raw_repeats=1, rounds=1, warm_up=1)
+QUICK: Final = Sizes(
+    tenants=100,
+    direct_records=300,
+    repeats=3,
+    large=2_000,
+    raw_repeats=1,
+    rounds=1,
+    warm_up=1,
+    flood=FloodSizes(scans=11, elsewhere=100_000, own=20_000, own_scans=2),
+)
 
 
 class Bench:
@@ -60,6 +71,9 @@ class Bench:
             "http-100x1000-2s": lambda: self._median(lambda: self._http("http-100x1000-2s", 100, spread=2.0)),
             "http-1x10000": lambda: self._waiting("http-1x10000", 10_000),
             "http-100x10000": self._large,
+            "flood-quiet": lambda: self._flood().quiet(),
+            "flood-elsewhere": lambda: self._flood().elsewhere(),
+            "flood-own": lambda: self._flood().own(),
         }
 
     def raw(self) -> dict[int, list[float]]:
@@ -139,6 +153,10 @@ class Bench:
         bodies = [generator.ndjson(generator.records(size, seed)) for seed in range(4)]
         calls = [Call(tenant, bodies[at % 4], _NDJSON) for at, tenant in enumerate(self._tenants)]
         return self._submit("http-100x10000", calls, size, f"NDJSON, {size:,} records each, all in the same instant")
+
+    def _flood(self) -> Flood:
+        self._start_workers()
+        return Flood(self._stack, self._tenants, self._sizes.flood)
 
     def _submit(self, case: str, calls: Sequence[Call], size: int, note: str) -> Result:
         self._start_workers()

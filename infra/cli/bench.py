@@ -29,14 +29,15 @@ def _interrupt(number: int, _: FrameType | None) -> None:
 
 
 def _only(text: str, known: list[str]) -> list[str]:
-    wanted = [name.strip() for name in text.split(",") if name.strip()] or known
-    unknown = [name for name in wanted if name not in known]
+    asked = [name.strip() for name in text.split(",") if name.strip()] or known
+    found = {name: [name] if name in known else [one for one in known if one.startswith(f"{name}-")] for name in asked}
+    unknown = [name for name, cases in found.items() if not cases]
     if unknown:
         raise InfraError(
             f"Không có phép đo {', '.join(unknown)}. Có: {', '.join(known)}.",
             f"There is no case {', '.join(unknown)}. There are: {', '.join(known)}.",
         )
-    return wanted
+    return [one for cases in found.values() for one in cases]
 
 
 def run(folder: Path, sizes: Sizes, only: str, workers: int, api_processes: int) -> dict[str, Any]:
@@ -102,7 +103,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def bench(
-        only: str = typer.Option("", help="cases, with commas between; none: all"),
+        only: str = typer.Option("", help="cases, or the beginnings of their names, with commas between; none: all"),
         quick: bool = typer.Option(False, help="smaller amounts, for a first look"),
         workers: int = typer.Option(2, min=1, max=8, help="worker processes"),
         api_processes: int = typer.Option(1, "--api-processes", min=1, max=8),
