@@ -32,6 +32,9 @@ class InfraSettings(BaseSettings):
     postgres_write_url: SecretStr | None = None
     postgres_read_url: SecretStr | None = None
     postgres_migrate_url: SecretStr | None = None
+    postgres_replay_url: SecretStr | None = Field(
+        None, description="of a role that may make schemas, for `replay --to-schema`; none: the migrator's"
+    )
     postgres_admin_url: SecretStr | None = Field(None, description="superuser, only to make roles on a foreign server")
 
     @classmethod

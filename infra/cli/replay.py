@@ -1,4 +1,4 @@
-"""`scanline replay`: scan.records.v1 read again, into NDJSON or Parquet."""
+"""`scanline replay`: scan.records.v1 read again, into NDJSON, Parquet or PostgreSQL."""
 
 import contextlib
 import json as jsonlib
@@ -65,6 +65,9 @@ def register(app: typer.Typer) -> None:
         to_parquet: Path | None = typer.Option(
             None, help="thư mục; mỗi tổ chức và ngày một tệp / a file per tenant and day"
         ),
+        to_schema: str | None = typer.Option(
+            None, help="lược đồ PostgreSQL riêng, không phải bảng đang dùng / PostgreSQL schema of its own"
+        ),
         output: Path | None = typer.Option(None, "--output", "-o", help="tệp của --to-ndjson / file of --to-ndjson"),
         checkpoint: Path | None = typer.Option(
             None, "--resume-from", help="tệp ghi nhớ để làm tiếp / remembers where to go on"
@@ -93,6 +96,7 @@ def register(app: typer.Typer) -> None:
             Selection.of(tenant, scan, since, until, starts, ends),
             to_ndjson=to_ndjson,
             parquet=to_parquet,
+            schema=to_schema,
             output=output,
             checkpoint=checkpoint,
             overwrite=overwrite,

@@ -2,17 +2,19 @@
 
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from infra.errors import InfraError
+from infra.replay import schema
 from infra.replay.live import Live
 from infra.replay.run import Outcome, Progress, Replay
 from infra.replay.selection import Range, Selection, ranges
 from infra.replay.verify import Verified, verify
 from infra.settings import InfraSettings
+from schemas.topics import RECORDS_TOPIC
 from sinks.local import LocalSink, Nowhere, Output
 from sinks.local.ndjson import FileOutput, StreamOutput
 from sinks.local.state import State
@@ -27,6 +29,7 @@ class Request(NamedTuple):
     selection: Selection
     to_ndjson: bool = False
     parquet: Path | None = None
+    schema: str | None = None
     output: Path | None = None
     checkpoint: Path | None = None
     overwrite: bool = False
@@ -36,14 +39,22 @@ class Request(NamedTuple):
 
     def check(self) -> None:
         """Raises InfraError where it makes no sense."""
-        targets = self.to_ndjson + (self.parquet is not None)
+        targets = self.to_ndjson + (self.parquet is not None) + (self.schema is not None)
         if targets != 1 and not (self.verify and targets == 0):
             raise InfraError(
-                "Hãy chọn đúng một nơi nhận: --to-ndjson hoặc --to-parquet THƯ_MỤC; hoặc chỉ --verify.",
-                "Choose one target: --to-ndjson or --to-parquet DIR; or --verify alone.",
+                "Hãy chọn đúng một nơi nhận: --to-ndjson, --to-parquet THƯ_MỤC hoặc --to-schema TÊN; hoặc chỉ --verify.",
+                "Choose one target: --to-ndjson, --to-parquet DIR or --to-schema NAME; or --verify alone.",
             )
         if self.output is not None and not self.to_ndjson:
             raise InfraError("-o chỉ dùng với --to-ndjson.", "-o goes with --to-ndjson only.")
+        if self.schema is None:
+            return
+        schema.check_name(self.schema)
+        if self.verify or self.checkpoint is not None:
+            raise InfraError(
+                "--to-schema không đi cùng --verify hay --resume-from: offset nằm trong chính lược đồ đó.",
+                "--to-schema goes without --verify and --resume-from: its offsets stand in the schema itself.",
+            )
 
     @property
     def state_file(self) -> Path | None:
@@ -57,7 +68,7 @@ class Request(NamedTuple):
     @property
     def how_to_go_on(self) -> str:
         """For whoever interrupted it."""
-        if self.state_file is not None:
+        if self.schema is not None or self.state_file is not None:
             return "Đã ngắt; chạy lại cùng lệnh để làm tiếp. / Interrupted; the same command again goes on."
         return (
             "Đã ngắt, không làm tiếp được: lần sau hãy dùng -o TỆP hoặc --resume-from TỆP. / "
@@ -68,7 +79,34 @@ class Request(NamedTuple):
 def run(request: Request, settings: InfraSettings, on_progress: OnProgress) -> dict[str, Any]:
     """Runs it, and returns the report. Raises InfraError."""
     request.check()
+    if request.schema is not None:
+        return _into_schema(request, request.schema, settings, on_progress)
     return _into_files(request, settings, on_progress)
+
+
+def _into_schema(request: Request, name: str, settings: InfraSettings, on_progress: OnProgress) -> dict[str, Any]:
+    places = ranges(settings.kafka_bootstrap, request.selection)
+    with schema.opened(settings, name, request.selection.text, overwrite=request.overwrite) as target:
+        sink = target.sink()
+        try:
+            _insist_on_the_same_log(sink.load_offsets(RECORDS_TOPIC, places), places)
+            replay = Replay(sink, request.selection, rate=request.rate, on_progress=on_progress)
+            outcome = replay.run(settings.kafka_bootstrap, places)
+            return {"schema": name, **target.finish(), **outcome.as_json()}
+        finally:
+            sink.close()
+
+
+def _insist_on_the_same_log(written: Mapping[int, int], places: Mapping[int, Range]) -> None:
+    """The same selection can only end later than it did: where it ends earlier, the topic is another one."""
+    for number, place in places.items():
+        if written[number] > max(place.end, place.first):
+            raise InfraError(
+                f"Phân vùng {number} kết thúc ở {place.end}, nhưng lược đồ đã ghi đến {written[number]}: topic đã được tạo lại. "
+                "Hãy dùng --overwrite.",
+                f"Partition {number} ends at {place.end}, but the schema is written up to {written[number]}: the topic was made "
+                "anew. Use --overwrite.",
+            )
 
 
 def _into_files(request: Request, settings: InfraSettings, on_progress: OnProgress) -> dict[str, Any]:
@@ -199,13 +237,4 @@ def _report(outcome: Outcome, state: State) -> dict[str, Any]:
         totals["scans"] += 1
         for name in ("stored", "rejected", "duplicate"):
             totals[name] += getattr(scan, f"records_{name}")
-    return {**totals, **_of_run(outcome)}
-
-
-def _of_run(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "messages": outcome.messages,
-        "unreadable": dict(outcome.unreadable),
-        "lost": {str(partition): count for partition, count in outcome.lost.items()},
-        "offsets": {str(number): [place.start, place.end] for number, place in outcome.ranges.items()},
-    }
+    return {**totals, **outcome.as_json()}

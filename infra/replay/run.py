@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+from infra.replay.pace import Pace
 from infra.replay.reading import Piece, ReadMessage, read
 from infra.replay.selection import ZONE, Range, Selection
 from schemas.topics import RECORDS_TOPIC
@@ -39,9 +40,18 @@ class Outcome(NamedTuple):
     unreadable: Mapping[str, int]
     lost: Mapping[int, int]
 
+    def as_json(self) -> dict[str, Any]:
+        """For people and programs. `messages` and `unreadable` are of this run alone."""
+        return {
+            "messages": self.messages,
+            "unreadable": dict(self.unreadable),
+            "lost": {str(partition): count for partition, count in self.lost.items()},
+            "offsets": {str(number): [place.start, place.end] for number, place in self.ranges.items()},
+        }
+
 
 class Replay:
-    """One run. `limits` None: the worker's own micro-batches; `by_day` also ends them at midnight."""
+    """One run, in the worker's own micro-batches; a rate makes them smaller, and `by_day` also ends them at midnight."""
 
     def __init__(
         self,
@@ -55,14 +65,15 @@ class Replay:
         """`rate` records a second, 0: as fast as it goes."""
         self._sink = sink
         self._selection = selection
-        self._rate = rate
+        self._pace = Pace(rate)
         self._by_day = by_day
         self._on_progress = on_progress
-        self._limits = Limits()
+        limits = Limits()
+        self._limits = limits._replace(rows=self._pace.at_most(limits.rows))
         self._lanes: dict[int, _Lane] = {}
         self._unreadable: Counter[str] = Counter()
         self._messages = self._records = 0
-        self._began = time.monotonic()
+        self._offsets = self._total = 0
 
     def run(self, bootstrap: str, places: Mapping[int, Range]) -> Outcome:
         """Reads [start, end) of each partition, less what the sink has already. Raises InfraError, Fenced."""
@@ -74,17 +85,10 @@ class Replay:
             if 0 < (at := stored[number]) < min(place.first, place.end)
         }
         self._lanes = {number: _Lane(number, stored[number], place.start) for number, place in left.items()}
-        total = sum(place.count for place in places.values())
-        before = total - sum(place.count for place in left.values())
-        self._began = time.monotonic()
+        self._total = sum(place.count for place in places.values())
+        self._offsets = self._total - sum(place.count for place in left.values())
         for piece in read(bootstrap, left):
             self._take(piece, done=piece.reached >= left[piece.partition].end)
-            offsets = before + sum(
-                lane.next_offset - left[number].start
-                for number, lane in self._lanes.items()
-                if lane.next_offset > left[number].start
-            )
-            self._on_progress(Progress(offsets, total, self._messages, self._records))
         return Outcome(places, self._messages, self._records, self._unreadable, lost)
 
     def _take(self, piece: Piece, *, done: bool) -> None:
@@ -118,14 +122,16 @@ class Replay:
         messages, letters = builder.finish()
         self._unreadable.update(reason for _, reason in letters)
         end = lane.last + 1 if lane.held else lane.reached
-        self._write(MicroBatch(RECORDS_TOPIC, lane.partition, lane.next_offset, end, messages), lane)
+        self._pace.wait_for(builder.rows)
         self._records += builder.rows
-        self._keep_rate()
+        self._write(MicroBatch(RECORDS_TOPIC, lane.partition, lane.next_offset, end, messages), lane)
 
     def _write(self, batch: MicroBatch, lane: "_Lane") -> None:
         prepared = self._sink.prepare(batch)
         self._insist(lambda: self._sink.write(prepared, dt.datetime.now(dt.UTC)))
+        self._offsets += batch.end - max(batch.start, lane.start)
         lane.next_offset = batch.end
+        self._on_progress(Progress(self._offsets, self._total, self._messages, self._records))
 
     def _insist(self, call: Callable[[], Any]) -> Any:
         """Waits for a sink that is away. A commit whose answer was lost shows as Fenced: run again, it goes on from there."""
@@ -138,12 +144,6 @@ class Replay:
                 time.sleep(_PAUSE)
         raise AssertionError
 
-    def _keep_rate(self) -> None:
-        if self._rate > 0:
-            ahead = self._records / self._rate - (time.monotonic() - self._began)
-            if ahead > 0:
-                time.sleep(ahead)
-
 
 class _Lane:
     """What is held of one partition, and where it stands."""
@@ -151,6 +151,7 @@ class _Lane:
     def __init__(self, partition: int, next_offset: int, start: int) -> None:
         self.partition = partition
         self.next_offset = next_offset  # the sink's
+        self.start = start
         self.reached = max(next_offset, start)
         self.last = next_offset
         self.held: deque[ReadMessage] = deque()

@@ -8,8 +8,16 @@ from sqlalchemy.engine import Engine
 MAX_CONNECTIONS: Final = 50  # of the write pool, per worker
 
 
-def write_engine(url: str, *, connections: int, deadline_seconds: float) -> Engine:
+def write_engine(
+    url: str,
+    *,
+    connections: int,
+    deadline_seconds: float,
+    schema: str | None = None,
+    application: str = "scanline-worker",
+) -> Engine:
     """An engine of at most `connections` (1..50) connections that never waits longer than `deadline_seconds` for an answer.
+    With `schema` (lower-case letters, digits, underscores) its sessions see no tables but those.
 
     tcp_user_timeout notices a network that swallows packets; statement_timeout a server that does not come back; both are
     within the deadline of one micro-batch. Transactions commit asynchronously unless they say otherwise (see sink.py).
@@ -23,11 +31,12 @@ def write_engine(url: str, *, connections: int, deadline_seconds: float) -> Engi
         "keepalives_idle": 5,
         "keepalives_interval": 2,
         "keepalives_count": 3,
-        "application_name": "scanline-worker",
+        "application_name": application,
         "options": f"-c synchronous_commit=off -c statement_timeout={milliseconds} -c lock_timeout={milliseconds} "
         # a server whose client is gone must not go on waiting for locks, with the locks it has
         "-c client_connection_check_interval=2s "
-        f"-c idle_in_transaction_session_timeout={milliseconds} -c timezone=UTC -c jit=off",
+        f"-c idle_in_transaction_session_timeout={milliseconds} -c timezone=UTC -c jit=off"
+        + ("" if schema is None else f" -c search_path={schema}"),
     }
     return create_engine(
         url,

@@ -3,7 +3,6 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any, Final
 
 import httpx
 from psycopg2.extensions import parse_dsn
@@ -12,28 +11,10 @@ from infra import generator
 from infra.processes import Service
 from infra.stack import Stack
 from tests.commands import Commands
+from tests.contents import contents
 from tests.helpers import Database, Publisher, StatusTopic, assert_accounted, assert_told, changed, wait_for
 from tests.load import LONG
 from tests.mixing import mixed_scans
-
-# Everything that does not follow from when it was written, and in how many transactions
-_TABLES: Final = {
-    "rows": "SELECT *, NULL AS stored_at FROM processing_activities ORDER BY tenant_id, scan_id, activity_key",
-    "rejects": "SELECT *, NULL AS id, NULL AS rejected_at FROM rejected_records"
-    " ORDER BY kafka_partition, kafka_offset, record_index, activity_key, original",
-    "scans": "SELECT *, NULL AS submitted_at, NULL AS started_at, NULL AS finished_at, NULL AS updated_at,"
-    " NULL AS version FROM scans ORDER BY tenant_id, scan_id",
-    "asked": "SELECT scan_id, submitted_at FROM scans WHERE source IS NOT NULL ORDER BY 1",
-    "arrays": "SELECT * FROM scan_messages ORDER BY tenant_id, scan_id, first_index",
-    "audit": "SELECT tenant_id, scan_id, sum((details->>'stored')::int) AS stored,"
-    " sum((details->>'rejected')::int) AS rejected, sum((details->>'duplicate')::int) AS duplicate"
-    " FROM audit_log WHERE action = 'records_written' GROUP BY 1, 2 ORDER BY 1, 2",
-    "offsets": "SELECT partition, next_offset FROM stream_offsets WHERE next_offset > 0 ORDER BY 1",
-}
-
-
-def contents(database: Database) -> dict[str, list[dict[str, Any]]]:
-    return {name: database.rows(query) for name, query in _TABLES.items()}
 
 
 def lose_database(stack: Stack) -> str:

@@ -2,18 +2,20 @@
 
 import json
 import signal
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from infra import generator
 from infra.processes import Service
 from tests.commands import Commands
-from tests.helpers import Database, Publisher, wait_for
+from tests.contents import contents
+from tests.helpers import DEAD_LETTERS, RECORDS, Database, Publisher, wait_for
 from tests.mixing import mixed_scans
 from tests.servers import Servers
 
@@ -80,6 +82,20 @@ def group(bootstrap: str) -> tuple[Any, ...]:
     )
 
 
+def ends(bootstrap: str) -> dict[tuple[str, int], int]:
+    """Of the topics that a worker writes records and dead letters from and to."""
+    client = Consumer({"bootstrap.servers": bootstrap, "group.id": "not-used", "log_level": 0})
+    try:
+        found = client.list_topics(timeout=30).topics
+        return {
+            (topic, number): client.get_watermark_offsets(TopicPartition(topic, number), timeout=30)[1]
+            for topic in (RECORDS, DEAD_LETTERS)
+            for number in found[topic].partitions
+        }
+    finally:
+        client.close()
+
+
 def test_ndjson_of_a_tenant_is_what_the_live_table_holds(
     scanline: Commands, servers: Servers, database: Database, tenant: str
 ) -> None:
@@ -119,12 +135,11 @@ def test_a_killed_replay_goes_on_without_a_line_twice(
         database.finished(tenant, scan)
     target = tmp_path / "rows.ndjson"
     command = ("replay", "--tenant", tenant, "--to-ndjson", "-o", target, "--json")
-    slow = scanline.start(*command, "--rate", "1500")
+    # a minute's worth: it cannot be complete before it is looked at
+    slow = scanline.start(*command, "--rate", "100")
     wait_for(lambda: target.exists() and target.stat().st_size > 0, "the first lines are written")
     slow.send_signal(signal.SIGKILL)
-    slow.wait()
-    slow.stdout.close()  # type: ignore[union-attr]
-    slow.stderr.close()  # type: ignore[union-attr]
+    slow.communicate()
     assert 0 < len(target.read_bytes().splitlines()) < 6_000
     with target.open("ab") as file:
         file.write(b'{"written": "after the last checkpoint"')
@@ -137,10 +152,14 @@ def test_a_killed_replay_goes_on_without_a_line_twice(
     assert again.returncode == 1 and "--overwrite" in again.stderr
 
 
-def test_the_live_group_hears_nothing_of_a_replay(
-    scanline: Commands, servers: Servers, database: Database, tenant: str
+@pytest.mark.parametrize("target", ["--to-ndjson", "--to-parquet", "--to-schema"])
+def test_the_live_pipeline_hears_nothing_of_a_replay(
+    scanline: Commands, servers: Servers, database: Database, tenant: str, tmp_path: Path, target: str
 ) -> None:
+    """Nor is a dead letter of the topic sent a second time."""
     mixed_scans(servers.bootstrap, database, tenant)
+    schema = f"replay_{uuid.uuid4().hex[:12]}"
+    where = {"--to-ndjson": [], "--to-parquet": [tmp_path / "rows"], "--to-schema": [schema]}[target]
     offsets = database.rows("SELECT * FROM stream_offsets ORDER BY partition")
 
     def settled() -> bool:
@@ -149,9 +168,10 @@ def test_the_live_group_hears_nothing_of_a_replay(
         return all(committed.get(row["partition"], 0) >= row["next_offset"] for row in offsets)
 
     wait_for(settled, "the worker has committed to its group what it wrote")
-    before = group(servers.bootstrap)
-    assert scanline("replay", "--to-ndjson").returncode == 0
-    assert group(servers.bootstrap) == before
+    before = group(servers.bootstrap), ends(servers.bootstrap), contents(database)
+    done = scanline("replay", target, *where)
+    assert done.returncode == 0, done.stderr
+    assert (group(servers.bootstrap), ends(servers.bootstrap), contents(database)) == before
     assert database.rows("SELECT * FROM stream_offsets ORDER BY partition") == offsets
 
 

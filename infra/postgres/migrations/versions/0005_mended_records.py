@@ -4,28 +4,10 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from infra.postgres.routines import CLOSE_TAKE_REJECTIONS, TAKE_REJECTIONS
+
 revision = "0005"
 down_revision = "0004"
-
-_COLUMNS = (
-    "id, tenant_id, scan_id, record_index, activity_key, code, pointer, errors, original,"
-    " kafka_partition, kafka_offset, rejected_at"
-)
-# The writer may move a rejection, and neither delete nor change one. The function belongs to the tables of its own schema;
-# who means others (a session with another search_path) is refused.
-_MOVE = f"""
-DO $outer$ BEGIN EXECUTE format($text$
-CREATE FUNCTION take_rejections(meant regclass, ids bigint[], at_partition int, at_offset bigint) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = %I, pg_temp AS $body$
-BEGIN
-    IF meant <> 'rejected_records'::regclass THEN
-        RAISE EXCEPTION 'take_rejections belongs to the tables of another schema' USING ERRCODE = '42P17';
-    END IF;
-    WITH taken AS (DELETE FROM rejected_records WHERE id = ANY (ids) RETURNING {_COLUMNS})
-    INSERT INTO mended_records ({_COLUMNS}, mended_partition, mended_offset)
-    SELECT {_COLUMNS}, at_partition, at_offset FROM taken;
-END $body$ $text$, current_schema()); END $outer$
-"""
 
 
 def upgrade() -> None:
@@ -57,8 +39,8 @@ def upgrade() -> None:
         unique=False,
     )
     op.execute("GRANT SELECT ON mended_records TO scanline_writer, scanline_reader")
-    op.execute(_MOVE)
-    op.execute("REVOKE ALL ON FUNCTION take_rejections FROM PUBLIC")
+    op.execute(TAKE_REJECTIONS)
+    op.execute(CLOSE_TAKE_REJECTIONS)
     op.execute("GRANT EXECUTE ON FUNCTION take_rejections TO scanline_writer")
 
 
