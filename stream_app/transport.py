@@ -9,60 +9,22 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import aiokafka
-from aiokafka.consumer import fetcher
 from aiokafka.structs import OffsetAndMetadata
 from aiokafka.structs import TopicPartition as KafkaPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP, ConsumerMessage
 
 from schemas.topics import RECORDS_TOPIC
+from stream_app.fetching import bound_the_fetcher
 from stream_app.lane import Slice
 from stream_app.lanes import Lanes
-from stream_app.large_batches import Batches, Oversized
-from stream_app.unpacking import bound_the_client
 
 log = logging.getLogger("scanline.transport")
 _FETCH_WAIT_MS = 20
 _FULL_LANES_POLL = 0.02  # seconds between looks while some lanes are full
-_SLICE_BYTES = 2 * 1024 * 1024  # of message values, decompressed
 
 
-class _SliceRecords(fetcher.PartitionRecords):
-    """Hands out the parsed record as it is, and unpacks batches within bounds. Wrapping each record into a ConsumerRecord took
-    half of the consumer's time, and nothing here reads more than offset, timestamp, key, value and headers."""
-
-    def __init__(self, tp: Any, records: Any, *args: Any) -> None:
-        super().__init__(tp, Batches(records), *args)
-
-    def _consumer_record(self, tp: Any, record: Any) -> Any:
-        return record
-
-
-class _BoundedResult(fetcher.FetchResult):
-    """Hands out no more than a slice's worth of bytes at a time; the rest stays compressed until it is asked for. A fetch is
-    bounded by what it weighs compressed, and well compressed arrays are fifty times that."""
-
-    def getall(self, max_records: int | None = None) -> list[Any]:
-        """See FetchResult."""
-        if not self.check_assignment(self._topic_partition) or not self.has_more():
-            return []
-        taken: list[Any] = []
-        size = 0
-        for message in self._partition_records:
-            taken.append(message)
-            size += len(message.value or b"") if type(message) is not Oversized else _SLICE_BYTES
-            if size >= _SLICE_BYTES or len(taken) == max_records:
-                self._update_position()
-                return taken
-        self._update_position()
-        self._partition_records = None
-        return taken
-
-
-# The fetcher looks both up by name; no other consumer runs in this process.
-fetcher.PartitionRecords = _SliceRecords
-fetcher.FetchResult = _BoundedResult
-bound_the_client()
+bound_the_fetcher()  # no other consumer runs in this process
 
 
 class _ConsumerThread(AIOKafkaConsumerThread):

@@ -1,22 +1,31 @@
 """Messages of scan.records.v1, read outside every consumer group: partitions are assigned, nothing is committed, and the
-live pipeline's group never hears of it."""
+live pipeline's group never hears of it. Batches are unpacked as the worker unpacks them, within its bounds.
+"""
 
+import asyncio
+import logging
+import threading
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from infra.errors import InfraError
 from infra.replay.selection import Range
 from schemas.messages import Header
 from schemas.topics import RECORDS_TOPIC
+from stream_app.fetching import bound_the_fetcher
+from stream_app.large_batches import Oversized
 
 _AT_ONCE: Final = 1_000
+_LOOK_MS: Final = 1_000
 _SILENCE: Final = 60.0  # seconds without a word from the broker after which reading is given up
 _BY_THE_BROKER: Final = 1
-BYTES_IN_FLIGHT: Final = 16 * 1024 * 1024
+_FETCH_BYTES: Final = 4 * 1024 * 1024
+_PARTITION_BYTES: Final = 1024 * 1024
+Answer = TypeVar("Answer")
 
 
 class ReadMessage(NamedTuple):
@@ -35,29 +44,8 @@ class Piece(NamedTuple):
     """Some of a partition's messages, and the offset to go on from behind them."""
 
     partition: int
-    messages: list[ReadMessage]
+    messages: list[ReadMessage | Oversized]
     reached: int
-
-
-def consumer(bootstrap: str) -> Consumer:
-    """Small fetches, one at a time for each broker: what is live comes first."""
-    return Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "client.id": "scanline-replay",
-            "group.id": "scanline-cli",  # asked for by librdkafka; partitions are assigned, no group is joined
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",
-            "isolation.level": "read_committed",
-            "fetch.message.max.bytes": 1024 * 1024,
-            "fetch.max.bytes": 4 * 1024 * 1024,
-            "queued.max.messages.kbytes": BYTES_IN_FLIGHT // 1024,
-            "queued.min.messages": 5_000,
-            "log_level": 0,
-        }
-    )
 
 
 def read(bootstrap: str, places: Mapping[int, Range]) -> Iterator[Piece]:
@@ -65,56 +53,121 @@ def read(bootstrap: str, places: Mapping[int, Range]) -> Iterator[Piece]:
     left = {partition: place.end for partition, place in places.items() if place.count}
     if not left:
         return
-    client = consumer(bootstrap)
-    try:
-        client.assign([TopicPartition(RECORDS_TOPIC, number, places[number].start) for number in left])
-        heard = time.monotonic()
-        while left:
-            pieces = _pieces(client, left)
-            if pieces:
-                yield from pieces
-                heard = time.monotonic()
-            elif time.monotonic() - heard > _SILENCE:
-                raise InfraError(
-                    f"Kafka tại {bootstrap} không trả lời trong {_SILENCE:.0f} giây. Hãy chạy lại cùng lệnh để làm tiếp.",
-                    f"Kafka at {bootstrap} gave no answer for {_SILENCE:.0f} s. Run the same command again to go on.",
-                )
-    finally:
-        client.close()
+    heard = time.monotonic()
+    with _Background() as background:
+        reader = _Reader(bootstrap, {number: places[number].start for number in left}, left)
+        try:
+            background.run(reader.start())
+            while left:
+                pieces = background.run(reader.look())
+                if pieces:
+                    yield from pieces
+                    heard = time.monotonic()
+                elif time.monotonic() - heard > _SILENCE:
+                    raise InfraError(
+                        f"Kafka tại {bootstrap} không trả lời trong {_SILENCE:.0f} giây. Hãy chạy lại cùng lệnh để làm tiếp.",
+                        f"Kafka at {bootstrap} gave no answer for {_SILENCE:.0f} s. Run the same command again to go on.",
+                    )
+        except KafkaError as error:
+            raise InfraError(
+                f"Không đọc được {RECORDS_TOPIC} tại {bootstrap}: {error}.",
+                f"{RECORDS_TOPIC} at {bootstrap} cannot be read: {error}.",
+            ) from error
+        finally:
+            background.run(reader.stop())
 
 
-def _pieces(client: Consumer, left: dict[int, int]) -> list[Piece]:
-    """What one look brings; partitions that have reached their end leave `left` and are read no further."""
-    found: dict[int, list[ReadMessage]] = defaultdict(list)
-    reached: dict[int, int] = {}
-    for message in client.consume(_AT_ONCE, 1.0):
-        partition, error = message.partition(), message.error()
-        if partition not in left:
-            continue
-        if error is not None:
-            if error.code() == KafkaError._PARTITION_EOF:
-                reached[partition] = message.offset()  # behind the marks of transactions and other holes
-            continue
-        offset = message.offset()
-        reached[partition] = offset + 1
-        if offset < left[partition]:
-            found[partition].append(_as_read(message))
-    pieces = []
-    for partition, at in reached.items():
-        if at >= left[partition]:
-            at = left.pop(partition)
-            client.pause([TopicPartition(RECORDS_TOPIC, partition)])
-        pieces.append(Piece(partition, found[partition], at))
-    return pieces
+class _Background:
+    """An event loop on a thread of its own: the next fetch is under way while the last one is written."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def run(self, task: Coroutine[Any, Any, Answer]) -> Answer:
+        return asyncio.run_coroutine_threadsafe(task, self._loop).result()
+
+    def __enter__(self) -> "_Background":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
 
-def _as_read(message: object) -> ReadMessage:
-    kind, at = message.timestamp()  # type: ignore[attr-defined]
-    return ReadMessage(
-        message.offset(),  # type: ignore[attr-defined]
-        message.key(),  # type: ignore[attr-defined]
-        message.value(),  # type: ignore[attr-defined]
-        message.headers() or (),  # type: ignore[attr-defined]
-        at,
-        0 if kind == TIMESTAMP_NOT_AVAILABLE or at <= 0 else _BY_THE_BROKER,
-    )
+class _Reader:
+    """A consumer of assigned partitions. Those that have reached their end leave `left` and are fetched no more."""
+
+    def __init__(self, bootstrap: str, starts: Mapping[int, int], left: dict[int, int]) -> None:
+        self._bootstrap = bootstrap
+        self._positions = dict(starts)
+        self._left = left
+        self._consumer: AIOKafkaConsumer | None = None
+
+    async def start(self) -> None:
+        bound_the_fetcher()
+        # what it logs of a broker that is away is told by `read`, in our words
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+        # small fetches: what is live comes first
+        self._consumer = consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            client_id="scanline-replay",
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            max_partition_fetch_bytes=_PARTITION_BYTES,
+            fetch_max_bytes=_FETCH_BYTES,
+        )
+        await consumer.start()
+        consumer.assign([_place(number) for number in self._positions])
+        for number, offset in self._positions.items():
+            consumer.seek(_place(number), offset)
+
+    async def look(self) -> list[Piece]:
+        """What one look brings."""
+        assert self._consumer is not None
+        found = await self._consumer.getmany(timeout_ms=_LOOK_MS, max_records=_AT_ONCE)
+        pieces = []
+        for number in list(self._left):
+            messages = found.get(_place(number), [])
+            reached = await self._position(number)
+            if not messages and reached == self._positions[number]:
+                continue
+            self._positions[number] = reached
+            pieces.append(self._piece(number, messages, reached))
+        return pieces
+
+    async def _position(self, number: int) -> int:
+        """Behind the marks of transactions and other holes too, which bring no message."""
+        assert self._consumer is not None
+        try:
+            async with asyncio.timeout(_LOOK_MS / 1000):
+                return int(await self._consumer.position(_place(number)))
+        except TimeoutError:  # retention took the offset, and the broker has not said yet where its log begins
+            return self._positions[number]
+
+    def _piece(self, number: int, messages: list[Any], reached: int) -> Piece:
+        assert self._consumer is not None
+        end = self._left[number]
+        if reached >= end:
+            del self._left[number]
+            self._consumer.pause(_place(number))
+        return Piece(number, [_as_read(each) for each in messages if each.offset < end], min(reached, end))
+
+    async def stop(self) -> None:
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+
+def _place(number: int) -> TopicPartition:
+    return TopicPartition(RECORDS_TOPIC, number)
+
+
+def _as_read(message: Any) -> ReadMessage | Oversized:
+    kind = _BY_THE_BROKER if message.timestamp > 0 else 0
+    if isinstance(message, Oversized):
+        return message._replace(timestamp_type=kind)
+    return ReadMessage(message.offset, message.key, message.value, message.headers, message.timestamp, kind)

@@ -12,6 +12,7 @@ from infra.replay.selection import ZONE, Range, Selection
 from schemas.topics import RECORDS_TOPIC
 from sinks.base import Incoming, MicroBatch, Sink, Unavailable
 from stream_app.builder import Builder, Limits
+from stream_app.large_batches import Oversized
 
 _HELD_MESSAGES: Final = 5_000  # of a partition before they are written
 _HELD_BYTES: Final = 2 * 1024 * 1024
@@ -93,7 +94,7 @@ class Replay:
 
     def _take(self, piece: Piece, *, done: bool) -> None:
         lane = self._lanes[piece.partition]
-        wanted = [message for message in piece.messages if self._selection.takes(message.key, message.headers)]
+        wanted = [message for message in piece.messages if self._asked_for(message)]
         lane.hold(wanted, piece.reached)
         self._messages += len(wanted)
         full = lane.skipped >= 10 * _HELD_MESSAGES or len(lane.held) >= _HELD_MESSAGES or lane.bytes >= _HELD_BYTES
@@ -101,6 +102,11 @@ class Replay:
             self._write_all(lane)
         while sum(each.bytes for each in self._lanes.values()) > _HELD_BYTES_OF_ALL:
             self._write_all(max(self._lanes.values(), key=lambda each: each.bytes))
+
+    def _asked_for(self, message: ReadMessage | Oversized) -> bool:
+        """What stands for the rest of a batch that could not be unpacked may hide anybody's messages: it is always counted."""
+        nobodys = isinstance(message, Oversized) and message.reason == "batch_unreadable"
+        return nobodys or self._selection.takes(message.key, message.headers)
 
     def _write_all(self, lane: "_Lane") -> None:
         while lane.held:
@@ -154,12 +160,12 @@ class _Lane:
         self.start = start
         self.reached = max(next_offset, start)
         self.last = next_offset
-        self.held: deque[ReadMessage] = deque()
+        self.held: deque[ReadMessage | Oversized] = deque()
         self.carry: Incoming | None = None
         self.bytes = 0
         self.skipped = 0
 
-    def hold(self, messages: list[ReadMessage], reached: int) -> None:
+    def hold(self, messages: list[ReadMessage | Oversized], reached: int) -> None:
         """Messages to be written, and how far was read."""
         self.skipped += reached - self.reached
         self.reached = reached
@@ -167,5 +173,5 @@ class _Lane:
         self.bytes += sum([len(message.value or b"") for message in messages])
 
 
-def _day(message: ReadMessage) -> dt.date | None:
+def _day(message: ReadMessage | Oversized) -> dt.date | None:
     return dt.datetime.fromtimestamp(message.timestamp / 1000, ZONE).date() if message.timestamp_type else None

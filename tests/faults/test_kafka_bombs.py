@@ -1,5 +1,9 @@
 """Compressed batches that the broker takes, and that unpack to far more than it would: they cost neither the worker nor a lane."""
 
+import json
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -9,6 +13,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from infra import generator
 from infra.stack import Stack
+from tests.commands import environment
 from tests.helpers import (
     DEAD_LETTERS,
     Database,
@@ -33,7 +38,11 @@ GOOD: Final = generator.records(60, 7)
 
 def peak_memory(pid: int) -> int:
     """Of the process, in bytes, since it began."""
-    status = Path(f"/proc/{pid}/status").read_text()
+    return peak_of(Path(f"/proc/{pid}/status").read_text())
+
+
+def peak_of(status: str) -> int:
+    """As Linux tells it of a process."""
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1]) * 1024
 
 
@@ -63,7 +72,7 @@ def statuses(own: Stack) -> Iterator[StatusTopic]:
 
 
 class Letters:
-    """Those of a tenant, read anew each time."""
+    """Those of all tenants or of one, read anew each time."""
 
     def __init__(self, bootstrap: str) -> None:
         self._consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "not-used", "log_level": 0})
@@ -71,11 +80,14 @@ class Letters:
         self._consumer.assign([TopicPartition(DEAD_LETTERS, number, 0) for number in partitions])
         self._seen: list[Message] = []
 
-    def of(self, tenant: str) -> list[Message]:
+    def all(self) -> list[Message]:
         while (message := self._consumer.poll(0.1)) is not None:
             assert message.error() is None, message.error()
             self._seen.append(message)
-        return [message for message in self._seen if message.key() == tenant.encode()]
+        return self._seen
+
+    def of(self, tenant: str) -> list[Message]:
+        return [message for message in self.all() if message.key() == tenant.encode()]
 
     def close(self) -> None:
         self._consumer.close()
@@ -212,3 +224,45 @@ def test_large_batches_of_good_records_are_read_to_the_last(
         assert database.keys(tenant, each) == keys_of(lines)
     assert_told(database, statuses, [tenant])
     assert_well(own)
+
+
+WATCHED: Final = """
+import atexit, sys
+from pathlib import Path
+from infra.cli import main
+atexit.register(lambda: print(Path("/proc/self/status").read_text(), file=sys.stderr))
+main()
+"""
+
+
+def test_a_replay_comes_to_the_same_end_within_the_same_bounds(
+    own: Stack, database: Database, letters: Letters, tenant: str, tmp_path: Path
+) -> None:
+    """Of everything that the tests before this one have sent, too."""
+    scan = new_scan()
+    headers = [("ce_type", b"vn.scanline.scan.records.v1"), ("ce_subject", scan.encode())]
+    for at, codec in enumerate(("gzip", "lz4", "zstd")):
+        with bomber(own, codec) as publisher:
+            publisher.records(tenant, scan, GOOD[20 * at : 20 * at + 10], first=20 * at)
+            publisher.send(tenant, scan, "records", blank(LARGE), first=100 + at)
+            publisher.records(tenant, scan, GOOD[20 * at + 10 : 20 * at + 20], first=20 * at + 10)
+    with bomber(own, "gzip") as publisher:
+        for partition in range(PARTITIONS):
+            publisher.raw(tenant.encode(), blank(HUGE), headers, partition)
+            publisher.flush()
+        publisher.closed(tenant, scan, len(GOOD))
+    database.finished(tenant, scan)
+    wait_for(lambda: len(letters.of(tenant)) == 3 + PARTITIONS, "every letter")
+    command = [sys.executable, "-c", WATCHED, "replay", "--to-ndjson", "-o", tmp_path / "rows", "--json"]
+    done = subprocess.run(
+        list(map(str, command)), env=environment(own.env), capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert peak_of(done.stderr) < BOUND
+    found = json.loads(done.stdout)
+    assert found["unreadable"] == Counter(headers_of(letter)["scanline_reason"].decode() for letter in letters.all())
+    rows = [json.loads(line) for line in (tmp_path / "rows").read_bytes().splitlines()]
+    held = database.rows("SELECT tenant_id AS t, scan_id::text AS s, activity_key AS k FROM processing_activities")
+    assert sorted((row["tenant_id"], row["scan_id"], row["activity_key"]) for row in rows) == sorted(
+        (row["t"], row["s"], row["k"]) for row in held
+    )
