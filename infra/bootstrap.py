@@ -28,6 +28,7 @@ PACKAGES = {
     "maven": "maven",
     "postgres": "postgresql",
     "venv": "python3-venv",
+    "compiler": "gcc libc6-dev",  # for tests that set a process's clock; without it they are left out
 }
 
 
@@ -85,7 +86,7 @@ def need_python() -> None:
 
 
 def missing_system_parts() -> set[str]:
-    """Which of java, maven and postgres this machine lacks."""
+    """Which of java, maven, postgres and a C compiler this machine lacks."""
     missing = set()
     if not has_java():
         missing.add("java")
@@ -93,6 +94,8 @@ def missing_system_parts() -> set[str]:
         missing.add("maven")
     if not shutil.which("postgres") and not list(Path("/usr/lib/postgresql").glob("*/bin/postgres")):
         missing.add("postgres")
+    if shutil.which("cc") is None:
+        missing.add("compiler")
     return missing
 
 
@@ -123,7 +126,7 @@ def install_packages(parts: set[str]) -> None:
     if shutil.which("apt-get") is None:
         names = ", ".join(sorted(parts))
         fail(f"Hãy cài đặt: {names}.", f"Install these with the system's package manager: {names}.")
-    wanted = [PACKAGES[part] for part in sorted(parts)]
+    wanted = [name for part in sorted(parts) for name in PACKAGES[part].split()]
     say(f"installing {' '.join(wanted)}")
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     # Debian would make and start a cluster of its own right after installing the server

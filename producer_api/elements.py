@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from schemas.splitting import split_records
 from schemas.topics import MAX_MESSAGE_BYTES, MAX_RECORD_BYTES, MAX_RECORDS_PER_MESSAGE
 
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
@@ -44,8 +45,16 @@ def is_one_value(line: bytes) -> bool:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return False
     except RecursionError:
-        return False
+        return _is_one_by_its_brackets(line)
     return True
+
+
+def _is_one_by_its_brackets(line: bytes) -> bool:
+    """Of what is nested beyond any use: whether the worker can tell it from its neighbours, and reject it for that."""
+    try:
+        return split_records(b"[" + line + b"]") == [line]
+    except ValueError:
+        return False
 
 
 def as_text_element(line: bytes, fits: int) -> bytes:

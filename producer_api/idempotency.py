@@ -1,7 +1,6 @@
 """Idempotency-Key: which scan a key stands for, and what to do when it comes again (docs/decisions/0003-idempotency.md)."""
 
 import hashlib
-import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -80,7 +79,7 @@ class Keys:
         if known is not None and (place in self._whole or entry.final or digest is None):
             # a stream's digest is told only after its last array, so a stream with a digest is whole
             return Claim(scan_id, digest=known)
-        if known is None and self._statuses.is_arriving(entry, time.time()):
+        if known is None and self._statuses.is_arriving(entry, self._statuses.now()):
             raise self.busy(scan_id)
         # The same body again, or nobody is left who sends the first: published again, arrays that are there count nothing.
         return Claim(scan_id, uuid.uuid4().hex.encode(), known=entry)

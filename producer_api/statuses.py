@@ -100,6 +100,7 @@ class StatusStore:
         self._promised: dict[Key, tuple[int, float]] = {}  # version, and until when it counts
         self._watchers: dict[Key, set[asyncio.Event]] = defaultdict(set)
         self._waiting: list[tuple[dict[int, int], asyncio.Future[None]]] = []
+        self._broker_ahead = float("-inf")  # of time.monotonic, by the last stamps
 
     def get(self, key: Key) -> Entry | None:
         return self._tenants.get(key[0], {}).get(key[1])
@@ -107,6 +108,8 @@ class StatusStore:
     def apply(self, batch: Iterable[Told], positions: Mapping[int, int]) -> None:
         """What the follower has read, and how far it is now."""
         touched = [told.key for told in batch if self._put(told)]
+        for told in batch:
+            self._broker_ahead = max(self._broker_ahead, told.told_at - time.monotonic())
         self._positions.update(positions)
         self._tell(touched)
         if self._waiting:
@@ -157,14 +160,15 @@ class StatusStore:
         """Another upload under a key that is taken: the topic's order decides, the same way in every process."""
         return told.claim is not None and told.claim != before.claim and self.is_arriving(before, told.told_at)
 
+    def now(self) -> float:
+        """Seconds since 1970 to hold against `told_at`. A clock set back would keep a lease from ending; one set forward ends
+        it for this process alone, and the topic's order says no."""
+        return max(time.time(), time.monotonic() + self._broker_ahead)
+
     def is_arriving(self, entry: Entry, now: float) -> bool:
-        """Whether a claimed upload may still be on its way: unfinished, and heard of within the lease."""
-        return (
-            entry.claim is not None
-            and not entry.final
-            and not entry.failed_upload
-            and now - entry.told_at < self._lease
-        )
+        """Whether an upload under a key may still be on its way: unfinished, and heard of within the lease. Who claimed it is
+        not known to a process that started after compaction took the claim."""
+        return not entry.final and not entry.failed_upload and now - entry.told_at < self._lease
 
     def _tell(self, keys: Iterable[Key]) -> None:
         for key in keys:

@@ -113,16 +113,17 @@ class Scan(msgspec.Struct):
         """Works out the state that follows from the counts, and counts the change.
 
         A failed scan (closed, some of its messages unreadable, so its total cannot be reached) comes back to life when
-        the missing records arrive after all; a cancelled one does not.
+        the missing records arrive after all; a cancelled one does not. Its times keep their order, whatever clocks say: it is
+        submitted by one machine's, and written by another's.
         """
         before, self.status = self.status, _state(self)
         self.submitted_at = self.submitted_at or now
         if self.status != "queued":
-            self.started_at = self.started_at or now
+            self.started_at = self.started_at or max(now, self.submitted_at)
         if not self.finished:
             self.finished_at = None
         elif self.finished_at is None or self.status != before:
-            self.finished_at = now
+            self.finished_at = max(now, self.started_at or now)
         self.version += 1
 
 

@@ -87,14 +87,15 @@ class Sink(Protocol[Prepared]):
         """Does what can be done without the store: pure computing, so that callers can do it one at a time."""
         ...
 
-    def write(self, prepared: Prepared, now: dt.datetime) -> list[ScanStatus]:
+    def write(self, prepared: Prepared) -> list[ScanStatus]:
         """Writes all of it in one transaction, moves the offset from `start` to `end`, and returns the status of each
-        scan it touched. Raises Fenced or Unavailable; then nothing was written, or (a lost answer) the next call says
-        Fenced."""
+        scan it touched, with times by the store's clock: workers' clocks differ, and jump. Raises Fenced or Unavailable;
+        then nothing was written, or (a lost answer) the next call says Fenced."""
         ...
 
-    def statuses(self, partition: int, changed_since: dt.datetime) -> list[ScanStatus]:
-        """The unfinished scans of the partition, and those changed since then. Raises Unavailable."""
+    def statuses(self, partition: int, changed_within: dt.timedelta) -> list[ScanStatus]:
+        """The unfinished scans of the partition, and those changed within that time by the store's clock. Raises
+        Unavailable."""
         ...
 
     def dead_letters_allowed(self, topic: str, partition: int) -> int:

@@ -13,20 +13,12 @@ from schemas.text import is_plain
 from schemas.topics import MAX_MESSAGE_BYTES, RECORDS
 from sinks.base import Incoming
 from stream_app import metrics
-from stream_app.decoding import Message, acceptable, decode, whose
+from stream_app.decoding import Message, acceptable, decode, received_at, whose
 from stream_app.large_batches import Oversized
 
 Letter = tuple[Message, str]  # a message for the dead-letter topic, and why
 _stamp: Final = attrgetter("timestamp")
 _OBJECT: Final = ord("{")
-_BY_THE_BROKER: Final = 1  # timestamp_type of a message that the broker stamped (LogAppendTime)
-
-
-def received_at(message: Message) -> dt.datetime | None:
-    """When the broker took the message; None where the stamp is the publisher's own."""
-    if getattr(message, "timestamp_type", 0) != _BY_THE_BROKER:
-        return None
-    return dt.datetime.fromtimestamp(message.timestamp / 1000, dt.UTC)
 
 
 class _Single(NamedTuple):

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -13,6 +13,8 @@ from schemas.splitting import is_array, split_records
 from schemas.text import is_plain
 from schemas.validation import attributes_are_right, examine, text_is_clean
 from sinks.base import Incoming, Rejected
+
+_BY_THE_BROKER: Final = 1  # timestamp_type of a message that the broker stamped (LogAppendTime)
 
 
 class Message(Protocol):
@@ -25,12 +27,19 @@ class Message(Protocol):
     timestamp: int
 
 
+def received_at(message: Message) -> dt.datetime | None:
+    """When the broker took the message; None where the stamp is the publisher's own."""
+    if getattr(message, "timestamp_type", 0) != _BY_THE_BROKER:
+        return None
+    return dt.datetime.fromtimestamp(message.timestamp / 1000, dt.UTC)
+
+
 def decode(message: Message, now: dt.datetime) -> Incoming:
     """Reads a message. Raises MessageRefused where it cannot be read as a whole; single bad records are in `rejected`."""
     envelope = read_envelope(message.key, message.headers)
     value = message.value
     if envelope.type not in (topics.RECORDS, topics.MENDED):
-        control = read_control(envelope.type, value)
+        control = read_control(envelope.type, value, now)
         return Incoming(message.offset, envelope, control=control, bytes=len(value or b""))
     if not value:
         raise MessageRefused("message_unreadable")

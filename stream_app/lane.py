@@ -27,7 +27,7 @@ from stream_app.retry import Backoff
 from stream_app.writers import Writers
 
 log = logging.getLogger("scanline.lane")
-RETELL: Final = dt.timedelta(minutes=10)  # how far back "recently changed" reaches
+RETELL: Final = 600.0  # seconds: how far back "recently changed" reaches
 # One lane computes at a time. Threads that decode side by side share one interpreter lock: they get no more done, and spend
 # a third of the processor on handing the lock around. What waits for PostgreSQL holds neither.
 _computing: Final = threading.Lock()
@@ -106,7 +106,7 @@ class Lane:
         self._buffered = 0
         self._oldest = 0.0
         self._hurry = False
-        self._retell: dt.datetime | None = dt.datetime.now(dt.UTC) - RETELL
+        self._retell: float | None = time.monotonic() - RETELL
         self._wake = asyncio.Event()
         self._stopping = False
         self._written_off = False
@@ -116,7 +116,7 @@ class Lane:
         self._on_late = on_late
         self._loop = asyncio.get_running_loop()
         self._scans = UnfinishedScans()
-        self._paused_since: dt.datetime | None = None
+        self._paused_since: float | None = None
         self._limiter = Limiter(sink, topic, partition, settings.dead_letters)
         self.caller = Caller(
             partition,
@@ -155,8 +155,8 @@ class Lane:
         if self._expected is not None and not self._stopping:
             await self._seek(self._expected)
 
-    def tell_again(self, since: dt.datetime) -> None:
-        """Asks for the statuses changed since then to be read from the sink and published, between two micro-batches."""
+    def tell_again(self, since: float) -> None:
+        """Asks for the statuses changed since then, of time.monotonic, to be read and published, between two micro-batches."""
         self._retell = since if self._retell is None else min(self._retell, since)
         self._wake.set()
 
@@ -245,7 +245,7 @@ class Lane:
                 if self._lost_place:
                     self._lost_place = False
                     self._forget()
-                    self.tell_again(dt.datetime.now(dt.UTC) - RETELL)
+                    self.tell_again(time.monotonic() - RETELL)
                 elif self._beyond is None and not self._stopping and self.next_offset is not None and self._buffer:
                     await self._write_next()
             except asyncio.CancelledError:
@@ -319,7 +319,11 @@ class Lane:
     async def _tell(self) -> None:
         since, self._retell = self._retell, None
         assert since is not None
-        statuses = await self.caller.insist("reading statuses", lambda: self._sink.statuses(self.partition, since))
+
+        def read() -> list[ScanStatus]:  # the time that an outage takes counts as well
+            return self._sink.statuses(self.partition, dt.timedelta(seconds=time.monotonic() - since))
+
+        statuses = await self.caller.insist("reading statuses", read)
         if statuses is not None:
             self._told(statuses)
 
@@ -333,7 +337,7 @@ class Lane:
         if reason is None or self._stopping:
             return
         if self._paused_since is None:
-            self._paused_since = dt.datetime.now(dt.UTC)
+            self._paused_since = time.monotonic()
         in_hand = self._work.controls if self._work is not None else ()
         self._publisher.tell(self.partition, self._scans.waiting(in_hand, self._buffer, reason))
 
@@ -351,7 +355,7 @@ class Lane:
         except Fenced as fenced:
             log.warning("partition %d: %s; reading the offset again", self.partition, fenced)
             self._forget()
-            self.tell_again(dt.datetime.now(dt.UTC) - RETELL)
+            self.tell_again(time.monotonic() - RETELL)
             return
         self._buffered -= self._taken
         self._oldest = time.monotonic()
@@ -366,7 +370,7 @@ class Lane:
             self._work = work = work._replace(letters=[])
         if self._written_off:
             return True
-        statuses = self._sink.write(work.prepared, dt.datetime.now(dt.UTC))
+        statuses = self._sink.write(work.prepared)
         if self._written_off:
             self._loop.call_soon_threadsafe(self._on_late, self.partition)
             return True

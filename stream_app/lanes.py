@@ -1,7 +1,6 @@
 """All lanes of this worker: made at an assignment, stopped at a revocation, looked after by timers."""
 
 import asyncio
-import datetime as dt
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -81,7 +80,7 @@ class Lanes:
         """What a written-off thread wrote after all is told by the lane that came after it."""
         lane = self._lanes.get(partition)
         if lane is not None:
-            lane.tell_again(dt.datetime.now(dt.UTC) - RETELL)
+            lane.tell_again(time.monotonic() - RETELL)
 
     def all(self) -> Mapping[int, Lane]:
         """Partition -> lane."""
@@ -144,7 +143,7 @@ class Lanes:
 
     def tell_again(self, every: bool) -> None:
         """Statuses that could not be delivered are told again; `every`: all that changed of late."""
-        since = dt.datetime.now(dt.UTC) - RETELL
+        since = time.monotonic() - RETELL
         failed = self._publisher.failed_partitions()
         for partition, lane in self._lanes.items():
             if every or partition in failed:

@@ -9,7 +9,7 @@ from schemas.codes import FINAL_STATES
 from schemas.messages import Cancelled, Closed, Envelope, MessageRefused, Opened, read_control, read_envelope
 from schemas.status import PauseReason, Scan, ScanStatus, paused_status, status_of
 from sinks.base import Incoming
-from stream_app.decoding import Message
+from stream_app.decoding import Message, received_at
 
 Key = tuple[str, str]  # (tenant_id, scan_id)
 MOST_SCANS: Final = 256  # of a lane: those it touched last
@@ -65,7 +65,7 @@ class UnfinishedScans:
                 envelope = read_envelope(message.key, message.headers)
                 if envelope.type not in (topics.OPENED, topics.CANCELLED):
                     continue
-                self._heed(envelope, read_control(envelope.type, message.value))
+                self._heed(envelope, read_control(envelope.type, message.value, received_at(message)))
             except MessageRefused:
                 continue
 

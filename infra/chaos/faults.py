@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import psycopg2
 from psycopg2.extensions import connection as Connection
 
+from infra.chaos.clocks import Clock
 from infra.chaos.links import Link
 from infra.chaos.rig import Rig
 from schemas.topics import RECORDS_TOPIC
@@ -21,6 +22,7 @@ Strike = Callable[[Rig, Random], AbstractContextManager[None]]
 _END_OURS: Final = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename IN ('scanline_writer', 'scanline_reader')
 """
+_HOUR: Final = 3_600
 _CHURN_SECONDS: Final = 1.2  # between two changes of the group
 
 
@@ -32,17 +34,18 @@ class Fault(NamedTuple):
     seconds: tuple[float, float]
     brokers: int = 1  # that the rig must have
     disk: str = ""  # `kafka`, `postgres` or `postgres-wal`: what must lie on a disk of its own
+    clock: bool = False  # processes must have clocks that jump
 
 
 _faults: list[Fault] = []
 
 
 def _fault(
-    name: str, low: float, high: float, *, brokers: int = 1, disk: str = ""
+    name: str, low: float, high: float, *, brokers: int = 1, disk: str = "", clock: bool = False
 ) -> Callable[[Callable[..., Iterator[None]]], Strike]:
     def add(strike: Callable[..., Iterator[None]]) -> Strike:
         made: Strike = contextmanager(strike)
-        _faults.append(Fault(name, made, (low, high), brokers, disk))
+        _faults.append(Fault(name, made, (low, high), brokers, disk, clock))
         return made
 
     return add
@@ -121,6 +124,23 @@ def _api_frozen(rig: Rig, rng: Random) -> Iterator[None]:
     victim.signal(signal.SIGSTOP)
     yield
     victim.signal(signal.SIGCONT)
+
+
+@_fault("worker-clock", 2, 6, clock=True)
+def _worker_clock(rig: Rig, rng: Random) -> Iterator[None]:
+    yield from _wrong(rig.clock_of(rng.choice(rig.workers)), rng)
+
+
+@_fault("api-clock", 2, 6, clock=True)
+def _api_clock(rig: Rig, rng: Random) -> Iterator[None]:
+    yield from _wrong(rig.clock_of(rng.choice(rig.apis)), rng)
+
+
+def _wrong(clock: Clock, rng: Random) -> Iterator[None]:
+    """An hour ahead or behind, at once, and right again at once: the second jump goes the other way."""
+    clock.jump(rng.choice((-_HOUR, _HOUR)))
+    yield
+    clock.jump(0)
 
 
 @_fault("kafka-sigkill", 0.2, 4)

@@ -30,9 +30,10 @@ def place_of(fault: Fault) -> Place:
     return Place(fault.brokers, fault.disk)
 
 
-def chosen(only: str, *, disks: bool) -> list[Fault]:
-    """The faults named in `only` (commas between; a name's beginning is enough), all for an empty text. Without `disks`,
-    those that need one of their own are left out. Raises InfraError for a name that fits none."""
+def chosen(only: str, *, disks: bool, clocks: bool = True) -> list[Fault]:
+    """The faults named in `only` (commas between; a name's beginning is enough), all for an empty text. Without `disks`
+    those that need one of their own are left out, without `clocks` those that move one. Raises InfraError for a name that
+    fits none."""
     wanted = [name.strip() for name in only.split(",") if name.strip()]
     unknown = [name for name in wanted if not any(known.startswith(name) for known in FAULTS)]
     if unknown:
@@ -43,7 +44,9 @@ def chosen(only: str, *, disks: bool) -> list[Fault]:
     return [
         fault
         for name, fault in FAULTS.items()
-        if (not wanted or any(name.startswith(each) for each in wanted)) and (disks or not fault.disk)
+        if (not wanted or any(name.startswith(each) for each in wanted))
+        and (disks or not fault.disk)
+        and (clocks or not fault.clock)
     ]
 
 

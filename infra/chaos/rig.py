@@ -9,6 +9,7 @@ from typing import Final, Self
 
 from sqlalchemy.engine import make_url
 
+from infra.chaos.clocks import Clock, can_jump
 from infra.chaos.disks import Disk, can_mount, mounted_below, unmount
 from infra.chaos.links import Hop, Link
 from infra.children import free_port
@@ -31,7 +32,8 @@ class Rig(Processes):
     frozen or not, and unmounts its disks.
 
     Links: `api-kafka`, `worker-kafka`, `client-kafka` (direct publishers), `api-postgres`, `worker-postgres`, and for each
-    API process `client-api-1`, `client-api-2`, ... Whoever checks connects past them: `admin_bootstrap`, `admin_dsn`, `env`.
+    API process `client-api-1`, `client-api-2`, ... Whoever checks connects past
+    them: `admin_bootstrap`, `admin_dsn`, `env`. Each process has a clock of its own, where `clocks.can_jump`.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Rig(Processes):
         )
         self.links: dict[str, Link] = {}
         self._api_links: dict[str, str] = {}  # of a process's name
+        self._clocks: dict[str, Clock] = {}  # of a process's name
         self._make_server_links()
 
     def _clear(self, fresh: bool) -> None:
@@ -83,7 +86,7 @@ class Rig(Processes):
         for left in mounted_below(self.data_dir):
             unmount(left)
         if fresh:
-            for name in ("kafka", "postgres", "disks", "logs", "faust"):
+            for name in ("kafka", "postgres", "disks", "logs", "faust", "clocks"):
                 shutil.rmtree(self.data_dir / name, ignore_errors=True)
 
     def _disk(self, name: str, folder: Path, size_mb: int | None) -> Path | None:
@@ -175,6 +178,18 @@ class Rig(Processes):
     def _start_worker(self, env: Mapping[str, str]) -> Service:
         servers = self._servers(self.links["worker-kafka"].bootstrap, self.links["worker-postgres"].port)
         return super()._start_worker({**servers, **self._env_of["worker"], **env})
+
+    def _spawn(self, kind: str, module: str, port: int, env: Mapping[str, str]) -> Service:
+        if not can_jump():
+            return super()._spawn(kind, module, port, env)
+        clock = Clock(self.data_dir / "clocks" / str(len(self._clocks)))
+        service = super()._spawn(kind, module, port, {**clock.env, **env})
+        self._clocks[service.name] = clock
+        return service
+
+    def clock_of(self, service: Service) -> Clock:
+        """What this process takes for the time."""
+        return self._clocks[service.name]
 
     def link_of(self, api: Service) -> Link:
         """Between HTTP clients and this API process."""

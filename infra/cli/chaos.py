@@ -9,6 +9,7 @@ from types import FrameType
 import typer
 from rich.console import Console
 
+from infra.chaos.clocks import can_jump
 from infra.chaos.disks import can_mount
 from infra.chaos.faults import FAULTS
 from infra.chaos.plan import chosen, plan
@@ -70,11 +71,14 @@ def register(app: typer.Typer) -> None:
 
 
 def _run(rounds: int, seed: int, only: str, rate: int, folder: Path) -> list[Round]:
-    disks = can_mount()
-    faults = chosen(only, disks=disks)
+    disks, clocks = can_mount(), can_jump()
+    faults = chosen(only, disks=disks, clocks=clocks)
     if not disks:
         left_out = ", ".join(fault.name for fault in chosen(only, disks=True) if fault.disk)
         _progress.print(f"Bỏ qua vì cần quyền root / left out, they need root: {left_out or '-'}")
+    if not clocks:
+        left_out = ", ".join(fault.name for fault in chosen(only, disks=True) if fault.clock)
+        _progress.print(f"Bỏ qua vì cần trình biên dịch C / left out, they need a C compiler: {left_out or '-'}")
     now = dt.datetime.now(dt.UTC)
     seed = seed or int(now.timestamp())
     folder.mkdir(parents=True, exist_ok=True)

@@ -60,10 +60,12 @@ def specs(partitions: int = 12, min_insync_replicas: int = 1) -> list[TopicSpec]
         TopicSpec(
             topics.STATUS_TOPIC,
             partitions,
-            # Compacted often: a follower reads all of it when it starts.
+            # Compacted often: a follower reads all of it when it starts. Stamped by the broker: how long ago an upload was
+            # heard of must not hang on the clocks of those who tell.
             common
             | {
                 "cleanup.policy": "compact",
+                "message.timestamp.type": "LogAppendTime",
                 "min.cleanable.dirty.ratio": "0.2",
                 "segment.ms": str(10 * 60 * 1000),
                 "delete.retention.ms": str(_DAY_MS),

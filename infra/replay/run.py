@@ -134,7 +134,7 @@ class Replay:
 
     def _write(self, batch: MicroBatch, lane: "_Lane") -> None:
         prepared = self._sink.prepare(batch)
-        self._insist(lambda: self._sink.write(prepared, dt.datetime.now(dt.UTC)))
+        self._insist(lambda: self._sink.write(prepared))
         self._offsets += batch.end - max(batch.start, lane.start)
         lane.next_offset = batch.end
         self._on_progress(Progress(self._offsets, self._total, self._messages, self._records))

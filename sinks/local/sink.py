@@ -40,14 +40,14 @@ class LocalSink:
         """See Sink. Nothing is formatted: no line is copied anywhere."""
         return Plan(batch, [Lines([""] * len(message.records), 0, 0) for message in batch.messages])
 
-    def write(self, plan: Plan, now: dt.datetime) -> list[ScanStatus]:
+    def write(self, plan: Plan) -> list[ScanStatus]:
         """See Sink. Raises OSError where the output cannot be written; then nothing was."""
-        batch = plan.batch
+        batch, now = plan.batch, dt.datetime.now(dt.UTC)
         with self._state.transaction() as connection:
             if not self._state.move(batch.partition, batch.start, batch.end):
                 raise Fenced(f"{batch.topic}[{batch.partition}] is no longer at {batch.start}")
             scans, numbers = self._state.load_scans(plan.scan_keys)
-            effects = plan.apply(scans, _Ledger(self._state, batch, numbers), now)
+            effects = plan.apply(scans, _Ledger(self._state, batch, numbers))
             rows, gained = self._store(effects.taken, numbers)
             effects.settle_staged(gained, {})
             self._state.add_rejections(
@@ -89,7 +89,7 @@ class LocalSink:
         with self._state.transaction() as connection:
             self._output.finish(connection)
 
-    def statuses(self, partition: int, changed_since: dt.datetime) -> list[ScanStatus]:
+    def statuses(self, partition: int, changed_within: dt.timedelta) -> list[ScanStatus]:
         """See Sink."""
         return [status_of(scan) for _, scan in self._state.scans()]
 

@@ -1,7 +1,6 @@
 """What a micro-batch does to the scans it touches, worked out in the order of its offsets under the scans' locks."""
 
 from collections import Counter, defaultdict
-from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -90,7 +89,7 @@ class Plan:
             keys[_key(message)].extend([record.activity_key for record in message.records])
         return any(len(set(names)) != len(names) for names in keys.values())
 
-    def apply(self, scans: dict[Key, Scan], ledger: Ledger, now: datetime) -> "Effects":
+    def apply(self, scans: dict[Key, Scan], ledger: Ledger) -> "Effects":
         """Changes the scans by everything but the stored rows, and returns what is to be written."""
         resent, returned = ledger.resent(), ledger.returned()
         effects = Effects(self.batch, scans)

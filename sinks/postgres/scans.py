@@ -36,10 +36,11 @@ WHERE s.tenant_id = v.tenant_id AND s.scan_id = v.scan_id
 # Whoever wrote last may have died before it could tell, however long ago that was: what changed shortly before the
 # partition's last change counts as recent.
 _MARGIN: Final = dt.timedelta(minutes=1)
-_CHANGED_SINCE: Final = f"""
+_CHANGED_WITHIN: Final = f"""
 SELECT {_SELECT} FROM scans
 WHERE kafka_partition = %(partition)s
-  AND (updated_at >= least(%(since)s, (SELECT max(updated_at) FROM scans WHERE kafka_partition = %(partition)s) - %(margin)s)
+  AND (updated_at >= least(clock_timestamp() - %(within)s,
+                           (SELECT max(updated_at) FROM scans WHERE kafka_partition = %(partition)s) - %(margin)s)
        OR status IN ('queued', 'processing', 'failed'))
 """
 
@@ -54,9 +55,9 @@ def lock(cursor: Any, partition: int, keys: Iterable[Key]) -> dict[Key, Scan]:
     return {(row[0], row[1]): Scan(*row) for row in cursor.fetchall()}
 
 
-def changed_since(cursor: Any, partition: int, since: dt.datetime) -> list[Scan]:
-    """Unfinished scans of the partition and those changed since then."""
-    cursor.execute(_CHANGED_SINCE, {"partition": partition, "since": since, "margin": _MARGIN})
+def changed_within(cursor: Any, partition: int, within: dt.timedelta) -> list[Scan]:
+    """Unfinished scans of the partition and those changed within that time."""
+    cursor.execute(_CHANGED_WITHIN, {"partition": partition, "within": within, "margin": _MARGIN})
     return [Scan(*row) for row in cursor.fetchall()]
 
 

@@ -31,6 +31,7 @@ _MOVE: Final = """
 BEGIN;
 UPDATE stream_offsets SET next_offset = %s, owner = %s, updated_at = clock_timestamp()
 WHERE pipeline = %s AND topic = %s AND partition = %s AND next_offset = %s
+RETURNING clock_timestamp()
 """
 _ENSURE_OFFSETS: Final = """
 INSERT INTO stream_offsets (pipeline, topic, partition, next_offset, owner)
@@ -101,14 +102,14 @@ class PostgresSink:
         """See Sink. Formats the rows."""
         return Plan(batch, [lines_of(message) for message in batch.messages])
 
-    def write(self, plan: Plan, now: dt.datetime) -> list[ScanStatus]:
+    def write(self, plan: Plan) -> list[ScanStatus]:
         """See Sink. Straight COPY first; after a conflict or bad data the whole transaction again through staging."""
         started = time.perf_counter()
         staged = plan.has_twins()
         while True:
             try:
                 with self._cursor() as cursor:
-                    statuses, counts = self._transaction(cursor, plan, now, staged=staged)
+                    statuses, counts = self._transaction(cursor, plan, staged=staged)
                 break
             except _Staging:
                 staged = True
@@ -118,16 +119,15 @@ class PostgresSink:
             metrics.RECORDS.labels(outcome).inc(count)
         return statuses
 
-    def _transaction(
-        self, cursor: Any, plan: Plan, now: dt.datetime, *, staged: bool
-    ) -> tuple[list[ScanStatus], dict[str, int]]:
+    def _transaction(self, cursor: Any, plan: Plan, *, staged: bool) -> tuple[list[ScanStatus], dict[str, int]]:
         batch = plan.batch
         cursor.execute(_MOVE, (batch.end, self._owner, self._pipeline, batch.topic, batch.partition, batch.start))
         if cursor.rowcount != 1:
             metrics.FENCED.inc()
             raise Fenced(f"{batch.topic}[{batch.partition}] is no longer at {batch.start}")
+        (now,) = cursor.fetchone()
         locked = scans.lock(cursor, batch.partition, plan.scan_keys)
-        effects = plan.apply(locked, Ledger(cursor, batch), now)
+        effects = plan.apply(locked, Ledger(cursor, batch))
         if effects.lines:
             if staged:
                 effects.settle_staged(*copy_staged(cursor, effects.lines))
@@ -158,10 +158,10 @@ class PostgresSink:
         )
         return [status_of(scan) for scan in locked.values()], effects.outcomes()
 
-    def statuses(self, partition: int, changed_since: dt.datetime) -> list[ScanStatus]:
+    def statuses(self, partition: int, changed_within: dt.timedelta) -> list[ScanStatus]:
         """See Sink."""
         with self._cursor() as cursor:
-            return [status_of(scan) for scan in scans.changed_since(cursor, partition, changed_since)]
+            return [status_of(scan) for scan in scans.changed_within(cursor, partition, changed_within)]
 
     def dead_letters_allowed(self, topic: str, partition: int) -> int:
         """See Sink."""

@@ -1,10 +1,11 @@
 """A dead-letter topic that takes nothing: the offset does not move past what could not be put there."""
 
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from confluent_kafka.admin import ResourceType
 
 from infra import generator
 from infra.stack import Stack
 from tests.blocking import tenants_by_partition
+from tests.broker_settings import configure
 from tests.helpers import DEAD_LETTERS, Database, Publisher, new_scan, wait_for
 from tests.load import LONG, worker_log
 from tests.murmur2 import partition_of
@@ -14,10 +15,7 @@ SMALL, USUAL = "100", str(2 * 1024 * 1024)
 
 def limit_dead_letters(stack: Stack, size: str) -> None:
     """The broker refuses larger ones."""
-    resource = ConfigResource(ResourceType.TOPIC, DEAD_LETTERS)
-    resource.add_incremental_config(ConfigEntry("max.message.bytes", size, incremental_operation=AlterConfigOpType.SET))
-    admin = AdminClient({"bootstrap.servers": stack.kafka.bootstrap})
-    admin.incremental_alter_configs([resource])[resource].result(30)
+    configure(stack.kafka.bootstrap, ResourceType.TOPIC, DEAD_LETTERS, {"max.message.bytes": size})
 
 
 def test_nothing_is_passed_over_while_it_refuses(stack: Stack) -> None:

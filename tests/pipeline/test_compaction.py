@@ -7,18 +7,14 @@ from typing import Final
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from confluent_kafka.admin import ResourceType
+from tests.broker_settings import COMPACTED, configure
 
 from infra import generator
 from infra.stack import Stack
 from tests.helpers import RECORDS, Database, Publisher, StatusTopic, assert_accounted, assert_told, new_scan, wait_for
 
 ROUNDS: Final = 4
-COMPACTED: Final = {
-    "cleanup.policy": "compact",
-    "segment.ms": "100",  # a segment is compacted once another one has begun
-    "min.cleanable.dirty.ratio": "0.0",
-}
 
 
 @pytest.fixture
@@ -26,14 +22,6 @@ def own(tmp_path: Path) -> Iterator[Stack]:
     with Stack(tmp_path / "compaction", partitions=1) as stack:
         stack.start_servers()
         yield stack
-
-
-def configure(own: Stack, kind: ResourceType, name: str, settings: dict[str, str]) -> None:
-    resource = ConfigResource(kind, name)
-    for key, value in settings.items():
-        resource.add_incremental_config(ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET))
-    admin = AdminClient({"bootstrap.servers": own.kafka.bootstrap})
-    admin.incremental_alter_configs([resource])[resource].result(30)
 
 
 def left(own: Stack) -> list[int]:
@@ -52,8 +40,8 @@ def left(own: Stack) -> list[int]:
 
 
 def test_a_lane_reads_past_what_compaction_took(own: Stack, tenant: str) -> None:
-    configure(own, ResourceType.BROKER, "1", {"log.cleaner.backoff.ms": "100"})
-    configure(own, ResourceType.TOPIC, RECORDS, COMPACTED)
+    configure(own.kafka.bootstrap, ResourceType.BROKER, "1", {"log.cleaner.backoff.ms": "100"})
+    configure(own.kafka.bootstrap, ResourceType.TOPIC, RECORDS, COMPACTED)
     scans = {f"{tenant}-{number}": new_scan() for number in range(ROUNDS + 1)}
     for name, scan in scans.items():
         time.sleep(0.2)  # longer than segment.ms: each of these begins a segment

@@ -43,14 +43,14 @@ class Writer:
 
     def write(self, scan: str, value: bytes) -> Any:
         """Returns the scan's status."""
-        offset, now = next(self._offsets), dt.datetime.now(dt.UTC)
+        offset = next(self._offsets)
         headers: list[tuple[str, bytes | None]] = [
             ("ce_type", b"vn.scanline.scan.records.v1"),
             ("ce_subject", scan.encode()),
         ]
-        incoming = decode(Told(offset, TENANT.encode(), value, headers), now)
+        incoming = decode(Told(offset, TENANT.encode(), value, headers), dt.datetime.now(dt.UTC))
         batch = MicroBatch(TOPIC, PARTITION, offset, offset + 1, [incoming])
-        (status,) = self._sink.write(self._sink.prepare(batch), now)
+        (status,) = self._sink.write(self._sink.prepare(batch))
         return status
 
 

@@ -79,6 +79,7 @@ def test_faults_are_chosen_by_the_beginning_of_their_names() -> None:
         "kafka-sigkill",
     }
     assert not any(fault.disk for fault in chosen("", disks=False))
+    assert not any(fault.clock for fault in chosen("", disks=True, clocks=False))
     assert len(chosen("", disks=True)) == len(FAULTS)
     with pytest.raises(InfraError, match="nothing-like-it"):
         chosen("worker,nothing-like-it", disks=True)

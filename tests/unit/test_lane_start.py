@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import pytest
@@ -44,14 +44,14 @@ class MemorySink:
     def prepare(self, batch: MicroBatch) -> MicroBatch:
         return batch
 
-    def write(self, batch: MicroBatch, now: datetime) -> list[Any]:
+    def write(self, batch: MicroBatch) -> list[Any]:
         if batch.start != self.offset:
             raise Fenced(str(batch.start))
         self.written.append(batch)
         self.offset = batch.end
         return []
 
-    def statuses(self, partition: int, changed_since: datetime) -> list[Any]:
+    def statuses(self, partition: int, changed_within: timedelta) -> list[Any]:
         return []
 
     def probe(self) -> None: ...
