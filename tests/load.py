@@ -10,12 +10,13 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import httpx
+from confluent_kafka import Consumer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
 from infra import generator
 from infra.processes import Service
 from infra.stack import Stack
-from tests.helpers import Database, Publisher, StatusTopic, assert_accounted, assert_told, new_scan, wait_for
+from tests.helpers import RECORDS, Database, Publisher, StatusTopic, assert_accounted, assert_told, new_scan, wait_for
 
 Scan = tuple[str, str]  # tenant, scan
 Published = Mapping[Scan, Sequence[str]]  # and its activity_keys
@@ -131,6 +132,15 @@ def digest(keys: Iterable[str]) -> str:
 def offsets(database: Database) -> int:
     """Messages that the database has taken, over all partitions."""
     return int(database.value("SELECT coalesce(sum(next_offset), 0) FROM stream_offsets"))
+
+
+def group_offset(stack: Stack, partition: int) -> int:
+    """What the workers' group has committed; below 0: nothing."""
+    consumer = Consumer({"bootstrap.servers": stack.kafka.bootstrap, "group.id": "inventory", "log_level": 0})
+    try:
+        return int(consumer.committed([TopicPartition(RECORDS, partition)], timeout=30)[0].offset)
+    finally:
+        consumer.close()
 
 
 def wait_for_messages(database: Database, count: int) -> None:

@@ -5,10 +5,12 @@ import signal
 from infra import generator
 from infra.processes import Service
 from infra.stack import Stack
+from tests.freezing import freeze_with_open_transaction
 from tests.helpers import Database, Publisher, new_scan, wait_for
 from tests.load import LONG, Load, assert_exactly, keys_of, offsets, wait_for_messages
 
 CRASHES = 4
+COPIES = 2
 TENANTS = 4
 PORTION = 2_000  # records
 TRIES = 3
@@ -35,6 +37,21 @@ def test_crashes_under_load(stack: Stack) -> None:
                 stack.postgres.wait_until_ready()
         with Database(stack.postgres.superuser_dsn()) as database:
             wait_for_messages(database, 500)
+    assert_exactly(stack, load.published)
+    assert worker.returncode is None
+
+
+def test_a_crash_in_the_middle_of_a_copy(stack: Stack) -> None:
+    """The worker has sent half of its rows, and finds the connection and the transaction gone when it goes on."""
+    worker = stack.start_worker()
+    with Load(stack.kafka.bootstrap) as load:
+        for _ in range(COPIES):
+            with Database(stack.postgres.superuser_dsn()) as database:
+                freeze_with_open_transaction(worker, database, "COPY%")
+            crash(stack)
+            worker.signal(signal.SIGCONT)
+            with Database(stack.postgres.superuser_dsn()) as database:
+                wait_for_messages(database, 300)
     assert_exactly(stack, load.published)
     assert worker.returncode is None
 

@@ -4,13 +4,11 @@ https://github.com/faust-streaming/faust/issues/606 (open, as is its pull reques
 0.15.3 with two actors on a stream commits the highest offset that is done, where the one before it is not.
 """
 
-from confluent_kafka import Consumer, TopicPartition
-
 from infra import generator
 from infra.stack import Stack
 from tests.blocking import held, tenants_by_partition
-from tests.helpers import RECORDS, Database, Publisher, new_scan, wait_for
-from tests.load import LONG, Scan, assert_exactly, keys_of
+from tests.helpers import Database, Publisher, new_scan, wait_for
+from tests.load import LONG, Scan, assert_exactly, group_offset, keys_of
 from tests.murmur2 import partition_of
 from tests.stock import Stock
 from tests.stock_faust import SLOW
@@ -30,15 +28,6 @@ def test_stock_loses_the_message_it_was_working_on(stack: Stack) -> None:
         stock.send([b"after"])
         wait_for(lambda: stock.committed() == [OTHERS + 2], "the next worker goes on", LONG)
         assert 0 not in {done.offset for done in stock.done()}  # and nobody will ever read it again
-
-
-def group_offset(stack: Stack, partition: int) -> int:
-    """What the workers' group has committed; below 0: nothing."""
-    consumer = Consumer({"bootstrap.servers": stack.kafka.bootstrap, "group.id": "inventory", "log_level": 0})
-    try:
-        return int(consumer.committed([TopicPartition(RECORDS, partition)], timeout=30)[0].offset)
-    finally:
-        consumer.close()
 
 
 def stored_offset(database: Database, partition: int) -> int:

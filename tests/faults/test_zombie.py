@@ -2,11 +2,10 @@
 
 import signal
 
-import psutil
 import pytest
 
-from infra.processes import Service
 from infra.stack import Stack
+from tests.freezing import freeze_with_open_transaction
 from tests.helpers import Database, wait_for
 from tests.load import LONG, Load, assert_exactly, metric, unfinished, wait_for_lanes
 
@@ -16,24 +15,6 @@ SETTINGS = {
     # also how long the frozen worker's open transactions may stand in the way
     "SCANLINE_WRITE_DEADLINE_SECONDS": "3",
 }
-_TRANSACTIONS = """
-SELECT query FROM pg_stat_activity
-WHERE client_port = ANY(%s) AND xact_start IS NOT NULL AND wait_event = 'ClientRead' AND query LIKE %s
-"""
-
-
-def freeze_with_open_transaction(worker: Service, database: Database, query: str) -> None:
-    """Stops the worker at a moment when one of its transactions waits for it, in a statement like `query`."""
-
-    def stopped() -> bool:
-        worker.signal(signal.SIGSTOP)
-        ports = [each.laddr.port for each in psutil.Process(worker.pid).net_connections()]
-        if all(database.rows(_TRANSACTIONS, ports, query) for _ in range(3)):
-            return True
-        worker.signal(signal.SIGCONT)
-        return False
-
-    wait_for(stopped, f"{worker.name} is caught in {query}", LONG)
 
 
 @pytest.mark.parametrize("query", ["COPY%", "%stream_offsets%"])

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -119,6 +120,35 @@ def deadlocks(own: Stack, database: Database, tenant: str, scan: str) -> Iterato
         thread.join()
 
 
+@contextmanager
+def read_only(own: Stack, database: Database, tenant: str, scan: str) -> Iterator[None]:
+    """As an administrator or a hosting service makes it when the disk is nearly full."""
+    database.rows("ALTER SYSTEM SET default_transaction_read_only = on")
+    database.rows("SELECT pg_reload_conf()")
+    try:
+        yield
+    finally:
+        database.rows("ALTER SYSTEM RESET default_transaction_read_only")
+        database.rows("SELECT pg_reload_conf()")
+
+
+@contextmanager
+def in_recovery(own: Stack, database: Database, tenant: str, scan: str) -> Iterator[None]:
+    """A failover that is not over: at the address a standby answers, which reads everything and writes nothing until it is
+    promoted."""
+    signal_file = Path(database.value("SHOW data_directory")) / "standby.signal"
+    database.close()
+    own.postgres.stop()
+    signal_file.touch()
+    own.postgres.start()
+    own.postgres.wait_until_ready()
+    try:
+        assert database.value("SELECT pg_is_in_recovery()")
+        yield
+    finally:
+        assert database.value("SELECT pg_promote()")
+
+
 Fault = Callable[[Stack, Database, str, str], AbstractContextManager[None]]
 # By SQLSTATE class. What is said before a session exists, libpq gives no SQLSTATE for: it counts as a connection failure.
 FAULTS: Final[dict[str, tuple[tuple[str, ...], Fault]]] = {
@@ -126,6 +156,8 @@ FAULTS: Final[dict[str, tuple[tuple[str, ...], Fault]]] = {
     "57P01 ended by an administrator": (("57", "08"), sessions_ended_by_an_administrator),
     "57014 or 55P03 a lock": (("55", "57"), locked),
     "40P01 a deadlock": (("40",), deadlocks),
+    "25006 read-only": (("25",), read_only),
+    "25006 a server in recovery": (("25",), in_recovery),
 }
 
 
