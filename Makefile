@@ -4,7 +4,7 @@ VENV := .venv/bin
 # Each has servers of its own; most of what tests do is to wait for those.
 TEST_PROCESSES ?= 2
 
-.PHONY: setup demo test up bench chaos lint lock contract
+.PHONY: setup demo test up bench chaos soak lint lock contract
 
 setup:
 	@$(PYTHON) infra/bootstrap.py
@@ -23,6 +23,9 @@ bench: setup
 
 chaos: setup
 	@$(VENV)/scanline chaos
+
+soak: setup
+	@$(VENV)/scanline soak
 
 lint: setup
 	$(VENV)/ruff check .

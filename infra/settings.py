@@ -22,7 +22,9 @@ class InfraSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SCANLINE_", extra="ignore")
 
-    data_dir: Path = Field(PROJECT / ".data", description="everything that `up`, `demo` and `bench` write")
+    data_dir: Path = Field(
+        PROJECT / ".data", description="everything that `up`, `demo`, `bench`, `chaos` and `soak` write"
+    )
     kafka_libs: Path = Field(PROJECT / ".runtime" / "kafka" / "libs", description="the broker's jars")
     java_home: Path | None = None
     kafka_bootstrap: str = "127.0.0.1:9092"

@@ -57,6 +57,11 @@ PUBLISH_FAILURES = Counter(
     "scanline_api_publish_failures_total", "Messages Kafka did not acknowledge in time. Any: look at the brokers."
 )
 FOLLOWED = Gauge("scanline_status_scans_count", "Scans in the follower's memory.", multiprocess_mode="livemax")
+KEPT = Gauge(
+    "scanline_status_kept_bytes",
+    "Memory that these scans' statuses take, about. Every process holds all of the last 30 days: mind it where memory is limited.",
+    multiprocess_mode="livemax",
+)
 FOLLOWER_LAG = Gauge(
     "scanline_status_lag_seconds",
     "Age of the last status when it was read. Growing: the follower is behind, or clocks differ.",

@@ -22,6 +22,7 @@ Key = tuple[str, str]  # (tenant_id, scan_id)
 SortKey = tuple[float, str]  # (submitted at, seconds since 1970; scan_id): the order of lists
 # A scan cancelled for one of these was never whole: its Idempotency-Key may be used for the same body again.
 _FAILED_UPLOADS: Final = frozenset({"publish_failed", "upload_aborted", "upload_refused"})
+_ENTRY_BYTES: Final = 700  # what Python takes to hold a scan, its status itself aside
 _PROMISES: Final = 10_000
 _PROMISE_SECONDS: Final = 300.0  # a database that crashed steps back: what was promised before may never come
 
@@ -96,6 +97,7 @@ class StatusStore:
         self._lease = lease_seconds
         self._tenants: dict[str, dict[str, Entry]] = {}
         self._count = 0
+        self._bytes = 0  # of the statuses themselves
         self._positions: dict[int, int] = {}  # next offset to be read, by partition
         self._promised: dict[Key, tuple[int, float]] = {}  # version, and until when it counts
         self._watchers: dict[Key, set[asyncio.Event]] = defaultdict(set)
@@ -115,6 +117,7 @@ class StatusStore:
         if self._waiting:
             self._waiting = [each for each in self._waiting if not self._settle(*each)]
         metrics.FOLLOWED.set(self._count)
+        metrics.KEPT.set(self._bytes + self._count * _ENTRY_BYTES)
 
     def note(self, told: Told) -> None:
         """A status this process has published itself: found at once, not only when the follower gets there."""
@@ -136,6 +139,7 @@ class StatusStore:
             if before is not None:
                 del scans[told.key[1]]
                 self._count -= 1
+                self._bytes -= len(before.value)
             return before is not None
         if before is not None and self._is_later_claim(told, before):
             return False
@@ -154,6 +158,7 @@ class StatusStore:
             told.claim or (before.claim if before else None),
         )
         self._count += before is None
+        self._bytes += len(told.value) - (len(before.value) if before else 0)
         return True
 
     def _is_later_claim(self, told: Told, before: Entry) -> bool:

@@ -3,7 +3,7 @@
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -62,14 +62,20 @@ def _cpu_model() -> str:
 
 def cpu_seconds(stack: Stack) -> dict[str, float]:
     """Processor seconds used so far, by kind of process. Differences of two calls are a stage profile."""
-    used = {
-        "api": sum(_tree(service.pid) for service in stack.apis),
-        "worker": sum(_tree(service.pid) for service in stack.workers),
-        "postgres": _tree(stack.postgres.pid),
-        "kafka": _tree(stack.kafka.pid),
-    }
+    return cpu_seconds_of(
+        {
+            "api": [service.pid for service in stack.apis],
+            "worker": [service.pid for service in stack.workers],
+            "postgres": [stack.postgres.pid],
+            "kafka": [stack.kafka.pid],
+        }
+    )
+
+
+def cpu_seconds_of(pids: Mapping[str, Iterable[int]]) -> dict[str, float]:
+    """See cpu_seconds; `client` is this process itself, its threads included."""
     own = os.times()
-    return used | {"client": own.user + own.system}
+    return {kind: sum(map(_tree, each)) for kind, each in pids.items()} | {"client": own.user + own.system}
 
 
 def _tree(pid: int) -> float:

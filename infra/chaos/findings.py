@@ -1,7 +1,7 @@
 """What a check says: single findings, and the totals."""
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, NamedTuple
 
 Kind = Literal[
@@ -46,6 +46,11 @@ class Report:
     cancelled: int = 0  # scans
     dead_letters: int = 0
     findings: list[Finding] = field(default_factory=list)
+
+    def add(self, other: "Report") -> None:
+        """Takes over what another one, of other tenants, counted and found."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
     @property
     def passed(self) -> bool:

@@ -87,6 +87,7 @@ class History:
         self._file: IO[str] | None = path.open("w") if path is not None else None
         self._lock = threading.Lock()
         self.tenants: set[str] = set()
+        self.everyone = self.tenants  # of the whole history that this may be a part of
         self.starts: dict[str, dict[int, int]] = {}  # topic -> partition -> the first offset that can be ours
         self.bodies: dict[str, Body] = {}
         self.offers: dict[str, Offer] = {}
@@ -168,7 +169,7 @@ class History:
 
     def _apply(self, kind: str, *values: Any) -> None:
         if kind == "begin":
-            self.tenants |= set(values[0])
+            self.tenants.update(values[0])
             for topic, places in values[1].items():
                 known = self.starts.setdefault(topic, {})
                 for partition, offset in places.items():
@@ -194,6 +195,29 @@ class History:
             self.refused.append((values[0], values[1], values[2]))
         else:
             raise ValueError(f"no such event: {kind}")
+
+    def parts(self, tenants_at_once: int) -> Iterator["History"]:
+        """Histories in memory of so many tenants each, which share what they can with this one."""
+        names = sorted(self.tenants)
+        if tenants_at_once >= len(names):
+            yield self
+            return
+        for at in range(0, len(names), tenants_at_once):
+            yield self._part(set(names[at : at + tenants_at_once]))
+
+    def _part(self, tenants: set[str]) -> "History":
+        part = History()
+        part.tenants, part.everyone = tenants, self.everyone
+        part.starts, part.junk = self.starts, self.junk
+        part.bodies = {name: body for name, body in self.bodies.items() if body.tenant in tenants}
+        part.offers = {name: offer for name, offer in self.offers.items() if offer.body in part.bodies}
+        part.accepted = [each for each in self.accepted if each.offer in part.offers]
+        part.deliveries = [each for each in self.deliveries if each.offer in part.offers]
+        part.undelivered.update({name: count for name, count in self.undelivered.items() if name in part.offers})
+        part.cancels = {scan for scan in self.cancels if scan[0] in tenants}
+        part.told = [each for each in self.told if each[0][0] in tenants]
+        part.refused = [each for each in self.refused if each[0] in part.offers]
+        return part
 
     def body_of(self, offer: str) -> Body:
         """What the offer is about."""

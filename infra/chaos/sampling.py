@@ -3,11 +3,11 @@
 import csv
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import psutil
 import psycopg2
@@ -17,9 +17,10 @@ _MIB: Final = 1 << 20
 
 
 def memory_mib(pids: Mapping[str, int]) -> Sample:
-    """Of each named process and those below it, MiB. PSS where the system tells it: what PostgreSQL's processes share
-    counts once."""
-    return {f"memory {name}": round(sum(map(_pss, _tree(pid))) / _MIB, 1) for name, pid in pids.items()}
+    """Of each named process that is there and those below it, MiB. PSS where the system tells it: what PostgreSQL's processes
+    share counts once."""
+    taken = {name: sum(map(_pss, _tree(pid))) / _MIB for name, pid in pids.items()}
+    return {f"memory {name}": round(mib, 1) for name, mib in taken.items() if mib}
 
 
 def _tree(pid: int) -> list[psutil.Process]:
@@ -49,8 +50,16 @@ def database_figures(dsn: str) -> Sample:
             write, read = cursor.fetchone()  # type: ignore[misc]
             cursor.execute("SELECT coalesce(sum(records_stored), 0) FROM scans")
             return {"connections write": write, "connections read": read, "stored": float(cursor.fetchone()[0])}  # type: ignore[index]
-    except psycopg2.OperationalError:
+    except psycopg2.Error:
         return {}
+
+
+class Struck(NamedTuple):
+    """A fault, from its strike to its heal, in seconds of the run."""
+
+    name: str
+    began: float
+    ended: float
 
 
 class Sampler:
@@ -63,16 +72,31 @@ class Sampler:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
         self.samples: list[Sample] = []
-        self.events: list[tuple[float, str]] = []
+        self.struck: list[Struck] = []
+        self.failed: list[str] = []  # looks that raised: a run of half an hour is not given up for one
         self._started = time.monotonic()
 
-    def event(self, name: str) -> None:
-        """Notes that something was done now."""
-        self.events.append((round(time.monotonic() - self._started, 1), name))
+    @property
+    def seconds(self) -> float:
+        """Since it was entered."""
+        return round(time.monotonic() - self._started, 1)
+
+    @contextmanager
+    def fault(self, name: str) -> Iterator[None]:
+        """Notes that the fault lasts as long as the block."""
+        began = self.seconds
+        try:
+            yield
+        finally:
+            self.struck.append(Struck(name, began, self.seconds))
 
     def _run(self) -> None:
         while not self._stopping.wait(self._seconds):
-            self.samples.append({"seconds": round(time.monotonic() - self._started, 1), **self._look()})
+            at = self.seconds
+            try:
+                self.samples.append({"seconds": at, **self._look()})
+            except Exception as error:
+                self.failed.append(f"{at:.0f} s: {error!r}")
 
     def __enter__(self) -> Self:
         self._started = time.monotonic()
@@ -88,19 +112,24 @@ class Sampler:
 
     def save(self) -> None:
         """As CSV, one line a sample; a column that a sample lacks stays empty."""
-        names = list(dict.fromkeys(name for sample in self.samples for name in sample))
         with self._file.open("w", newline="") as opened:
-            writer = csv.DictWriter(opened, names)
+            writer = csv.DictWriter(opened, columns(self.samples))
             writer.writeheader()
             writer.writerows(self.samples)
 
 
-def slope_per_hour(times: Sequence[float], values: Sequence[float]) -> float:
-    """Of the straight line through the second half of the samples, in units an hour: the first half warms up."""
-    half = len(times) // 2
-    xs, ys = times[half:], values[half:]
-    if len(xs) < 2:
-        return 0.0
-    middle_x, middle_y = sum(xs) / len(xs), sum(ys) / len(ys)
-    spread = sum((x - middle_x) ** 2 for x in xs)
-    return 3600 * sum((x - middle_x) * (y - middle_y) for x, y in zip(xs, ys, strict=True)) / spread if spread else 0.0
+def columns(samples: Sequence[Sample]) -> list[str]:
+    """Every name that a sample has, in the order in which they first came."""
+    return list(dict.fromkeys(name for sample in samples for name in sample))
+
+
+def load(file: Path) -> list[Sample]:
+    """Samples as `Sampler.save` wrote them."""
+    with file.open(newline="") as opened:
+        return [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(opened)]
+
+
+def series(samples: Sequence[Sample], name: str) -> tuple[list[float], list[float]]:
+    """Times in seconds, and the values of one column, of the samples that have it."""
+    known = [sample for sample in samples if name in sample]
+    return [sample["seconds"] for sample in known], [sample[name] for sample in known]

@@ -1,21 +1,29 @@
 """A long run at half of what the rig can take, faults now and then: nothing may grow, and everything must settle."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-from infra.chaos.checker import check, messages_behind, wait_until_drained
+import psutil
+
+from infra.bench import machine
+from infra.bench.watching import server_version
+from infra.chaos.checker import check, wait_until_drained
 from infra.chaos.faults import FAULTS
+from infra.chaos.findings import Report
 from infra.chaos.history import History
 from infra.chaos.load import Load
+from infra.chaos.reader import Reader
 from infra.chaos.rig import Rig
-from infra.chaos.sampling import Sampler, database_figures, memory_mib, slope_per_hour
+from infra.chaos.rounds import WORKER_ENV, WORKERS
+from infra.chaos.sampling import Sample, Sampler, database_figures
+from infra.chaos.watching import Watch
 from infra.errors import InfraError
 
 # The kinds of a bad month, one at a time; what needs other servers is left to the rounds.
-_FAULTS: Final = (
+SOAK_FAULTS: Final = (
     "worker-sigkill",
     "kafka-sigkill",
     "postgres-immediate",
@@ -25,98 +33,163 @@ _FAULTS: Final = (
     "api-kafka-cut",
     "postgres-connections-exhausted",
 )
-_FLAT_OUT_SECONDS: Final = 45.0
+_QUIET: Final = 0.1  # of the time, at the beginning and at the end, without faults
 _SETTLE_SECONDS: Final = 600.0
+_IDLE_SECONDS: Final = 15.0  # after everything is written, for the last samples
+_TELL_EVERY: Final = 60.0
+_SECOND_LOOK: Final = 10.0  # as in the rounds: longer than an API tries to tell that an upload broke off
+_TENANTS_AT_ONCE: Final = 6  # half an hour's records of all 24 would take the checker several GiB
+Tell = Callable[[str], None]
 
 
-def soak(folder: Path, minutes: float, seed: int, tell: Callable[[str], None]) -> dict[str, Any]:
-    """Runs it on servers below `folder`, which must be new; returns what was measured and found.
+class Measured(dict[str, Any]):
+    """What a soak measured, ready for JSON: `flat_out` and `rate` in records a second; `busy_flat_out` and `busy_half` as
+    {kind of process: processors used}, with `machine` for everything that runs there; `faults` as [name, began, ended] in
+    seconds; `drained_after` in seconds or None; `findings` as sentences; the counts of the check."""
 
-    The figures: `flat_out` and `rate` in records a second, `memory` {process: MiB at a third of the time, at the end, and
-    the slope in MiB an hour}, `lag_end` in messages, `findings` as sentences. samples.csv lies in the folder.
+
+def soak(
+    folder: Path,
+    samples: Path,
+    minutes: float,
+    seed: int,
+    tell: Tell,
+    *,
+    faults: tuple[str, ...] = SOAK_FAULTS,
+    flat_out_seconds: float = 45.0,
+) -> Measured:
+    """Runs it on servers below `folder`, which is made anew; writes what was sampled to the file `samples` (CSV).
+
+    Raises InfraError where the servers do not start, or do not take the load at all.
     """
     rng = Random(seed)
-    with Rig(folder) as rig:
+    with Rig(folder, worker_env=WORKER_ENV) as rig:
+        tell("khởi động máy chủ / starting servers")
         rig.start_servers()
-        for _ in range(2):
+        for _ in range(WORKERS):
             rig.start_api()
             rig.start_worker()
-        flat_out = _flat_out(rig, folder, seed)
-        tell(f"flat out: {flat_out:,.0f} records/s, so the soak offers {flat_out / 2:,.0f}")
+        host = machine.describe(server_version(rig.admin_dsn))
+        tell(f"đo mức tối đa, {flat_out_seconds:.0f} s / measuring flat out")
+        flat_out, busy_flat_out = _flat_out(rig, folder, seed, flat_out_seconds)
+        rate = round(flat_out / 2)
+        tell(f"tối đa / flat out {flat_out:,.0f}, một nửa / half {rate:,} bản ghi/s / records/s")
         history = History(folder / "history.jsonl")
-        load = Load(history, rig.api_urls, rig.client_bootstrap, seed=seed, rate=int(flat_out / 2))
-        with Sampler(lambda: _look(rig), folder / "samples.csv") as sampler:
-            with load:
-                _faults_now_and_then(rig, sampler, minutes * 60, rng, tell)
+        load = Load(history, rig.api_urls, rig.client_bootstrap, seed=seed, rate=rate)
+        with Sampler(Watch(rig), samples) as sampler:
+            with load, Reader(rig.api_urls, load.tenants) as reader:
+                busy_half = _faults_now_and_then(rig, sampler, minutes * 60, faults, rng, tell)
                 load.stop_offering()
+            tell("ngừng gửi, chờ ghi hết / no more is sent, waiting until all is written")
             drained = wait_until_drained(history, rig.admin_dsn, rig.admin_bootstrap, _SETTLE_SECONDS)
-            time.sleep(15)  # idle, for the last samples
-        report = check(history, rig.admin_dsn, rig.admin_bootstrap)
-    return {
-        "seed": seed,
-        "minutes": minutes,
-        "flat_out": round(flat_out),
-        "rate": round(flat_out / 2),
-        "acknowledged": report.acknowledged,
-        "stored": report.stored,
-        "drained_after": drained,
-        "faults": sampler.events,
-        "samples": sampler.samples,
-        "memory": _memory(sampler.samples),
-        "lag_end": sampler.samples[-1].get("lag"),
-        "findings": list(map(str, report.findings)),
-    }
+            time.sleep(_IDLE_SECONDS)
+        tell("đối soát từng bản ghi / reconciling every record")
+        began = time.monotonic()
+        report = _check(history, rig)
+        if report.findings:
+            time.sleep(_SECOND_LOOK)
+            report = _check(history, rig)
+        checked = time.monotonic() - began
+    totals = {name: value for name, value in report.as_json().items() if name not in ("findings", "passed")}
+    return Measured(
+        seed=seed,
+        minutes=minutes,
+        machine=host,
+        flat_out=round(flat_out),
+        rate=rate,
+        busy_flat_out=busy_flat_out,
+        busy_half=busy_half,
+        faults=[list(each) for each in sampler.struck],
+        drained_after=None if drained is None else round(drained, 1),
+        check_seconds=round(checked, 1),
+        looks_failed=sampler.failed,
+        reads_answered=reader.answered,
+        **totals,
+        findings=list(map(str, report.findings)),
+    )
 
 
-def _flat_out(rig: Rig, folder: Path, seed: int) -> float:
-    """Records stored a second while the load offers as fast as it can."""
+def _check(history: History, rig: Rig) -> Report:
+    return check(history, rig.admin_dsn, rig.admin_bootstrap, tenants_at_once=_TENANTS_AT_ONCE)
+
+
+def _flat_out(rig: Rig, folder: Path, seed: int, seconds: float) -> tuple[float, dict[str, float]]:
+    """Records stored a second while the load offers as fast as it can, until all of it is; and who used the processors while
+    it offered."""
     history = History(folder / "history-flat-out.jsonl")
-    load = Load(history, rig.api_urls, rig.client_bootstrap, seed=seed, name="flatout")
+    # a seed of its own: direct publishers draw their scans' ids from it
+    load = Load(history, rig.api_urls, rig.client_bootstrap, seed=seed + 1, name="flatout")
     began, before = time.monotonic(), database_figures(rig.admin_dsn)["stored"]
     with load:
-        time.sleep(_FLAT_OUT_SECONDS)
+        busy = _busy_during(rig, lambda: time.sleep(seconds))
         load.stop_offering()
     if wait_until_drained(history, rig.admin_dsn, rig.admin_bootstrap, _SETTLE_SECONDS) is None:
         raise InfraError(
             f"Hệ thống chưa xử lý hết sau {_SETTLE_SECONDS:.0f} giây; xem {folder}.",
             f"The system had not drained after {_SETTLE_SECONDS:.0f} s; see {folder}.",
         )
-    return (database_figures(rig.admin_dsn)["stored"] - before) / (time.monotonic() - began)
+    return (database_figures(rig.admin_dsn)["stored"] - before) / (time.monotonic() - began), busy
 
 
-def _faults_now_and_then(rig: Rig, sampler: Sampler, seconds: float, rng: Random, tell: Callable[[str], None]) -> None:
-    """Evenly over the middle: the first and the last tenth of the time are quiet."""
-    began = time.monotonic()
-    step = seconds * 0.8 / len(_FAULTS)
-    for number, name in enumerate(_FAULTS):
-        time.sleep(max(0.0, began + seconds * 0.1 + number * step - time.monotonic()))
-        fault = FAULTS[name]
-        tell(f"{(time.monotonic() - began) / 60:5.1f} min  {name}")
-        sampler.event(name)
-        with fault.strike(rig, rng):
-            time.sleep(rng.uniform(*fault.seconds))
-    time.sleep(max(0.0, began + seconds - time.monotonic()))
+def _busy_during(rig: Rig, run: Callable[[], None]) -> dict[str, float]:
+    """Processors used by each kind of process while `run` does; `machine` is everything, other people's work included."""
+    began, before = time.monotonic(), _used(rig)
+    run()
+    spent = time.monotonic() - began
+    return {kind: round(used / spent, 2) for kind, used in machine.since(before, _used(rig)).items()}
 
 
-def _look(rig: Rig) -> dict[str, float]:
-    pids = {f"api {at}": one.pid for at, one in enumerate(rig.apis, 1)}
-    pids |= {f"worker {at}": one.pid for at, one in enumerate(rig.workers, 1)}
-    pids |= {"kafka": rig.kafka.brokers[0].pid} if rig.kafka.brokers[0].running else {}
-    pids |= {"postgres": rig.postgres.pid} if rig.postgres.running else {}
-    lag = messages_behind(rig.admin_dsn, rig.admin_bootstrap)
-    return memory_mib(pids) | database_figures(rig.admin_dsn) | ({} if lag is None else {"lag": float(lag)})
-
-
-def _memory(samples: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:
-    names = sorted({name for sample in samples for name in sample if name.startswith("memory ")})
-    found = {}
-    for name in names:
-        times = [sample["seconds"] for sample in samples if name in sample]
-        values = [sample[name] for sample in samples if name in sample]
-        found[name.removeprefix("memory ")] = {
-            "early": values[len(values) // 3],
-            "end": values[-1],
-            "most": max(values),
-            "mib_per_hour": round(slope_per_hour(times, values), 1),
+def _used(rig: Rig) -> dict[str, float]:
+    links = [link.pid for link in rig.links.values() if link.pid is not None]
+    whole = psutil.cpu_times()
+    return machine.cpu_seconds_of(
+        {
+            "api": [service.pid for service in rig.apis],
+            "worker": [service.pid for service in rig.workers],
+            "postgres": [rig.postgres.pid],
+            "kafka": [rig.kafka.brokers[0].pid],
+            "links": links,
         }
-    return found
+    ) | {"machine": sum(whole) - whole.idle - whole.iowait - whole.guest - whole.guest_nice}
+
+
+def _faults_now_and_then(
+    rig: Rig, sampler: Sampler, seconds: float, faults: tuple[str, ...], rng: Random, tell: Tell
+) -> dict[str, float]:
+    """Evenly over the middle: the first and the last tenth of the time are quiet. Returns who used the processors in the first."""
+    step = seconds * (1 - 2 * _QUIET) / max(1, len(faults))
+    busy = _busy_during(rig, lambda: _wait_until(sampler, seconds * _QUIET, tell))
+    for number, name in enumerate(faults):
+        _wait_until(sampler, seconds * _QUIET + number * step, tell)
+        tell(f"{_minutes(sampler)}  [yellow]{name}[/yellow]")
+        fault = FAULTS[name]
+        with sampler.fault(name), fault.strike(rig, rng):
+            time.sleep(rng.uniform(*fault.seconds))
+        while len(rig.workers) < WORKERS:  # one that ended by itself: its supervisor starts it again
+            tell(f"{_minutes(sampler)}  [red]một worker tự dừng / a worker ended by itself[/red]")
+            rig.start_worker()
+    _wait_until(sampler, seconds, tell)
+    return busy
+
+
+def _wait_until(sampler: Sampler, seconds: float, tell: Tell) -> None:
+    """Until so much of the run is over; says every minute how it stands."""
+    while (left := seconds - sampler.seconds) > 0:
+        time.sleep(min(left, _TELL_EVERY - sampler.seconds % _TELL_EVERY))
+        if sampler.seconds < seconds and sampler.samples:
+            tell(f"{_minutes(sampler)}  {_in_short(sampler.samples[-1])}")
+
+
+def _minutes(sampler: Sampler) -> str:
+    return f"{sampler.seconds / 60:5.1f} ph/min"
+
+
+def _in_short(sample: Mapping[str, float] | Sample) -> str:
+    parts = [f"lag {sample['lag']:.0f}"] if "lag" in sample else []
+    parts += [f"{sample['stored']:,.0f} đã lưu / stored"] if "stored" in sample else []
+    parts += [
+        f"{name.removeprefix('memory ')} {value:.0f} MiB"
+        for name, value in sample.items()
+        if name.startswith("memory ")
+    ]
+    return ", ".join(parts)

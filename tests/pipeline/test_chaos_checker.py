@@ -33,18 +33,21 @@ class Ran:
         drained = wait_until_drained(self.history, servers.admin_dsn, servers.bootstrap, _PATIENCE)
         assert drained is not None
 
-    def check(self, status_seconds: float = 0.0, pipeline: str = "inventory") -> Report:
+    def check(
+        self, status_seconds: float = 0.0, pipeline: str = "inventory", tenants_at_once: int | None = None
+    ) -> Report:
         return check(
             self.history,
             self.servers.admin_dsn,
             self.servers.bootstrap,
             status_seconds=status_seconds,
             pipeline=pipeline,
+            tenants_at_once=tenants_at_once,
         )
 
-    def found(self) -> list[tuple[str, str, str, str]]:
+    def found(self, tenants_at_once: int | None = None) -> list[tuple[str, str, str, str]]:
         """Findings without their texts."""
-        return sorted(finding[:4] for finding in self.check().findings)
+        return sorted(finding[:4] for finding in self.check(tenants_at_once=tenants_at_once).findings)
 
     def scan(self, way: str) -> Scan:
         """One that was sent like this."""
@@ -97,6 +100,10 @@ def test_a_clean_run_has_no_findings_and_adds_up(ran: Ran) -> None:
     assert report.cancelled and report.dead_letters and ran.history.told
     assert report.stored + report.rejected + report.duplicates == report.acknowledged + report.maybe
     assert {offer.way for offer in ran.history.offers.values()} == HTTP_WAYS.keys() | DIRECT_WAYS.keys()
+
+
+def test_a_check_of_a_few_tenants_at_a_time_says_the_same(ran: Ran) -> None:
+    assert ran.check(60, tenants_at_once=3) == ran.check(60)
 
 
 @contextmanager
@@ -197,6 +204,7 @@ def test_a_record_under_another_tenant_is_found(small: Ran, database: Database) 
         _copy(database, scan, key, tenant_id=neighbour[0], scan_id=neighbour[1])
         _copy(database, scan, key, tenant_id=_STRANGER)
         assert small.found() == sorted([("foreign", *neighbour, key), ("foreign", _STRANGER, scan[1], key)])
+        assert small.found(1) == sorted([("unaccounted", *neighbour, key), ("foreign", _STRANGER, scan[1], key)])
 
 
 @pytest.mark.parametrize(
