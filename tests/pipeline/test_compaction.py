@@ -8,10 +8,10 @@ from typing import Final
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import ResourceType
-from tests.broker_settings import COMPACTED, configure
 
 from infra import generator
 from infra.stack import Stack
+from tests.broker_settings import COMPACTED, configure
 from tests.helpers import RECORDS, Database, Publisher, StatusTopic, assert_accounted, assert_told, new_scan, wait_for
 
 ROUNDS: Final = 4
