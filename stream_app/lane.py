@@ -325,7 +325,8 @@ class Lane:
 
         statuses = await self.caller.insist("reading statuses", read)
         if statuses is not None:
-            self._told(statuses)
+            self._scans.note_all(statuses)
+            self._publisher.tell(self.partition, statuses)
 
     def _told(self, statuses: Sequence[ScanStatus]) -> None:
         self._scans.note(statuses)

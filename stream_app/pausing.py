@@ -24,6 +24,12 @@ class UnfinishedScans:
         self._looked = -1  # offset of the last buffered message that was looked at
         self._fresh: dict[Key, Scan | None] = {}  # opened by buffered messages; None: cancelled as well
 
+    def note_all(self, statuses: Iterable[ScanStatus]) -> None:
+        """What the sink says of every unfinished scan of the lane. Another that was remembered is another lane's by now (its
+        tenant has moved), which may have ended it: nobody may be told that it waits."""
+        self._last.clear()
+        self.note(statuses)
+
     def note(self, statuses: Iterable[ScanStatus]) -> None:
         """What the sink says of scans."""
         for status in statuses:
