@@ -7,6 +7,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -50,6 +51,16 @@ def wait_for(look: Callable[[], Found], what: str, seconds: float = PATIENCE) ->
 
 def new_scan() -> str:
     return str(uuid.uuid4())
+
+
+def peak_memory(pid: int) -> int:
+    """The most resident memory the process has ever had, in bytes."""
+    return peak_in(Path(f"/proc/{pid}/status").read_text())
+
+
+def peak_in(status: str) -> int:
+    """The same, of a process's /proc/PID/status as it once was."""
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1]) * 1024
 
 
 class Publisher:

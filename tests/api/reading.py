@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from tests.helpers import FINAL, wait_for
+from tests.helpers import FINAL, PATIENCE, wait_for
 
 
 class Event(NamedTuple):
@@ -46,9 +46,14 @@ class Tenant:
     def status(self, scan: str) -> dict[str, Any]:
         return dict(self.get(f"/scans/{scan}"))
 
-    def ended(self, scan: str) -> dict[str, Any]:
+    def ended(self, scan: str, seconds: float = PATIENCE) -> dict[str, Any]:
         """The status, once it is a final one."""
-        return wait_for(lambda: status if (status := self.status(scan))["status"] in FINAL else None, f"{scan} ends")
+
+        def look() -> dict[str, Any] | None:
+            status = self.status(scan)
+            return status if status["status"] in FINAL else None
+
+        return wait_for(look, f"{scan} ends", seconds)
 
     def pages(self, path: str, member: str, **params: Any) -> list[list[dict[str, Any]]]:
         """Every page of a list, by its cursors."""

@@ -2,11 +2,20 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 from infra import generator
 from infra.stack import Stack
-from tests.helpers import Database, Publisher, StatusTopic, assert_accounted, assert_told, changed, new_scan, wait_for
+from tests.helpers import (
+    Database,
+    Publisher,
+    StatusTopic,
+    assert_accounted,
+    assert_told,
+    changed,
+    new_scan,
+    peak_memory,
+    wait_for,
+)
 from tests.load import assert_same_keys
 
 MIB = 1024 * 1024
@@ -52,13 +61,6 @@ def publish(bootstrap: str, pieces: list[bytes], messages: int, *, compression: 
                 publisher.send(tenant, scan, "records", value, first=first)
             publisher.closed(tenant, scan, each * per_message)
     return scans
-
-
-def peak_memory(pid: int) -> int:
-    """Of the process, in bytes, since it began."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024
 
 
 def completed(database: Database) -> int:

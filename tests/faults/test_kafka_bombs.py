@@ -23,6 +23,8 @@ from tests.helpers import (
     assert_told,
     headers_of,
     new_scan,
+    peak_in,
+    peak_memory,
     wait_for,
 )
 from tests.load import keys_of, metric
@@ -34,16 +36,6 @@ KEPT: Final = 20 * MIB  # the most that snappy makes of a megabyte
 LARGE: Final = 40 * MIB
 HUGE: Final = 140 * MIB
 GOOD: Final = generator.records(60, 7)
-
-
-def peak_memory(pid: int) -> int:
-    """Of the process, in bytes, since it began."""
-    return peak_of(Path(f"/proc/{pid}/status").read_text())
-
-
-def peak_of(status: str) -> int:
-    """As Linux tells it of a process."""
-    return int(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1]) * 1024
 
 
 def blank(size: int) -> bytes:
@@ -258,7 +250,7 @@ def test_a_replay_comes_to_the_same_end_within_the_same_bounds(
         list(map(str, command)), env=environment(own.env), capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert peak_of(done.stderr) < BOUND
+    assert peak_in(done.stderr) < BOUND
     found = json.loads(done.stdout)
     assert found["unreadable"] == Counter(headers_of(letter)["scanline_reason"].decode() for letter in letters.all())
     rows = [json.loads(line) for line in (tmp_path / "rows").read_bytes().splitlines()]
