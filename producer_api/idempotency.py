@@ -87,7 +87,11 @@ class Keys:
     def check_won(self, place: Key, claim: Claim, digest: str | None) -> None:
         """After the claim's own status was read back: whether it came first in the topic. Raises ApiProblem."""
         entry = self._statuses.get(place)
-        if entry is None or entry.claim == claim.token or entry.final:
+        if entry is None or entry.claim == claim.token:
+            return
+        if entry.failed_upload:  # given up in this moment: the key stands for another scan, next time
+            raise self.busy(place[1])
+        if entry.final:
             return
         if digest is None or entry.digest is None:
             raise self.busy(place[1])
@@ -117,3 +121,7 @@ class Keys:
         self._given_up[place] = None
         if len(self._given_up) > _REMEMBERED:
             self._given_up.popitem(last=False)
+
+    def keep(self, place: Key) -> None:
+        """The upload that was given up has been taken up by another: the key stands for its scan."""
+        self._given_up.pop(place, None)

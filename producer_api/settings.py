@@ -62,7 +62,9 @@ class ApiSettings(BaseSettings):
     api_kafka_buffer_kib: Annotated[int, Field(ge=1024)] = Field(96 * 1024, description="librdkafka's send buffer")
     api_linger_ms: Annotated[int, Field(ge=0, le=1000)] = 2
     api_upload_lease_seconds: Annotated[float, Field(gt=0)] = Field(
-        60, description="an unfinished keyed upload that nothing was heard of for so long may be taken up again"
+        15,
+        description="an unfinished keyed upload whose process said nothing for so long may be taken up again;"
+        " above SCANLINE_API_DELIVERY_SECONDS",
     )
     api_wait_seconds: Annotated[float, Field(ge=0, le=300)] = Field(
         30, description="most that Prefer: wait may ask for"

@@ -67,6 +67,7 @@ class Entry(NamedTuple):
     digest: str | None  # sticky: the worker may not know it yet
     failed_upload: bool  # sticky: cancelled because it never arrived whole
     claim: bytes | None  # whose upload it is (docs/decisions/0003-idempotency.md)
+    claimed_at: float  # when that was said last, seconds since 1970
 
     @property
     def final(self) -> bool:
@@ -141,8 +142,12 @@ class StatusStore:
                 self._count -= 1
                 self._bytes -= len(before.value)
             return before is not None
-        if before is not None and self._is_later_claim(told, before):
+        renewed = before is not None and told.claim is not None and told.claim == before.claim
+        if before is not None and (renewed or self._is_later_claim(told, before)):
+            if renewed:  # it lives, no more than that: what a renewal repeats may be older than what the worker told
+                scans[told.key[1]] = before._replace(claimed_at=told.told_at)
             return False
+        taken = before is None or told.claim is not None  # by a new upload
         head = told.head
         submitted = head.submitted_at.timestamp() if head.submitted_at else told.told_at
         scans[told.key[1]] = Entry(
@@ -154,16 +159,20 @@ class StatusStore:
             told.offset,
             told.told_at,
             head.request_digest or (before.digest if before else None),
-            told.failed_upload or (before is not None and before.failed_upload),
+            told.failed_upload or (not taken and before is not None and before.failed_upload),
             told.claim or (before.claim if before else None),
+            told.told_at if taken or before is None else before.claimed_at,
         )
         self._count += before is None
         self._bytes += len(told.value) - (len(before.value) if before else 0)
         return True
 
     def _is_later_claim(self, told: Told, before: Entry) -> bool:
-        """Another upload under a key that is taken: the topic's order decides, the same way in every process."""
-        return told.claim is not None and told.claim != before.claim and self.is_arriving(before, told.told_at)
+        """Another upload under a key that is taken, or of a scan that has ended: the topic's order decides, the same way in every
+        process."""
+        if told.claim is None or told.claim == before.claim:
+            return False
+        return before.final or self.is_arriving(before, told.told_at)
 
     def now(self) -> float:
         """Seconds since 1970 to hold against `told_at`. A clock set back would keep a lease from ending; one set forward ends
@@ -171,9 +180,11 @@ class StatusStore:
         return max(time.time(), time.monotonic() + self._broker_ahead)
 
     def is_arriving(self, entry: Entry, now: float) -> bool:
-        """Whether an upload under a key may still be on its way: unfinished, and heard of within the lease. Who claimed it is
-        not known to a process that started after compaction took the claim."""
-        return not entry.final and not entry.failed_upload and now - entry.told_at < self._lease
+        """Whether an upload under a key may still be on its way: unfinished, and claimed within the lease. What a worker tells of
+        it does not count: that goes on when the upload is dead. To a process that started after compaction took the claim
+        away, it must do until the upload renews its claim."""
+        heard = entry.told_at if entry.claim is None else entry.claimed_at
+        return not entry.final and not entry.failed_upload and now - heard < self._lease
 
     def _tell(self, keys: Iterable[Key]) -> None:
         for key in keys:

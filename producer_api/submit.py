@@ -177,21 +177,25 @@ async def _stream(body: AsyncIterator[bytes], service: Services, upload: Upload,
         async with asyncio.timeout(deadline):
             await upload.announce()
         announced = True
-        upload.open()
-        async for piece in body:
-            if digest is not None:
-                digest.update(piece)
-            for element in lines.feed(piece):
+        async with upload.renewed():
+            upload.open()
+            async for piece in body:
+                if digest is not None:
+                    digest.update(piece)
+                for element in lines.feed(piece):
+                    await _add(element, arrays, upload, settings.api_stream_messages, deadline)
+                _check_count(arrays.count, settings.api_ndjson_records)
+            for element in lines.finish():
                 await _add(element, arrays, upload, settings.api_stream_messages, deadline)
             _check_count(arrays.count, settings.api_ndjson_records)
-        for element in lines.finish():
-            await _add(element, arrays, upload, settings.api_stream_messages, deadline)
-        _check_count(arrays.count, settings.api_ndjson_records)
-        last = arrays.flush()
-        if last is not None:
-            upload.array(last)
+            async with asyncio.timeout(deadline):
+                last = arrays.flush()
+                if last is not None:
+                    await upload.ensure_ours()
+                    upload.array(last)
+                await upload.delivered()
         async with asyncio.timeout(deadline):
-            await upload.delivered()
+            await upload.ensure_ours()
             upload.close(arrays.count, digest.hexdigest() if digest is not None else None)
             await upload.delivered()
     except (PublishFailed, TimeoutError):
@@ -210,8 +214,9 @@ async def _stream(body: AsyncIterator[bytes], service: Services, upload: Upload,
 async def _add(element: bytes, arrays: Arrays, upload: Upload, most: int, deadline: float) -> None:
     full = arrays.add(element)
     if full is not None:
-        upload.array(full)
         async with asyncio.timeout(deadline):
+            await upload.ensure_ours()
+            upload.array(full)
             await upload.delivered(but=most)
 
 

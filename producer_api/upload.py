@@ -2,26 +2,30 @@
 
 import asyncio
 import datetime as dt
+import logging
 import time
 from collections import deque
+from collections.abc import Awaitable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final
 
 import msgspec
 
 from producer_api import metrics
 from producer_api.elements import Array
-from producer_api.follower import CLAIM_HEADER
+from producer_api.holding import Hold, LostClaim
 from producer_api.idempotency import Claim
 from producer_api.publisher import Delivered, PublishFailed
 from producer_api.services import Services
-from producer_api.statuses import Key, NotCaughtUp, read
+from producer_api.statuses import Key, read
 from producer_api.submission import Details
 from schemas import topics
 from schemas.messages import Cancelled, Closed, Opened, headers_for
 from schemas.status import Scan, encode_status, status_of
 
 _encode: Final = msgspec.json.Encoder().encode
-_READ_BACK_SECONDS: Final = 5.0
+_cancelling: Final[set[asyncio.Task[None]]] = set()  # held, or they could be collected before they are done
+log = logging.getLogger("scanline.upload")
 
 
 class Upload:
@@ -49,6 +53,8 @@ class Upload:
         self._tenant = tenant_id.encode()
         self._place: Key = (tenant_id, claim.scan_id)
         self._claim = claim
+        # a body that was sent before, maybe to its end: whoever sent it may have been told that it is taken
+        self._again = claim.known is not None and claim.known.digest is not None
         self._digest = digest
         self._trace = trace
         self._outstanding: deque[asyncio.Future[Delivered]] = deque()
@@ -63,26 +69,45 @@ class Upload:
             records_total=records_total,
             submitted_at=now,
         )
+        self._hold = None if claim.token is None else self._held(claim.token)
+
+    def _held(self, token: bytes) -> Hold:
+        settings = self._services.settings
+        return Hold(
+            self._place,
+            token,
+            encode_status(status_of(self._scan)),
+            self._services.statuses,
+            self._services.follower,
+            self._services.publisher,
+            lease_seconds=settings.api_upload_lease_seconds,
+            delivery_seconds=settings.api_delivery_seconds,
+        )
 
     async def announce(self) -> None:
         """Publishes the status «queued» and waits for it: every status of the worker comes later in the topic.
 
         With a key, reads it back as well, to see whether another process was first. Raises PublishFailed, ApiProblem.
         """
-        known, token = self._claim.known, self._claim.token
-        value = known.value if known is not None else encode_status(status_of(self._scan))
-        headers = [(CLAIM_HEADER, token)] if token is not None else []
-        told = await self._services.publisher.send(topics.STATUS_TOPIC, topics.status_key(*self._place), value, headers)
-        if token is None:
-            self._services.statuses.note(
-                read(self._place, value, told.partition, told.offset, told.timestamp / 1000, None)
-            )
+        if self._hold is not None:
+            await self._hold.claim()
+            self._services.keys.check_won(self._place, self._claim, self._digest)
             return
-        try:
-            await self._services.statuses.reach({told.partition: told.offset + 1}, _READ_BACK_SECONDS)
-        except NotCaughtUp:
-            raise PublishFailed("the status was not read back") from None
-        self._services.keys.check_won(self._place, self._claim, self._digest)
+        value = encode_status(status_of(self._scan))
+        told = await self._services.publisher.send(topics.STATUS_TOPIC, topics.status_key(*self._place), value)
+        self._services.statuses.note(read(self._place, value, told.partition, told.offset, told.timestamp / 1000, None))
+
+    def renewed(self) -> AbstractAsyncContextManager[None]:
+        """While the block runs, the key stays ours, however long the body takes."""
+        return nullcontext() if self._hold is None else self._hold.renewed()
+
+    async def ensure_ours(self) -> None:
+        """Before anything is published that takes long to arrive. Raises ApiProblem, PublishFailed."""
+        if self._hold is not None:
+            try:
+                await self._hold.ensure()
+            except LostClaim:
+                raise self._services.keys.busy(self.scan_id) from None
 
     def open(self) -> None:
         """Hands over the scan's metadata."""
@@ -114,21 +139,39 @@ class Upload:
         """Ends the scan for good, without waiting: also when Kafka comes back only later.
 
         Not so under a key whose closing message may have arrived: the scan would be whole, the cancellation too late, and the
-        same body sent again another scan. It is left to whoever sends it again, as if this process had died.
+        same body sent again another scan. It is left to whoever sends it again, as if this process had died. Nor where another
+        process has taken the scan up, or somebody has been told that its records are taken.
         """
         if self.closing and self._claim.token is not None:
             return
         now = dt.datetime.now(dt.UTC)
         self._scan.cancel_reason = reason
         self._scan.settle(now)
-        publisher = self._services.publisher
-        publisher.send_lasting(
-            topics.RECORDS_TOPIC, self._tenant, _encode(Cancelled(reason)), self._headers(topics.CANCELLED)
-        )
-        publisher.send_lasting(
-            topics.STATUS_TOPIC, topics.status_key(*self._place), encode_status(status_of(self._scan))
-        )
-        self._services.keys.give_up(self._place)
+        services = self._services
+        if self._hold is None:  # nobody else can have this scan
+            for message in self._cancellation(reason):
+                services.publisher.send_lasting(*message)
+            services.keys.give_up(self._place)
+        elif not self._hold.lost and not self._again:
+            services.keys.give_up(self._place)
+            cancelled = self._hold.while_ours(
+                lambda: [services.publisher.send(*each) for each in self._cancellation(reason)]
+            )
+            task = asyncio.create_task(self._see_through(cancelled))
+            _cancelling.add(task)
+            task.add_done_callback(_cancelling.discard)
+
+    async def _see_through(self, cancelled: Awaitable[bool]) -> None:
+        if not await cancelled:
+            log.info("%s was to be cancelled and has been taken up by another process", self.scan_id)
+            self._services.keys.keep(self._place)
+
+    def _cancellation(self, reason: str) -> list[tuple[str, bytes, bytes, list[tuple[str, bytes]]]]:
+        status = encode_status(status_of(self._scan))
+        return [
+            (topics.RECORDS_TOPIC, self._tenant, _encode(Cancelled(reason)), self._headers(topics.CANCELLED)),
+            (topics.STATUS_TOPIC, topics.status_key(*self._place), status, []),
+        ]
 
     def _headers(self, kind: str, first_index: int | None = None) -> list[tuple[str, bytes]]:
         return headers_for(kind, self.scan_id, first_index=first_index, source="/scanline/api", traceparent=self._trace)
