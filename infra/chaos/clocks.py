@@ -32,7 +32,7 @@ def _library() -> Path | None:
     folder = tempfile.TemporaryDirectory(prefix="scanline-clock-")
     atexit.register(folder.cleanup)
     library = Path(folder.name) / "clock.so"
-    command = ["cc", "-shared", "-fPIC", "-O2", "-o", str(library), str(_SOURCE)]
+    command = ["cc", "-shared", "-fPIC", "-O2", "-Wl,-z,defs", "-o", str(library), str(_SOURCE)]
     made = subprocess.run(command, capture_output=True, check=False)
     return library if made.returncode == 0 else None
 

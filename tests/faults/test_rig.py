@@ -1,21 +1,26 @@
 """The rig breaks what it says it breaks: each break is seen by real clients, and nothing of it is left at the end."""
 
+import datetime as dt
 import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import psycopg2
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
+from infra.chaos.clocks import can_jump
 from infra.chaos.disks import can_mount, mounted_below
 from infra.chaos.links import Link
 from infra.chaos.rig import Rig
+from infra.processes import Service
 from tests.helpers import RECORDS, wait_for
 
 SLOW_MS = 300
@@ -217,6 +222,22 @@ def test_processes_reach_the_servers_through_their_links_alone(rig: Rig) -> None
     again = rig.start_api(replacing=api)
     assert rig.link_of(again) is link
     worker.signal(19)  # SIGSTOP: stopping the rig must end it all the same
+
+
+@pytest.mark.skipif(not can_jump(), reason="a clock of one's own takes a C compiler")
+def test_a_process_has_a_clock_that_jumps_while_it_runs(rig: Rig) -> None:
+    one, other = rig.start_api(), rig.start_api()
+
+    def ahead(api: Service) -> float:
+        told = parsedate_to_datetime(httpx.get(f"{api.base_url}/healthz", timeout=30).headers["date"])
+        return (told - dt.datetime.now(dt.UTC)).total_seconds()
+
+    for seconds in (3_600, -3_600, 0):
+        rig.clock_of(one).jump(seconds)
+        wait_for(lambda: abs(ahead(one) - seconds) < 600, f"its clock is {seconds} s ahead")  # noqa: B023
+        assert abs(ahead(other)) < 600
+    for api in (one, other):
+        api.kill()
 
 
 def test_three_brokers_lose_their_leader_and_go_on_and_nothing_is_left_behind(tmp_path: Path) -> None:
