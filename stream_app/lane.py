@@ -20,6 +20,7 @@ from stream_app.builder import Builder, Letter, Limits
 from stream_app.calling import Caller
 from stream_app.dead_letter_limit import History, Limit
 from stream_app.decoding import Message
+from stream_app.footing import Footing, Replaced
 from stream_app.limiting import Limiter
 from stream_app.pausing import UnfinishedScans
 from stream_app.publishing import Publisher
@@ -111,7 +112,7 @@ class Lane:
         self._stopping = False
         self._written_off = False
         self._lost_place = False
-        self._beyond: tuple[int, int] | None = None  # where it waits, and the end of the log that lies before that
+        self.footing = Footing(topic, partition)
         self._gaps: list[tuple[int, int]] = []  # [from, to), believed and not yet explained
         self._on_late = on_late
         self._loop = asyncio.get_running_loop()
@@ -132,7 +133,7 @@ class Lane:
     @property
     def has_room(self) -> bool:
         """True when another slice may be fetched: memory stays bounded however far behind the lane is."""
-        waits = self.next_offset is None or self._beyond is not None or self._stopping
+        waits = self.next_offset is None or self.footing.held or self._stopping
         return not waits and self._buffered < self._settings.lane_bytes
 
     @property
@@ -167,8 +168,8 @@ class Lane:
 
     def log_replaced(self, at: int, end: int) -> None:
         """Tells it that the log certainly ends at `end`, before the offset `at` where it waits."""
-        if self.next_offset == at and self._beyond is None:
-            self._beyond = (at, end)
+        if self.next_offset == at:
+            self.footing.replaced(Replaced(at, end))
             self._wake.set()
 
     def take_gaps(self) -> list[tuple[int, int]]:
@@ -235,8 +236,10 @@ class Lane:
         while not self._stopping:
             try:
                 await self._settle_start()
-                if self._beyond is not None:
-                    await self._wait_for_reset(*self._beyond)
+                if self.footing.held:
+                    await self.footing.wait(self.caller, self._load)
+                    if not self._stopping:
+                        self._forget()
                     continue
                 self._after_pause()
                 await self._wait_for_work()
@@ -246,7 +249,7 @@ class Lane:
                     self._lost_place = False
                     self._forget()
                     self.tell_again(time.monotonic() - RETELL)
-                elif self._beyond is None and not self._stopping and self.next_offset is not None and self._buffer:
+                elif not self.footing.held and not self._stopping and self.next_offset is not None and self._buffer:
                     await self._write_next()
             except asyncio.CancelledError:
                 raise
@@ -264,32 +267,15 @@ class Lane:
         """Asks PostgreSQL where to go on, for as long as it takes; everything fetched before is fetched again."""
         if self.next_offset is not None:
             return
-        offsets = await self.caller.insist(
-            "reading its offset", lambda: self._sink.load_offsets(self.topic, [self.partition])
-        )
-        if offsets is None:
+        offset = await self.caller.insist("reading its offset", self._load)
+        if offset is None:
             return
-        self.next_offset = self._expected = offsets[self.partition]
+        self.next_offset = self._expected = offset
         self._asked_again = None
         await self._seek(self.next_offset)
 
-    async def _wait_for_reset(self, at: int, end: int) -> None:
-        """What the log holds now may be a new topic's or what a broker kept of the old one: only an operator can know."""
-        self.caller.doing = "waiting for an operator"
-        try:
-            await self.caller.wait_for_operator(
-                "log_replaced",
-                f"{self.topic}, offset {at}, cuối nhật ký / end of the log {end};"
-                f" scanline offsets reset --partition {self.partition} --to earliest|latest|OFFSET",
-                lambda: self._sink.load_offsets(self.topic, [self.partition])[self.partition] != at,
-                "its offset was set anew",
-            )
-        finally:
-            self.caller.doing = "waiting"
-            self.caller.set_paused(None)
-        if not self._stopping:
-            self._forget()
-            self._beyond = None
+    def _load(self) -> int:
+        return self._sink.load_offsets(self.topic, [self.partition])[self.partition]
 
     def _forget(self) -> None:
         self.next_offset = self._expected = None
@@ -301,7 +287,7 @@ class Lane:
     async def _wait_for_work(self) -> None:
         """Until there is a window's worth, or what there is has waited long enough, or a status must be told again."""
         limits = self._settings.limits
-        while not (self._stopping or self._retell or self._lost_place or self._beyond):
+        while not (self._stopping or self._retell or self._lost_place or self.footing.held):
             timeout = None
             if self._buffer:
                 timeout = self._oldest + self._settings.window_seconds - time.monotonic()
