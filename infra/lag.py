@@ -12,6 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from infra.errors import InfraError
 from schemas.tables import stream_offsets
 from schemas.topics import RECORDS_TOPIC
+from sinks.base import Place
+from stream_app.bounds import Found, Log, ask_topic_id, topic_id_in
 
 _ANSWER_SECONDS: Final = 5
 _DATABASE_SECONDS: Final = 5
@@ -22,7 +24,8 @@ _NOT_YET: Final = frozenset(
 
 
 class PartitionLag(NamedTuple):
-    """Offsets of one partition. `written` is PostgreSQL's, the truth; `committed` the group's copy of it for monitors."""
+    """Offsets of one partition. `written` is PostgreSQL's, the truth; `committed` the group's copy of it for monitors. `lag` is
+    all that the log holds where `written` is of another log: a topic made anew, or one that lost its end."""
 
     partition: int
     end: int
@@ -31,24 +34,24 @@ class PartitionLag(NamedTuple):
     lag: int
 
 
-def written_offsets(read_url: str, pipeline: str) -> dict[int, int] | None:
-    """PostgreSQL's offsets by partition; None while it does not answer."""
+def written_places(read_url: str, pipeline: str) -> dict[int, Place] | None:
+    """PostgreSQL's, by partition; None while it does not answer."""
     table = stream_offsets
-    query = select(table.c.partition, table.c.next_offset).where(
+    query = select(table.c.partition, table.c.next_offset, table.c.topic_id).where(
         table.c.pipeline == pipeline, table.c.topic == RECORDS_TOPIC
     )
     options = f"-c statement_timeout={_DATABASE_SECONDS * 1000} -c default_transaction_read_only=on"
     engine = create_engine(read_url, connect_args={"connect_timeout": _DATABASE_SECONDS, "options": options})
     try:
         with engine.connect() as connection:
-            return {row.partition: row.next_offset for row in connection.execute(query)}
+            return {row.partition: Place(row.next_offset, row.topic_id) for row in connection.execute(query)}
     except SQLAlchemyError:
         return None
     finally:
         engine.dispose()
 
 
-def measure(bootstrap: str, pipeline: str, written: Mapping[int, int] | None) -> list[PartitionLag]:
+def measure(bootstrap: str, pipeline: str, written: Mapping[int, Place] | None) -> list[PartitionLag]:
     """Every partition, in order. Without `written`, lag is what the group's committed offsets say. Raises InfraError."""
     try:
         return _measure(bootstrap, pipeline, written)
@@ -60,7 +63,7 @@ def measure(bootstrap: str, pipeline: str, written: Mapping[int, int] | None) ->
         ) from error
 
 
-def _measure(bootstrap: str, pipeline: str, written: Mapping[int, int] | None) -> list[PartitionLag]:
+def _measure(bootstrap: str, pipeline: str, written: Mapping[int, Place] | None) -> list[PartitionLag]:
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     known = admin.list_topics(timeout=_ANSWER_SECONDS).topics.get(RECORDS_TOPIC)
     if known is None:
@@ -72,7 +75,7 @@ def _measure(bootstrap: str, pipeline: str, written: Mapping[int, int] | None) -
     committed = _committed(bootstrap, pipeline, partitions)
     begins = _offsets(admin, partitions, OffsetSpec.earliest())
     ends = _offsets(admin, partitions, OffsetSpec.latest())
-    reached = committed if written is None else written
+    reached = committed if written is None else _reached(written, _found(admin, begins, ends))
     # what retention has deleted is nobody's backlog
     starts = {number: max(reached.get(number, 0), begins[number]) for number in partitions}
     nexts = _next_readable(bootstrap, {number: at for number, at in starts.items() if at < ends[number]})
@@ -81,11 +84,24 @@ def _measure(bootstrap: str, pipeline: str, written: Mapping[int, int] | None) -
             number,
             ends[number],
             committed.get(number),
-            None if written is None else written.get(number),
+            None if written is None or number not in written else written[number].next_offset,
             max(0, ends[number] - nexts.get(number, starts[number])),
         )
         for number in partitions
     ]
+
+
+def _found(admin: AdminClient, begins: Mapping[int, int], ends: Mapping[int, int]) -> Found:
+    topic_id = topic_id_in(ask_topic_id(admin, _ANSWER_SECONDS).result(_ANSWER_SECONDS + 1))
+    return Found(topic_id, {number: Log(begins[number], end) for number, end in ends.items()})
+
+
+def _reached(written: Mapping[int, Place], found: Found) -> dict[int, int]:
+    return {
+        number: 0 if found.is_another(number, place) else place.next_offset
+        for number, place in written.items()
+        if number in found.logs
+    }
 
 
 def _offsets(admin: AdminClient, partitions: Iterable[int], spec: OffsetSpec) -> dict[int, int]:

@@ -12,21 +12,23 @@ from sqlalchemy.exc import SQLAlchemyError
 from infra.allowances import NO_TENANT
 from infra.errors import InfraError
 from schemas.topics import RECORDS_TOPIC
+from sinks.base import Place
+from stream_app.bounds import Found, Log, ask_topic_id, topic_id_in
 
 _SECONDS: Final = 10
 _STORED: Final = text(
-    "SELECT partition, next_offset FROM stream_offsets WHERE pipeline = :pipeline AND topic = :topic"
+    "SELECT partition, next_offset, topic_id FROM stream_offsets WHERE pipeline = :pipeline AND topic = :topic"
     " ORDER BY partition FOR UPDATE"
 )
 _SET: Final = text(
-    "UPDATE stream_offsets SET next_offset = :after, owner = :actor, updated_at = clock_timestamp()"
+    "UPDATE stream_offsets SET next_offset = :after, topic_id = :topic_id, owner = :actor, updated_at = clock_timestamp()"
     " WHERE pipeline = :pipeline AND topic = :topic AND partition = :partition"
 )
 _AUDIT: Final = text(
     "INSERT INTO audit_log (tenant_id, actor, action, details, message) VALUES (:tenant, :actor, 'offset_reset',"
     " jsonb_build_object('pipeline', cast(:pipeline AS text), 'topic', cast(:topic AS text),"
     " 'partition', cast(:partition AS int), 'before', cast(:before AS bigint), 'after', cast(:after AS bigint),"
-    " 'passed_over', cast(:passed_over AS bigint)),"
+    " 'passed_over', cast(:passed_over AS bigint), 'topic_id', cast(:topic_id AS text)),"
     " jsonb_build_object('vi', cast(:vi AS text), 'en', cast(:en AS text)))"
 )
 
@@ -40,32 +42,33 @@ class Reset(NamedTuple):
     passed_over: int
 
 
-class _Log(NamedTuple):
-    begin: int
-    end: int
-
-
 def reset(bootstrap: str, write_url: str, pipeline: str, partition: int | None, to: str, yes: bool) -> list[Reset]:
-    """Sets the offset of the partition, or (None) of each that ends before its stored offset, to `to`: earliest, latest or
-    an offset. All in one transaction, with an audit row for each. Raises InfraError, and has then changed nothing."""
+    """Sets the offset of the partition, or (None) of each whose lane waits with log_replaced, to `to`: earliest, latest or an
+    offset of the topic as it is now, whose id is stored with it. All in one transaction, with an audit row for each. Raises
+    InfraError, and has then changed nothing."""
     actor = f"{getpass.getuser()}@{socket.gethostname()}"
     engine = create_engine(write_url, connect_args={"connect_timeout": _SECONDS})
     place = {"pipeline": pipeline, "topic": RECORDS_TOPIC}
     try:
         with engine.begin() as connection:
-            stored = {row.partition: row.next_offset for row in connection.execute(_STORED, place)}
+            rows = connection.execute(_STORED, place)
+            stored = {row.partition: Place(row.next_offset, row.topic_id) for row in rows}
             if partition is not None and partition not in stored:
                 raise InfraError(
                     f"Phân vùng {partition} chưa từng được đọc trong pipeline «{pipeline}»; xem `scanline lag`.",
                     f"Partition {partition} was never read in pipeline «{pipeline}»; see `scanline lag`.",
                 )
-            logs = _logs(bootstrap, [partition] if partition is not None else list(stored))
-            chosen = [number for number in logs if partition is not None or stored[number] > logs[number].end]
-            plan = [_planned(number, stored[number], logs[number], to) for number in chosen]
+            found = _found(bootstrap, [partition] if partition is not None else list(stored))
+            chosen = [
+                number
+                for number, at in stored.items()
+                if number == partition or (partition is None and at.next_offset > 0 and found.is_another(number, at))
+            ]
+            plan = [_planned(number, stored[number], found, to) for number in chosen]
             if not yes:
                 _refuse_to_pass_over(plan)
             for each in plan:
-                _write(connection, {**place, "actor": actor}, each)
+                _write(connection, {**place, "actor": actor, "topic_id": found.topic_id}, each)
     except SQLAlchemyError as error:
         raise InfraError(
             f"PostgreSQL không nhận được offset mới ({type(error).__name__}). Hãy kiểm tra SCANLINE_POSTGRES_WRITE_URL.",
@@ -76,9 +79,10 @@ def reset(bootstrap: str, write_url: str, pipeline: str, partition: int | None, 
     return plan
 
 
-def _logs(bootstrap: str, partitions: list[int]) -> dict[int, _Log]:
+def _found(bootstrap: str, partitions: list[int]) -> Found:
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     try:
+        topic_id = topic_id_in(ask_topic_id(admin, _SECONDS).result(_SECONDS + 1))
         begins = _offsets(admin, partitions, OffsetSpec.earliest())
         ends = _offsets(admin, partitions, OffsetSpec.latest())
     except (KafkaException, TimeoutError) as error:
@@ -86,7 +90,7 @@ def _logs(bootstrap: str, partitions: list[int]) -> dict[int, _Log]:
             f"Kafka tại {bootstrap} không cho biết offset của {RECORDS_TOPIC} ({type(error).__name__}); chưa thay đổi gì.",
             f"Kafka at {bootstrap} does not tell the offsets of {RECORDS_TOPIC} ({type(error).__name__}); nothing was changed.",
         ) from None
-    return {number: _Log(begins[number], ends[number]) for number in partitions}
+    return Found(topic_id, {number: Log(begins[number], ends[number]) for number in partitions})
 
 
 def _offsets(admin: AdminClient, partitions: list[int], spec: OffsetSpec) -> dict[int, int]:
@@ -97,7 +101,8 @@ def _offsets(admin: AdminClient, partitions: list[int], spec: OffsetSpec) -> dic
     return {place.partition: int(answer.result(_SECONDS + 1).offset) for place, answer in found.items()}
 
 
-def _planned(partition: int, stored: int, held: _Log, to: str) -> Reset:
+def _planned(partition: int, stored: Place, found: Found, to: str) -> Reset:
+    held = found.logs[partition]
     if to in ("earliest", "latest"):
         target = held.begin if to == "earliest" else held.end
     elif to.isascii() and to.isdigit() and held.begin <= int(to) <= held.end:
@@ -107,9 +112,9 @@ def _planned(partition: int, stored: int, held: _Log, to: str) -> Reset:
             f"--to {to}: cần earliest, latest hoặc một offset từ {held.begin} đến {held.end} (phân vùng {partition}).",
             f"--to {to}: give earliest, latest or an offset from {held.begin} to {held.end} (partition {partition}).",
         )
-    # of a log that ends before the stored offset nobody knows what was read
-    unread = held.begin if stored > held.end else max(stored, held.begin)
-    return Reset(partition, stored, target, max(0, target - unread))
+    # of another topic's log nothing was read, and of one that ends before the stored offset nobody knows what was
+    unread = held.begin if found.is_another(partition, stored) else max(stored.next_offset, held.begin)
+    return Reset(partition, stored.next_offset, target, max(0, target - unread))
 
 
 def _refuse_to_pass_over(plan: list[Reset]) -> None:

@@ -252,8 +252,8 @@ PAUSES: Final[dict[PauseReason, Text]] = {
         "too many messages cannot be read; nothing is lost, an operator has to look at them.",
     ),
     "log_replaced": Text(
-        "nhật ký Kafka ngắn hơn phần đã đọc (topic bị tạo lại hoặc mất phần cuối); không bỏ qua gì, đang chờ người vận hành.",
-        "Kafka's log is shorter than what was read of it (made anew, or its end lost); nothing is skipped, an operator decides.",
+        "nhật ký Kafka không còn là phần đã đọc (topic bị tạo lại hoặc mất phần cuối); không bỏ qua gì, đang chờ người vận hành.",
+        "Kafka's log is not what was read of it (made anew, or its end lost); nothing is skipped, an operator decides.",
     ),
     "unexpected": Text(
         "lỗi ngoài dự kiến; không mất dữ liệu, sẽ tự thử lại.",

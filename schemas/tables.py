@@ -164,6 +164,7 @@ stream_offsets = Table(
     Column("next_offset", BigInteger, nullable=False),
     Column("owner", Text, nullable=False, comment="the worker that wrote last; for people, nothing relies on it"),
     Column("updated_at", _time, nullable=False, server_default=func.now()),
+    Column("topic_id", Text, comment="Kafka's, of the topic whose messages next_offset counts; null: not known yet"),
     PrimaryKeyConstraint("pipeline", "topic", "partition"),
 )
 

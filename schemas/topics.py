@@ -45,8 +45,8 @@ MAX_RECORD_BYTES: Final = 256 * 1024  # of one record's JSON: the largest valid 
 TENANT_ID_PATTERN: Final = r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$"
 # The partitioner of the Java clients; librdkafka's default (CRC32) would put the same tenant elsewhere.
 PARTITIONER: Final = "murmur2_random"
-# How often workers and APIs look whether scan.records.v1 has more partitions: the clients' own five minutes would leave what
-# other publishers send there unread for so long.
+# How often workers and APIs look whether scan.records.v1 has more partitions, or was made anew: the clients' own five minutes
+# would leave what other publishers send there unread for so long.
 METADATA_REFRESH_MS: Final = 10_000
 
 

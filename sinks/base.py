@@ -47,14 +47,28 @@ class Incoming(NamedTuple):
         return None if first is None else first + position
 
 
+class Place(NamedTuple):
+    """Where a partition is to be read on. `topic_id` is Kafka's, of the topic whose messages the offset counts; None: not known,
+    because the offset is older than the column, or the broker than topic ids."""
+
+    next_offset: int
+    topic_id: str | None = None
+
+    def of_another(self, topic_id: str) -> bool:
+        """Whether the offset certainly counts another topic's messages."""
+        return self.topic_id is not None and self.topic_id != topic_id
+
+
 class MicroBatch(NamedTuple):
-    """The messages of the offsets [start, end) of one partition; offsets in between may be missing (gaps are real)."""
+    """The messages of the offsets [start, end) of one partition; offsets in between may be missing (gaps are real). `topic_id`
+    is that of the place where the partition was begun to be read."""
 
     topic: str
     partition: int
     start: int
     end: int
     messages: Sequence[Incoming]
+    topic_id: str | None = None
 
 
 class SinkError(Exception):
@@ -79,8 +93,9 @@ Prepared = TypeVar("Prepared")
 class Sink(Protocol[Prepared]):
     """Takes micro-batches, each exactly once. Calls block and come from the lanes' threads; several at a time."""
 
-    def load_offsets(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
-        """The next offset of each partition; 0 where nothing was written yet. Raises Unavailable."""
+    def load_offsets(self, topic: str, partitions: Iterable[int], topic_id: str | None = None) -> dict[int, Place]:
+        """Where each partition is to be read on; 0 where nothing was written yet. With `topic_id`, the id of the topic as it is
+        now, it is stored where none is, and where the offset is 0: nothing was read of the topic before. Raises Unavailable."""
         ...
 
     def prepare(self, batch: MicroBatch) -> Prepared:
@@ -88,8 +103,8 @@ class Sink(Protocol[Prepared]):
         ...
 
     def write(self, prepared: Prepared) -> list[ScanStatus]:
-        """Writes all of it in one transaction, moves the offset from `start` to `end`, and returns the status of each
-        scan it touched, with times by the store's clock: workers' clocks differ, and jump. Raises Fenced or Unavailable;
+        """Writes all of it in one transaction, moves the offset of that topic from `start` to `end`, and returns the status of
+        each scan it touched, with times by the store's clock: workers' clocks differ, and jump. Raises Fenced or Unavailable;
         then nothing was written, or (a lost answer) the next call says Fenced."""
         ...
 

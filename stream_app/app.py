@@ -9,13 +9,14 @@ from yarl import URL
 from schemas.topics import METADATA_REFRESH_MS, RECORDS_TOPIC
 from sinks.postgres import PostgresSink
 from sinks.postgres.engine import write_engine
+from stream_app.bounds import Bounds
 from stream_app.builder import Limits
 from stream_app.dead_letter_limit import Limit
 from stream_app.ends import Ends
 from stream_app.lane import Settings
 from stream_app.lanes import Lanes
 from stream_app.logs import LOOK_SECONDS as LOGS_SECONDS
-from stream_app.logs import Bounds, Logs
+from stream_app.logs import Logs
 from stream_app.positions import LOOK_SECONDS as POSITIONS_SECONDS
 from stream_app.positions import Positions
 from stream_app.publishing import Publisher
@@ -84,7 +85,9 @@ def build_app(settings: WorkerSettings, lanes: Lanes) -> faust.App:
     class _Consumer(SliceConsumer):
         pass
 
+    logs = Logs(lanes, Bounds(settings.kafka_bootstrap))
     _Consumer.lanes = lanes
+    _Consumer.logs = logs
     transport.Consumer = _Consumer
     topic = app.topic(RECORDS_TOPIC, acks=False, key_serializer="raw", value_serializer="raw", value_type=None)
 
@@ -112,8 +115,6 @@ def build_app(settings: WorkerSettings, lanes: Lanes) -> faust.App:
     @app.timer(interval=POSITIONS_SECONDS)
     async def hold_positions() -> None:
         await positions.look()
-
-    logs = Logs(lanes, Bounds(settings.kafka_bootstrap))
 
     @app.timer(interval=LOGS_SECONDS)
     async def hold_logs() -> None:

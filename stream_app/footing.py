@@ -1,52 +1,95 @@
 """Whether the log that is there now is the one that a lane's offset counts, and what the lane does until that is settled."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from sinks.base import Place
 from stream_app.calling import Caller
+
+_NAP: Final = 0.1  # seconds between looks at whether a doubt is settled
 
 
 class Replaced(NamedTuple):
-    """Where the lane waits, and the end of the log, which lies before that."""
+    """Where the lane waits, and the end of the log that is there now; `other` is the id of its topic, where that is another."""
 
-    at: int
+    place: Place
     end: int
+    other: str | None
+
+    @property
+    def text(self) -> str:
+        """For the log, in both languages."""
+        text = f"offset {self.place.next_offset}, cuối nhật ký / end of the log {self.end}"
+        if self.other is not None:
+            text += f", id của topic / topic id {self.place.topic_id} → {self.other}"
+        return text
 
 
 class Footing:
-    """Of one lane. Belongs to the event loop."""
+    """Of one lane. Belongs to the event loop; `held` and `topic_id` may be read anywhere."""
 
-    def __init__(self, topic: str, partition: int) -> None:
+    def __init__(self, topic: str, partition: int, wake: Callable[[], None]) -> None:
+        """`wake` is called when the lane has to look at `held` again."""
+        self.topic_id: str | None = None  # of the topic whose messages the stored offset counts; None: not known
+        self.gaps: list[tuple[int, int]] = []  # [from, to), believed and not yet explained
         self._topic = topic
         self._partition = partition
+        self._wake = wake
+        self._doubted = False
         self._replaced: Replaced | None = None
 
     @property
     def held(self) -> bool:
         """Nothing may be read or written."""
-        return self._replaced is not None
+        return self._doubted or self._replaced is not None
+
+    def take_gaps(self) -> list[tuple[int, int]]:
+        """The stretches [from, to) that were not there, since the last call."""
+        gaps, self.gaps = self.gaps, []
+        return gaps
+
+    def stand(self, place: Place, known: str | None) -> None:
+        """The lane starts at this place, while the broker says that the topic's id is `known`."""
+        self.topic_id = place.topic_id
+        self._doubted = self._doubted or (known is not None and place.of_another(known))
+
+    def doubt(self) -> None:
+        """Something was seen that does not fit: nothing is read or written until a look settles it."""
+        if not self._doubted:
+            self._doubted = True
+            self._wake()
+
+    def trust(self) -> None:
+        """The broker knows the topic under the stored id, or knows no ids, and its log reaches the offset. A lane that was
+        stopped because its log was too short stays so: that the log has grown since says nothing of what it lost."""
+        self._doubted = False
+        if self._replaced is not None and self._replaced.other is not None:
+            self._replaced = None
 
     def replaced(self, found: Replaced) -> None:
         """The log is certainly another one, or lost its end."""
         if self._replaced is None:
             self._replaced = found
+            self._wake()
 
-    async def wait(self, caller: Caller, load: Callable[[], int]) -> None:
-        """Until an operator has set another offset than the one that `load` gives now: what the log holds may be a new topic's
-        or what a broker kept of the old one, and only an operator can know."""
-        assert self._replaced is not None
-        at, end = self._replaced
-        caller.doing = "waiting for an operator"
+    async def wait(self, caller: Caller, load: Callable[[], Place]) -> None:
+        """Until the doubt is settled, or an operator has set another place than `load` gives now: what the log holds may be a
+        new topic's or what a broker kept of the old one, and only an operator can know."""
+        caller.doing = "waiting for word of its log"
         try:
-            await caller.wait_for_operator(
-                "log_replaced",
-                f"{self._topic}, offset {at}, cuối nhật ký / end of the log {end};"
-                f" scanline offsets reset --partition {self._partition} --to earliest|latest|OFFSET",
-                lambda: load() != at,
-                "its offset was set anew",
-            )
+            while self._doubted and self._replaced is None and not caller.stopping:
+                await caller.nap(_NAP)
+            found = self._replaced
+            if found is not None:
+                await caller.wait_for_operator(
+                    "log_replaced",
+                    f"{self._topic}, {found.text};"
+                    f" scanline offsets reset --partition {self._partition} --to earliest|latest|OFFSET",
+                    lambda: not self.held or load() != found.place,
+                    "its offset was set anew, or the topic is the known one again",
+                )
         finally:
             caller.doing = "waiting"
             caller.set_paused(None)
         if not caller.stopping:
-            self._replaced = None
+            self._doubted, self._replaced = False, None

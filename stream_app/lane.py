@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from schemas.status import ScanStatus
 from schemas.topics import CANCELLED, CLOSED, HEADER_TYPE
-from sinks.base import Fenced, Incoming, MicroBatch, Sink
+from sinks.base import Fenced, Incoming, MicroBatch, Place, Sink
 from stream_app import metrics
 from stream_app.builder import Builder, Letter, Limits
 from stream_app.calling import Caller
@@ -83,21 +83,24 @@ class Lane:
         writers: Writers,
         rewind: Callable[[int, int], Awaitable[int]],
         settings: Settings,
-        next_offset: int | None,
+        place: Place | None,
         on_late: Callable[[int], None] = lambda _: None,
+        topic_id: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """`rewind(partition, offset)` seeks and returns the new epoch. `next_offset` is PostgreSQL's, None if unknown.
+        """`rewind(partition, offset)` seeks and returns the new epoch. `place` is PostgreSQL's, None if unknown.
 
-        `on_late(partition)` is called when a thread that was written off has written after all.
+        `on_late(partition)` is called when a thread that was written off has written after all. `topic_id` says what the
+        broker said of the topic last.
         """
         self.topic = topic
         self.partition = partition
-        self.next_offset = next_offset
+        self.next_offset: int | None = None
         self._sink = sink
         self._publisher = publisher
         self._rewind = rewind
         self._settings = settings
-        self._expected = next_offset  # where the next slice must begin
+        self._topic_id = topic_id
+        self._expected: int | None = None  # where the next slice must begin
         self._epoch = 0
         self._asked_again: int | None = None  # the offset that was fetched again, so that a gap may be believed
         self._buffer: deque[Message] = deque()
@@ -112,8 +115,9 @@ class Lane:
         self._stopping = False
         self._written_off = False
         self._lost_place = False
-        self.footing = Footing(topic, partition)
-        self._gaps: list[tuple[int, int]] = []  # [from, to), believed and not yet explained
+        self.footing = Footing(topic, partition, self._wake.set)
+        if place is not None:
+            self._stand_at(place)
         self._on_late = on_late
         self._loop = asyncio.get_running_loop()
         self._scans = UnfinishedScans()
@@ -166,22 +170,21 @@ class Lane:
         self._lost_place = True
         self._wake.set()
 
-    def log_replaced(self, at: int, end: int) -> None:
-        """Tells it that the log certainly ends at `end`, before the offset `at` where it waits."""
-        if self.next_offset == at:
-            self.footing.replaced(Replaced(at, end))
-            self._wake.set()
-
-    def take_gaps(self) -> list[tuple[int, int]]:
-        """The stretches [from, to) that were not there, since the last call."""
-        gaps, self._gaps = self._gaps, []
-        return gaps
+    def log_replaced(self, found: Replaced) -> None:
+        """Tells it that its log is certainly another one, or lost its end, if it still waits there."""
+        if (self.next_offset, self.footing.topic_id) == found.place:
+            self.footing.replaced(found)
 
     async def accept(self, piece: Slice) -> None:
         """Takes a slice. Offsets before the expected one are dropped; a gap is fetched again once before it is believed."""
         if self._stopping or not piece.messages or self._expected is None:
             return  # where to go on is still being asked for: fetched from the wrong place, and fetched again after the seek
         messages = piece.messages
+        if messages[0].offset < piece.start and piece.epoch >= self._epoch:
+            self.footing.doubt()  # nobody sought back: aiokafka's position was beyond the end of what is there now
+        if self.footing.held:
+            self._lost_place = True
+            return
         if messages[0].offset < self._expected:
             messages = [message for message in messages if message.offset >= self._expected]
             if not messages:
@@ -197,7 +200,7 @@ class Lane:
                 await self._seek(self._expected)
                 return
             metrics.GAPS.inc(first - self._expected)
-            self._gaps.append((self._expected, first))
+            self.footing.gaps.append((self._expected, first))
         self._expected = messages[-1].offset + 1
         if not self._buffer:
             self._oldest = time.monotonic()
@@ -239,13 +242,14 @@ class Lane:
                 if self.footing.held:
                     await self.footing.wait(self.caller, self._load)
                     if not self._stopping:
+                        self._lost_place = False
                         self._forget()
                     continue
                 self._after_pause()
                 await self._wait_for_work()
                 if self._retell is not None:
                     await self._tell()
-                if self._lost_place:
+                if self._lost_place and not self.footing.held:
                     self._lost_place = False
                     self._forget()
                     self.tell_again(time.monotonic() - RETELL)
@@ -267,15 +271,19 @@ class Lane:
         """Asks PostgreSQL where to go on, for as long as it takes; everything fetched before is fetched again."""
         if self.next_offset is not None:
             return
-        offset = await self.caller.insist("reading its offset", self._load)
-        if offset is None:
+        place = await self.caller.insist("reading its offset", lambda: self._load(self._topic_id()))
+        if place is None:
             return
-        self.next_offset = self._expected = offset
+        self._stand_at(place)
         self._asked_again = None
-        await self._seek(self.next_offset)
+        await self._seek(place.next_offset)
 
-    def _load(self) -> int:
-        return self._sink.load_offsets(self.topic, [self.partition])[self.partition]
+    def _load(self, topic_id: str | None = None) -> Place:
+        return self._sink.load_offsets(self.topic, [self.partition], topic_id)[self.partition]
+
+    def _stand_at(self, place: Place) -> None:
+        self.next_offset = self._expected = place.next_offset
+        self.footing.stand(place, self._topic_id())
 
     def _forget(self) -> None:
         self.next_offset = self._expected = None
@@ -352,6 +360,8 @@ class Lane:
         work = self._work
         if work is None:
             work = self._work = self._build_within_limit()
+        if self.footing.held:
+            raise Fenced("what was read may be another topic's")
         if work.letters:
             self._publisher.dead_letter(self.partition, work.letters)
             self._work = work = work._replace(letters=[])
@@ -403,6 +413,6 @@ class Lane:
         builder.count()
         metrics.DECODE_SECONDS.observe(time.perf_counter() - started)
         metrics.BATCH_ROWS.observe(builder.rows)
-        batch = MicroBatch(self.topic, self.partition, self.next_offset, end, messages)
+        batch = MicroBatch(self.topic, self.partition, self.next_offset, end, messages, self.footing.topic_id)
         controls = [message for message in messages if message.control is not None]
         return _Work(self._sink.prepare(batch), end, letters, history, len(taken), controls)

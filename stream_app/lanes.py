@@ -8,7 +8,7 @@ from typing import Any
 
 from schemas.status import PauseReason
 from schemas.topics import RECORDS_TOPIC
-from sinks.base import Sink, Unavailable
+from sinks.base import Place, Sink, Unavailable
 from stream_app import metrics
 from stream_app.lane import RETELL, Lane, Settings, Slice
 from stream_app.publishing import Publisher
@@ -28,29 +28,30 @@ class Lanes:
         self._lanes: dict[int, Lane] = {}
         self._rewind: Callable[[int, int], Awaitable[int]] | None = None
         self.assigned_at: float | None = None
+        self.topic_id: str | None = None  # as the broker said last; None where it did not, or knows no ids
 
-    async def load_offsets(self, partitions: list[int]) -> dict[int, int]:
-        """PostgreSQL's offsets, or none at all while it is away: new lanes then ask for themselves."""
+    async def load_offsets(self, partitions: list[int], topic_id: str | None = None) -> dict[int, Place]:
+        """PostgreSQL's places, or none at all while it is away: new lanes then ask for themselves. `topic_id`: see Sink."""
         try:
             return await asyncio.get_running_loop().run_in_executor(
-                None, self._sink.load_offsets, RECORDS_TOPIC, partitions
+                None, self._sink.load_offsets, RECORDS_TOPIC, partitions, topic_id
             )
         except Unavailable as error:
             log.warning("no offsets from the database: %s", error)
             return {}
 
     def assign(
-        self, partitions: list[int], offsets: Mapping[int, int], rewind: Callable[[int, int], Awaitable[int]]
+        self, partitions: list[int], places: Mapping[int, Place], rewind: Callable[[int, int], Awaitable[int]]
     ) -> None:
         """Makes a lane for each partition. The lanes before must have been stopped."""
         metrics.REBALANCES.inc()
         self._rewind = rewind
-        self._lanes = {partition: self._make(partition, offsets.get(partition)) for partition in partitions}
+        self._lanes = {partition: self._make(partition, places.get(partition)) for partition in partitions}
         metrics.LANES.set(len(self._lanes))
         self.assigned_at = time.monotonic()
         log.info("%d partitions assigned", len(partitions))
 
-    def _make(self, partition: int, next_offset: int | None) -> Lane:
+    def _make(self, partition: int, place: Place | None) -> Lane:
         assert self._rewind is not None
         return Lane(
             RECORDS_TOPIC,
@@ -60,8 +61,9 @@ class Lanes:
             self._writers,
             self._rewind,
             self._settings,
-            next_offset,
+            place,
             self._tell_after,
+            lambda: self.topic_id,
         )
 
     def restart(self, partition: int) -> None:
@@ -117,15 +119,20 @@ class Lanes:
         """What has been written of each partition."""
         return {number: lane.next_offset for number, lane in self._lanes.items() if lane.next_offset is not None}
 
+    def places(self) -> dict[int, Place]:
+        """The same, each with the id of its topic."""
+        return {number: Place(at, self._lanes[number].footing.topic_id) for number, at in self.positions().items()}
+
     async def verify(self) -> None:
         """A crash of PostgreSQL may take its last unsynchronised transactions, with their offsets. A lane that is writing
         notices at its next micro-batch; one with nothing to do is told here, and reads those messages again."""
         before = self.positions()
         stored = await self.load_offsets(list(before)) if before else {}
-        for partition, offset in stored.items():
+        for partition, place in stored.items():
             lane = self._lanes.get(partition)
-            if lane is not None and offset < before[partition]:
-                log.warning("partition %d: the database is at %d again, not %d", partition, offset, before[partition])
+            at = place.next_offset
+            if lane is not None and at < before[partition]:
+                log.warning("partition %d: the database is at %d again, not %d", partition, at, before[partition])
                 lane.start_again()
 
     @property

@@ -1,103 +1,112 @@
-"""What the partitions' logs hold, held against where their lanes wait.
+"""Whether what the partitions' logs hold is what their lanes' offsets count.
 
 aiokafka answers an offset that the log does not hold with the earliest one, and says nothing. Below the log's begin that means
 that retention took messages before they were read; beyond its end, that the topic was made anew or that a broker lost what it
-had not flushed. Kafka Streams and Flink fail there rather than guess.
+had not flushed. Kafka Streams fails there: it seeks back to a committed offset without asking whose it is, and its reset policy
+`none` lets the client throw. Flink fails by default too (`OffsetsInitializer.committedOffsets` resets with NONE), and restores
+an offset from its checkpoint without looking at the topic's id: both read a topic that has grown past the old offset from there
+on, as any client of the fetch protocol below version 13 does.
+
+Here the topic's id (KIP-516) is stored beside the offset, and held against the broker's before anything is read and at every
+look: docs/decisions/0006-topic-ids.md.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
-
-from schemas.topics import RECORDS_TOPIC
+from sinks.base import Place
 from stream_app import metrics
+from stream_app.bounds import Found
+from stream_app.footing import Replaced
 from stream_app.lane import Lane
 from stream_app.lanes import Lanes
 
 log = logging.getLogger("scanline.logs")
 LOOK_SECONDS: Final = 2.0
-_LOOKS: Final = 3  # that must agree: a broker that has just become the leader may not know its end yet
-_SECONDS: Final = 5.0
+_LOOKS: Final = (
+    3  # that must agree: a broker that has just become the leader may know neither its end nor the newest topic yet
+)
 
 
-class Log(NamedTuple):
-    """Of one partition: the first offset it holds, and the one after its last, transactions under way included."""
+class _Doubt(NamedTuple):
+    """What a look found wrong of a lane, and how many in a row found just that."""
 
-    begin: int
-    end: int
-
-
-class Bounds:
-    """Asks the broker. Blocks, for a thread."""
-
-    def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
-        self._client: AdminClient | None = None
-
-    def __call__(self, partitions: list[int]) -> Mapping[int, Log]:
-        """Of those partitions whose leader answers."""
-        if self._client is None:
-            self._client = AdminClient(
-                {"bootstrap.servers": self._bootstrap, "client.id": "scanline-logs", "log_level": 0}
-            )
-        begins = self._offsets(partitions, OffsetSpec.earliest())
-        ends = self._offsets(partitions, OffsetSpec.latest())
-        return {number: Log(begin, ends[number]) for number, begin in begins.items() if number in ends}
-
-    def _offsets(self, partitions: list[int], spec: OffsetSpec) -> dict[int, int]:
-        assert self._client is not None
-        found = {}
-        try:
-            asked = {TopicPartition(RECORDS_TOPIC, number): spec for number in partitions}
-            answers = self._client.list_offsets(asked, request_timeout=_SECONDS)
-            for place, answer in answers.items():
-                try:
-                    found[place.partition] = int(answer.result(_SECONDS + 1).offset)
-                except (KafkaException, TimeoutError):
-                    continue
-        except KafkaException as error:
-            log.info("no bounds of logs this time: %s", type(error).__name__)
-        return found
+    at: int
+    other: str | None  # the id of the topic that is there now, where it is another
+    looks: int
 
 
 class Logs:
-    """look() is called on the event loop every few seconds."""
+    """places() is called before lanes are made, look() every few seconds; both on the event loop."""
 
-    def __init__(self, lanes: Lanes, bounds: Callable[[list[int]], Mapping[int, Log]]) -> None:
+    def __init__(self, lanes: Lanes, bounds: Callable[[list[int]], Found]) -> None:
         self._lanes = lanes
         self._bounds = bounds
-        self._beyond: dict[int, tuple[int, int]] = {}  # partition -> offset beyond its log's end, looks in a row
+        self._doubts: dict[int, _Doubt] = {}
+
+    async def places(self, partitions: list[int]) -> dict[int, Place]:
+        """PostgreSQL's, as Lanes.load_offsets, once the broker was asked which topic is there now. Where it does not answer
+        within some seconds nothing can be read either, and the looks make up for it."""
+        self._lanes.topic_id = (await self._ask([])).topic_id
+        return await self._lanes.load_offsets(partitions, self._lanes.topic_id)
 
     async def look(self) -> None:
-        """Stops the lanes that wait beyond the end of their log, and tells of what retention took."""
+        """Holds the lanes whose log may be another, stops them when that is certain, and tells of what retention took."""
         # read before the broker is asked: an end that is older than the offset proves nothing
-        places = self._lanes.positions()
+        places = self._lanes.places()
         if not places:
             return
-        found = await asyncio.get_running_loop().run_in_executor(None, self._bounds, sorted(places))
+        found = await self._ask(sorted(places))
+        self._lanes.topic_id = found.topic_id
         lanes = self._lanes.all()
-        beyond: dict[int, tuple[int, int]] = {}
-        for partition, bounds in found.items():
+        doubts: dict[int, _Doubt] = {}
+        for partition, bounds in found.logs.items():
             lane = lanes.get(partition)
             if lane is None:
                 continue
             _tell_lost(lane, bounds.begin)
-            at = places[partition]
-            if at > bounds.end:
-                before, looks = self._beyond.get(partition, (at, 0))
-                beyond[partition] = (at, looks + 1 if before == at else 1)
-                if beyond[partition][1] >= _LOOKS:
-                    lane.log_replaced(at, bounds.end)
-        self._beyond = beyond
+            place, before = places[partition], self._doubts.get(partition)
+            if lane.footing.topic_id != place.topic_id:
+                continue  # it started anew while the broker was asked
+            if found.topic_id is None and place.topic_id is not None and place.next_offset <= bounds.end:
+                if before is not None:
+                    doubts[partition] = before
+                continue  # no word of the id: what was doubted stays so, what was not is not doubted now
+            doubt = _doubted(place, bounds.end, found.topic_id, before)
+            if doubt is None:
+                lane.footing.trust()
+                if place.topic_id is None and found.topic_id is not None:
+                    lane.start_again()  # which stores the id: the broker did not tell it when the lane started
+                continue
+            doubts[partition] = doubt
+            if doubt.other is not None and doubt.at == 0:
+                lane.footing.trust()  # nothing was read of the topic before: its offset is the new one's too
+                lane.start_again()
+            elif doubt.looks < _LOOKS:
+                log.warning("partition %d: not the log that offset %d counts? %s", partition, doubt.at, doubt)
+                lane.footing.doubt()
+            else:
+                lane.log_replaced(Replaced(place, bounds.end, doubt.other))
+        self._doubts = doubts
+
+    async def _ask(self, partitions: list[int]) -> Found:
+        return await asyncio.get_running_loop().run_in_executor(None, self._bounds, partitions)
+
+
+def _doubted(place: Place, end: int, topic_id: str | None, before: _Doubt | None) -> _Doubt | None:
+    at = place.next_offset
+    other = topic_id if topic_id is not None and place.of_another(topic_id) else None
+    if other is None and at <= end:
+        return None
+    looks = before.looks if before is not None and (before.at, before.other) == (at, other) else 0
+    return _Doubt(at, other, looks + 1)
 
 
 def _tell_lost(lane: Lane, begin: int) -> None:
     """Of the stretches that were missing, what lies before the log's begin was deleted unread."""
-    for first, after in lane.take_gaps():
+    for first, after in lane.footing.take_gaps():
         lost = min(after, begin) - first
         if lost <= 0:
             continue  # compacted, aborted, or a transaction's mark

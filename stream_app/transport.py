@@ -18,6 +18,7 @@ from schemas.topics import RECORDS_TOPIC
 from stream_app.fetching import bound_the_fetcher
 from stream_app.lane import Slice
 from stream_app.lanes import Lanes
+from stream_app.logs import Logs
 
 log = logging.getLogger("scanline.transport")
 _FETCH_WAIT_MS = 20
@@ -106,7 +107,8 @@ class _ConsumerThread(AIOKafkaConsumerThread):
 class SliceConsumer(Consumer):
     """Yields one message per fetched (partition, batch): its value is a Slice, its offset that of the slice's last."""
 
-    lanes: Lanes  # set by build_app
+    lanes: Lanes  # both set by build_app
+    logs: Logs
 
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -141,14 +143,14 @@ class SliceConsumer(Consumer):
         """Called once after every assignment: start where PostgreSQL stopped, whatever the group's own offsets say."""
         mine = sorted(tp.partition for tp in self.assignment() if tp.topic == RECORDS_TOPIC)
         await self.lanes.revoke()
-        offsets = await self.lanes.load_offsets(mine)
-        for partition, offset in offsets.items():
+        places = await self.logs.places(mine)
+        for partition, (offset, _) in places.items():
             try:
                 await self._thread.rewind(partition, offset)
             except Exception as error:  # taken away again already: another assignment follows
                 log.info("partition %d: no seek to %d (%s)", partition, offset, type(error).__name__)
-        self.lanes.assign(mine, offsets, self._thread.rewind)
-        return {TP(RECORDS_TOPIC, partition): offset for partition, offset in offsets.items()}
+        self.lanes.assign(mine, places, self._thread.rewind)
+        return {TP(RECORDS_TOPIC, partition): place.next_offset for partition, place in places.items()}
 
     def revive(self, partition: int) -> None:
         """Undoes whatever may keep the partition from being fetched: Faust's own pauses and full buffers."""

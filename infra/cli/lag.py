@@ -24,11 +24,11 @@ def register(app: typer.Typer) -> None:
         json: bool = typer.Option(False, "--json"),
     ) -> None:
         """Lượng tồn đọng của từng phân vùng. / How many messages of each partition wait to be written."""
-        from infra.lag import measure, written_offsets
+        from infra.lag import measure, written_places
 
         settings = InfraSettings()
         url = settings.postgres_read_url
-        written = None if url is None else written_offsets(url.get_secret_value(), pipeline)
+        written = None if url is None else written_places(url.get_secret_value(), pipeline)
         found = measure(settings.kafka_bootstrap, pipeline, written)
         total = sum(each.lag for each in found)
         if written is None:

@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
     def reset(
         partition: int | None = typer.Option(None, min=0, help="phân vùng / the partition"),
         every: bool = typer.Option(
-            False, "--all", help="mọi phân vùng kết thúc trước offset đã lưu / each that ends before its stored offset"
+            False, "--all", help="mọi phân vùng đang dừng với log_replaced / each that waits with log_replaced"
         ),
         to: str = typer.Option(..., help="earliest | latest | OFFSET"),
         yes: bool = typer.Option(

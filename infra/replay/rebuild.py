@@ -14,12 +14,13 @@ from confluent_kafka import KafkaException
 from sqlalchemy.engine import make_url
 
 from infra.errors import InfraError
-from infra.lag import measure, written_offsets
+from infra.lag import measure, written_places
 from infra.postgres.cluster import Urls
 from infra.postgres.migrate import prepare_foreign
 from infra.processes import Processes
 from infra.replay.selection import Range, Selection, ranges
 from infra.settings import InfraSettings
+from sinks.base import Place
 
 _LOOK: Final = 1.0  # seconds between two looks at how far it is
 _STILL: Final = 60.0  # seconds without progress after which that is said
@@ -118,10 +119,11 @@ def _drain(
     """Until every partition is written up to where it ended at the start."""
     moved = dict.fromkeys(places, (0, time.monotonic()))
     while True:
-        written = written_offsets(read_url, pipeline) or {}
+        places_written = written_places(read_url, pipeline) or {}
+        written = {number: place.next_offset for number, place in places_written.items()}
         left = {number for number, place in places.items() if place.count and written.get(number, 0) < place.end}
         if left:
-            left -= _nothing_more(bootstrap, pipeline, written)  # marks of transactions are nobody's to write
+            left -= _nothing_more(bootstrap, pipeline, places_written)  # marks of transactions are nobody's to write
         now = time.monotonic()
         for number in places:
             if number not in left or written.get(number, 0) != moved[number][0]:
@@ -139,7 +141,7 @@ def _drain(
         time.sleep(_LOOK)
 
 
-def _nothing_more(bootstrap: str, pipeline: str, written: Mapping[int, int]) -> set[int]:
+def _nothing_more(bootstrap: str, pipeline: str, written: Mapping[int, Place]) -> set[int]:
     """Partitions without a message that waits; none while the broker does not say."""
     try:
         return {each.partition for each in measure(bootstrap, pipeline, written) if each.lag == 0}

@@ -78,7 +78,8 @@ class Replay:
 
     def run(self, bootstrap: str, places: Mapping[int, Range]) -> Outcome:
         """Reads [start, end) of each partition, less what the sink has already. Raises InfraError, Fenced."""
-        stored = self._insist(lambda: self._sink.load_offsets(RECORDS_TOPIC, places))
+        found = self._insist(lambda: self._sink.load_offsets(RECORDS_TOPIC, places))
+        stored = {number: place.next_offset for number, place in found.items()}
         left = {number: place._replace(start=max(place.start, stored[number])) for number, place in places.items()}
         lost = {
             number: min(place.first, place.end) - at

@@ -9,7 +9,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from schemas.status import ScanStatus, status_of
-from sinks.base import Fenced, Incoming, MicroBatch
+from sinks.base import Fenced, Incoming, MicroBatch, Place
 from sinks.local.output import Output
 from sinks.local.rows import Row, fingerprint, row_of
 from sinks.local.state import Key, State
@@ -31,10 +31,10 @@ class LocalSink:
             output.begin(connection)
         self.outcomes: Counter[str] = Counter()  # records by outcome, of this run
 
-    def load_offsets(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
-        """See Sink."""
+    def load_offsets(self, topic: str, partitions: Iterable[int], topic_id: str | None = None) -> dict[int, Place]:
+        """See Sink. A replay holds its topic's id for itself, over all partitions."""
         stored = self._state.offsets()
-        return {partition: stored.get(partition, 0) for partition in partitions}
+        return {partition: Place(stored.get(partition, 0)) for partition in partitions}
 
     def prepare(self, batch: MicroBatch) -> Plan:
         """See Sink. Nothing is formatted: no line is copied anywhere."""

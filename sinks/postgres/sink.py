@@ -19,7 +19,7 @@ from psycopg2 import errorcodes
 from sqlalchemy.engine import Engine
 
 from schemas.status import ScanStatus, status_of
-from sinks.base import Fenced, MicroBatch, Unavailable
+from sinks.base import Fenced, MicroBatch, Place, Unavailable
 from sinks.postgres import metrics, scans
 from sinks.postgres.copying import copy_staged, copy_straight
 from sinks.postgres.effects import Ledger, Plan
@@ -30,13 +30,17 @@ from sinks.postgres.rows import lines_of
 _MOVE: Final = """
 BEGIN;
 UPDATE stream_offsets SET next_offset = %s, owner = %s, updated_at = clock_timestamp()
-WHERE pipeline = %s AND topic = %s AND partition = %s AND next_offset = %s
+WHERE pipeline = %s AND topic = %s AND partition = %s AND next_offset = %s AND topic_id IS NOT DISTINCT FROM %s
 RETURNING clock_timestamp()
 """
 _ENSURE_OFFSETS: Final = """
-INSERT INTO stream_offsets (pipeline, topic, partition, next_offset, owner)
-SELECT %(pipeline)s, %(topic)s, p, 0, %(owner)s FROM unnest(%(partitions)s::int[]) AS p ON CONFLICT DO NOTHING;
-SELECT partition, next_offset FROM stream_offsets
+INSERT INTO stream_offsets (pipeline, topic, partition, next_offset, topic_id, owner)
+SELECT %(pipeline)s, %(topic)s, p, 0, %(topic_id)s::text, %(owner)s FROM unnest(%(partitions)s::int[]) AS p
+ON CONFLICT DO NOTHING;
+UPDATE stream_offsets SET topic_id = %(topic_id)s
+WHERE pipeline = %(pipeline)s AND topic = %(topic)s AND partition = ANY (%(partitions)s)
+  AND (topic_id IS NULL OR next_offset = 0) AND %(topic_id)s IS NOT NULL AND topic_id IS DISTINCT FROM %(topic_id)s;
+SELECT partition, next_offset, topic_id FROM stream_offsets
 WHERE pipeline = %(pipeline)s AND topic = %(topic)s AND partition = ANY (%(partitions)s)
 """
 _REJECTS: Final = """
@@ -86,17 +90,18 @@ class PostgresSink:
         self._collector = metrics.watch_pool("write", engine)
         self._held: dict[int, Any] = {}  # connection by the thread that is using it
 
-    def load_offsets(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+    def load_offsets(self, topic: str, partitions: Iterable[int], topic_id: str | None = None) -> dict[int, Place]:
         """See Sink. Makes the rows that do not exist yet."""
         parameters = {
             "pipeline": self._pipeline,
             "topic": topic,
             "owner": self._owner,
             "partitions": sorted(partitions),
+            "topic_id": topic_id,
         }
         with self._cursor() as cursor:
             cursor.execute(_ENSURE_OFFSETS, parameters)
-            return dict(cursor.fetchall())
+            return {partition: Place(*place) for partition, *place in cursor.fetchall()}
 
     def prepare(self, batch: MicroBatch) -> Plan:
         """See Sink. Formats the rows."""
@@ -121,10 +126,11 @@ class PostgresSink:
 
     def _transaction(self, cursor: Any, plan: Plan, *, staged: bool) -> tuple[list[ScanStatus], dict[str, int]]:
         batch = plan.batch
-        cursor.execute(_MOVE, (batch.end, self._owner, self._pipeline, batch.topic, batch.partition, batch.start))
+        place = batch.topic, batch.partition, batch.start, batch.topic_id
+        cursor.execute(_MOVE, (batch.end, self._owner, self._pipeline, *place))
         if cursor.rowcount != 1:
             metrics.FENCED.inc()
-            raise Fenced(f"{batch.topic}[{batch.partition}] is no longer at {batch.start}")
+            raise Fenced(f"{batch.topic}[{batch.partition}] is no longer at {batch.start} of that topic")
         (now,) = cursor.fetchone()
         locked = scans.lock(cursor, batch.partition, plan.scan_keys)
         effects = plan.apply(locked, Ledger(cursor, batch))

@@ -7,13 +7,13 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from infra import generator
-from infra.kafka.topics import reconcile, specs
 from infra.stack import Stack
 from tests.blocking import tenants_by_partition
 from tests.commands import Commands
 from tests.helpers import RECORDS, Database, Publisher, wait_for
 from tests.load import LONG, metric, worker_log
 from tests.murmur2 import partition_of
+from tests.topics import make_anew
 
 
 def delete_before(stack: Stack, partition: int, offset: int) -> None:
@@ -63,10 +63,7 @@ def test_a_topic_made_anew(stack: Stack, tmp_path: Path) -> None:
         database.finished(tenant, first, LONG)
         assert worker.stop(60) == 0
         stored = offset_of(database, partition)
-        admin = AdminClient({"bootstrap.servers": stack.kafka.bootstrap})
-        admin.delete_topics([RECORDS])[RECORDS].result(30)
-        wait_for(lambda: RECORDS not in admin.list_topics(timeout=15).topics, "the topic is gone")
-        reconcile(stack.kafka.bootstrap, specs(), apply=True)
+        make_anew(stack.kafka.bootstrap)
         worker = stack.start_worker()
         with Publisher(stack.kafka.bootstrap) as publisher:
             second = publisher.scan(tenant, generator.records(10, 2, tenant))
@@ -92,3 +89,34 @@ def test_a_topic_made_anew(stack: Stack, tmp_path: Path) -> None:
         assert database.value("SELECT count(*) FROM processing_activities") == 70
         audit = database.rows("SELECT details, message FROM audit_log WHERE action = 'offset_reset'")
         assert [row["details"]["before"] for row in audit] == [stored] and set(audit[0]["message"]) == {"vi", "en"}
+
+
+def test_a_log_that_lost_its_end(stack: Stack, tmp_path: Path) -> None:
+    """The topic is the same, and ends before the stored offset: its id says nothing, and an operator decides."""
+    tenant = tenants_by_partition("end")[3]
+    partition = partition_of(tenant.encode())
+    run = Commands({"SCANLINE_DATA_DIR": str(tmp_path), **stack.env})
+    worker = stack.start_worker()
+    with Database(stack.postgres.superuser_dsn()) as database:
+        with Publisher(stack.kafka.bootstrap) as publisher:
+            first = publisher.scan(tenant, generator.records(10, 1, tenant), at_once=1)
+        database.finished(tenant, first, LONG)
+        assert worker.stop(60) == 0
+        # as if a hundred more had been written, which the broker lost
+        database.rows("UPDATE stream_offsets SET next_offset = next_offset + 100 WHERE partition = %s", partition)
+        worker = stack.start_worker()
+        reasons = {str(partition): "log_replaced"}
+        wait_for(lambda: worker.health()["paused_reasons"] == reasons, "the lane waits", LONG)
+        assert not worker.is_ready()
+        reset = ("offsets", "reset", "--partition", str(partition), "--to", "latest")
+        refused = run(*reset)
+        assert refused.returncode == 1 and "11 offsets" in refused.stderr and "--yes" in refused.stderr
+        assert offset_of(database, partition) == 111
+        done = run(*reset, "--yes", "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) == [{"partition": partition, "before": 111, "after": 11, "passed_over": 11}]
+        with Publisher(stack.kafka.bootstrap) as publisher:
+            second = publisher.scan(tenant, generator.records(10, 2, tenant))
+        assert database.finished(tenant, second, LONG)["records_stored"] == 10
+        wait_for(worker.is_ready, "the worker is ready", LONG)
+        assert offset_of(database, partition) == 13

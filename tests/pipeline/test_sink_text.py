@@ -39,7 +39,7 @@ class Writer:
 
     def __init__(self, sink: PostgresSink) -> None:
         self._sink = sink
-        self._offsets = itertools.count(sink.load_offsets(TOPIC, [PARTITION])[PARTITION])
+        self._offsets = itertools.count(sink.load_offsets(TOPIC, [PARTITION])[PARTITION].next_offset)
 
     def write(self, scan: str, value: bytes) -> Any:
         """Returns the scan's status."""

@@ -11,7 +11,7 @@ import pytest
 
 from infra import generator
 from schemas.topics import HEADER_SUBJECT, HEADER_TYPE, RECORDS, RECORDS_TOPIC
-from sinks.base import Fenced, MicroBatch
+from sinks.base import Fenced, MicroBatch, Place
 from stream_app.lane import Lane, Settings, Slice
 from stream_app.writers import Writers
 from tests.helpers import new_scan
@@ -37,9 +37,9 @@ class MemorySink:
         self.answering = threading.Event()
         self.written: list[MicroBatch] = []
 
-    def load_offsets(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+    def load_offsets(self, topic: str, partitions: Iterable[int], topic_id: str | None = None) -> dict[int, Place]:
         assert self.answering.wait(30)
-        return dict.fromkeys(partitions, self.offset)
+        return dict.fromkeys(partitions, Place(self.offset))
 
     def prepare(self, batch: MicroBatch) -> MicroBatch:
         return batch
@@ -75,7 +75,8 @@ async def lane_on(sink: MemorySink, known: int | None) -> AsyncIterator[tuple[La
         return len(sought)
 
     writers = Writers(1, 1)
-    lane = Lane(RECORDS_TOPIC, 0, sink, Silent(), writers, rewind, Settings(), known)  # type: ignore[arg-type]
+    place = None if known is None else Place(known)
+    lane = Lane(RECORDS_TOPIC, 0, sink, Silent(), writers, rewind, Settings(), place)  # type: ignore[arg-type]
     try:
         yield lane, sought
     finally:

@@ -1,0 +1,24 @@
+"""The records topic deleted and made anew under its name, as somebody may do by mistake."""
+
+from confluent_kafka import TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from infra.kafka.topics import reconcile, specs
+from tests.helpers import RECORDS, wait_for
+
+
+def make_anew(bootstrap: str) -> str:
+    """As soon as the broker lets. Returns the new topic's id."""
+    before = topic_id(bootstrap)
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.delete_topics([RECORDS])[RECORDS].result(30)
+    wait_for(lambda: RECORDS not in admin.list_topics(timeout=15).topics, "the topic is gone")
+    reconcile(bootstrap, specs(), apply=True)
+    after = topic_id(bootstrap)
+    assert after != before
+    return after
+
+
+def topic_id(bootstrap: str) -> str:
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    return str(admin.describe_topics(TopicCollection([RECORDS]))[RECORDS].result(30).topic_id)

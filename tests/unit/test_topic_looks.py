@@ -1,0 +1,193 @@
+"""How many looks it takes to stop a lane, and what lets it go on: the broker's answers, one after the other."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from schemas.topics import RECORDS_TOPIC
+from sinks.base import Place
+from stream_app.bounds import Found, Log
+from stream_app.lane import Lane, Settings
+from stream_app.logs import Logs
+from tests.unit.test_lane_start import MemorySink, Message, Silent, Slice, until
+
+AT = 40
+OLD, NEW = "old", "new"
+
+
+class Kept(MemorySink):
+    """A sink that keeps the id too."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place.next_offset)
+        self.answering.set()
+        self.topic_id = place.topic_id
+
+    def load_offsets(self, topic: str, partitions: Iterable[int], topic_id: str | None = None) -> dict[int, Place]:
+        if topic_id is not None and (self.topic_id is None or self.offset == 0):
+            self.topic_id = topic_id
+        return dict.fromkeys(partitions, Place(self.offset, self.topic_id))
+
+
+class OneLane:
+    """Lanes with one lane."""
+
+    def __init__(self) -> None:
+        self.topic_id: str | None = None
+        self.lane: Lane | None = None
+
+    def places(self) -> dict[int, Place]:
+        assert self.lane is not None
+        at = self.lane.next_offset
+        return {} if at is None else {0: Place(at, self.lane.footing.topic_id)}
+
+    def all(self) -> dict[int, Lane]:
+        assert self.lane is not None
+        return {0: self.lane}
+
+
+class Worker:
+    """A lane, where it seeks, and looks at what a broker answers."""
+
+    def __init__(self, place: Place, executor: Any) -> None:
+        self.sink = Kept(place)
+        self.sought: list[int] = []
+        self.lanes = OneLane()
+        settings = Settings(probe_seconds=0.01)
+        silent: Any = Silent()
+        self.lane = self.lanes.lane = Lane(
+            RECORDS_TOPIC, 0, self.sink, silent, executor, self._rewind, settings, place,
+            topic_id=lambda: self.lanes.topic_id,
+        )  # fmt: skip
+        self.answer = Found(None, {})
+        lanes: Any = self.lanes
+        self.logs = Logs(lanes, lambda _: self.answer)
+
+    async def _rewind(self, _: int, offset: int) -> int:
+        self.sought.append(offset)
+        return len(self.sought)
+
+    async def look(self, topic_id: str | None, end: int | None = 2 * AT) -> None:
+        self.answer = Found(topic_id, {} if end is None else {0: Log(0, end)})
+        await self.logs.look()
+
+    @property
+    def paused(self) -> bool:
+        return self.lane.caller.paused == "log_replaced"
+
+
+@asynccontextmanager
+async def worker_at(place: Place) -> AsyncIterator[Worker]:
+    with ThreadPoolExecutor(1) as executor:
+        worker = Worker(place, executor)
+        try:
+            yield worker
+        finally:
+            await worker.lane.stop()
+
+
+async def test_three_looks_stop_a_lane_and_the_first_holds_it() -> None:
+    async with worker_at(Place(AT, OLD)) as worker:
+        await worker.look(OLD)
+        assert worker.lane.has_room
+        await worker.look(NEW)
+        assert not worker.lane.has_room and not worker.paused
+        await worker.lane.accept(Slice([Message(AT)], 0, AT))
+        await worker.look(NEW)
+        assert not worker.paused
+        await worker.look(NEW)
+        await until(lambda: worker.paused)
+        assert worker.sink.written == []
+        worker.sink.offset, worker.sink.topic_id = 0, NEW  # what scanline offsets reset does
+        await until(lambda: worker.lane.has_room)
+        assert worker.sought == [0] and worker.lane.footing.topic_id == NEW
+        await worker.look(NEW)
+        assert worker.lane.has_room and not worker.paused
+
+
+async def test_one_broker_that_knows_the_newest_topic_first_stops_nothing() -> None:
+    async with worker_at(Place(AT, NEW)) as worker:
+        for told in (OLD, NEW, OLD, OLD, NEW):
+            await worker.look(told)
+        await until(lambda: worker.lane.has_room)
+        assert not worker.paused
+
+
+@pytest.mark.parametrize("silence", [None, 2 * AT])
+async def test_a_broker_that_tells_no_id_stops_nothing(silence: int | None) -> None:
+    async with worker_at(Place(AT, OLD)) as worker:
+        for _ in range(5):
+            await worker.look(None, silence)
+        assert worker.lane.has_room
+
+
+async def test_an_id_that_was_not_told_at_the_start_is_taken_on_later() -> None:
+    async with worker_at(Place(AT)) as worker:
+        await worker.look(None)
+        assert worker.lane.has_room and worker.sought == []
+        await worker.look(OLD)
+        await until(lambda: worker.lane.footing.topic_id == OLD and worker.lane.has_room)
+        assert worker.sought == [AT] and worker.sink.topic_id == OLD
+
+
+async def test_a_look_without_an_id_settles_no_doubt() -> None:
+    async with worker_at(Place(AT, OLD)) as worker:
+        await worker.look(NEW)
+        await worker.look(None)
+        assert not worker.lane.has_room
+        await worker.look(None, None)  # nothing was answered at all: no word for either side
+        assert not worker.lane.has_room and not worker.paused
+
+
+async def test_the_known_topic_is_back() -> None:
+    """Another cluster was named by mistake."""
+    async with worker_at(Place(AT, OLD)) as worker:
+        for _ in range(3):
+            await worker.look(NEW)
+        await until(lambda: worker.paused)
+        await worker.look(OLD)
+        await until(lambda: worker.lane.has_room and not worker.paused)
+        await until(lambda: worker.sought == [AT])
+
+
+async def test_a_log_that_lost_its_end_stays_stopped_when_it_has_grown_again() -> None:
+    async with worker_at(Place(AT, OLD)) as worker:
+        for _ in range(3):
+            await worker.look(OLD, AT - 1)
+        await until(lambda: worker.paused)
+        await worker.look(OLD, AT + 1)
+        await asyncio.sleep(0.1)
+        assert worker.paused and not worker.lane.has_room
+
+
+async def test_a_lane_that_read_nothing_takes_the_new_topic_on() -> None:
+    async with worker_at(Place(0, OLD)) as worker:
+        await worker.look(NEW)
+        await until(lambda: worker.lane.footing.topic_id == NEW and worker.lane.has_room)
+        assert not worker.paused
+
+
+async def test_a_lane_that_starts_on_another_topic_reads_nothing() -> None:
+    async with worker_at(Place(AT, OLD)) as worker:
+        worker.lanes.topic_id = NEW
+        worker.lane.start_again()
+        await until(lambda: worker.sought)
+        for told in (None, NEW, None, NEW):
+            assert not worker.lane.has_room and not worker.paused
+            await worker.look(told)
+        await worker.look(NEW)
+        await until(lambda: worker.paused)
+
+
+async def test_a_position_that_jumped_back_is_doubted_at_once() -> None:
+    """Nobody sought: the log ended before it, if only for a moment. What comes behind the expected offset is not believed."""
+    async with worker_at(Place(AT, OLD)) as worker:
+        await worker.lane.accept(Slice([Message(offset) for offset in range(AT + 5)], 0, AT))
+        assert not worker.lane.has_room
+        await worker.look(OLD)
+        await until(lambda: worker.lane.has_room and worker.sought == [AT])
+        assert worker.sink.written == []
