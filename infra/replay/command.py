@@ -11,7 +11,7 @@ from infra.errors import InfraError
 from infra.replay import schema
 from infra.replay.live import Live
 from infra.replay.run import Outcome, Progress, Replay
-from infra.replay.selection import Range, Selection, ranges
+from infra.replay.selection import Range, Selection, ranges, topic_id_of
 from infra.replay.verify import Verified, verify
 from infra.settings import InfraSettings
 from schemas.topics import RECORDS_TOPIC
@@ -20,6 +20,7 @@ from sinks.local.ndjson import FileOutput, StreamOutput
 from sinks.local.state import State
 
 _SELECTION: Final = "selection"
+_TOPIC_ID: Final = "topic_id"
 OnProgress = Callable[[Progress], None]
 
 
@@ -117,6 +118,7 @@ def _into_files(request: Request, settings: InfraSettings, on_progress: OnProgre
     try:
         sink = LocalSink(state, _output(request))
         state.put(_SELECTION, request.selection.text)
+        _insist_on_the_same_topic(state, settings)
         replay = Replay(
             sink,
             request.selection,
@@ -214,6 +216,20 @@ def _state(request: Request) -> State:
             f"{path} belongs to another replay: {known}. Delete it to start anew.",
         )
     return state
+
+
+def _insist_on_the_same_topic(state: State, settings: InfraSettings) -> None:
+    """A checkpoint's offsets count one topic's messages: after it was made anew they would pass over the new one's."""
+    topic_id = topic_id_of(settings.kafka_bootstrap)
+    known = state.get(_TOPIC_ID)
+    if topic_id is None:
+        return
+    if known is not None and known != topic_id:
+        raise InfraError(
+            f"{RECORDS_TOPIC} đã được tạo lại sau khi lần phát lại này bị ngắt. Hãy xóa {state.path} để bắt đầu lại.",
+            f"{RECORDS_TOPIC} was made anew after this replay was interrupted. Delete {state.path} to start anew.",
+        )
+    state.put(_TOPIC_ID, topic_id)
 
 
 def _holds_result(place: Path) -> bool:

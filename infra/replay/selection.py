@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from infra.errors import InfraError
 from schemas.messages import Header, is_tenant_id
 from schemas.topics import HEADER_SUBJECT, RECORDS_TOPIC
+from stream_app.bounds import ask_topic_id, topic_id_in
 
 ZONE: Final = ZoneInfo("Asia/Ho_Chi_Minh")
 _PLACE: Final = re.compile(r"([0-9]{1,9}):([0-9]{1,18})")
@@ -130,6 +131,15 @@ def ranges(bootstrap: str, selection: Selection) -> dict[int, Range]:
             f"Kafka tại {bootstrap} không cho biết offset: {reason}. Hãy kiểm tra SCANLINE_KAFKA_BOOTSTRAP.",
             f"Kafka at {bootstrap} does not tell its offsets: {reason}. Check SCANLINE_KAFKA_BOOTSTRAP.",
         ) from error
+
+
+def topic_id_of(bootstrap: str) -> str | None:
+    """Of the records topic as it is now; None where the broker does not tell."""
+    try:
+        admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+        return topic_id_in(ask_topic_id(admin, _ANSWER_SECONDS).result(_ANSWER_SECONDS + 1))
+    except (KafkaException, TimeoutError):
+        return None
 
 
 def _ranges(admin: AdminClient, selection: Selection) -> dict[int, Range]:

@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient
 
 from infra import generator
 from infra.processes import Service
+from sinks.local.state import State
 from tests.commands import Commands
 from tests.contents import contents
 from tests.helpers import DEAD_LETTERS, RECORDS, Database, Publisher, wait_for
@@ -150,6 +151,17 @@ def test_a_killed_replay_goes_on_without_a_line_twice(
     assert list(tmp_path.iterdir()) == [target]
     again = scanline(*command)
     assert again.returncode == 1 and "--overwrite" in again.stderr
+
+
+def test_a_checkpoint_of_a_topic_made_anew_is_refused(scanline: Commands, tmp_path: Path) -> None:
+    """Its offsets would pass over what the new topic holds before them."""
+    checkpoint = tmp_path / "checkpoint"
+    state = State(checkpoint)
+    state.put("topic_id", "8xq2VnRZTnGm1Jr0Q5Yb7w")
+    state.close()
+    done = scanline("replay", "--to-ndjson", "--resume-from", checkpoint)
+    assert done.returncode == 1 and done.stdout == ""
+    assert "được tạo lại" in done.stderr and "was made anew" in done.stderr and str(checkpoint) in done.stderr
 
 
 @pytest.mark.parametrize("target", ["--to-ndjson", "--to-parquet", "--to-schema"])
