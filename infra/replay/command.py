@@ -15,6 +15,7 @@ from infra.replay.selection import Range, Selection, ranges, topic_id_of
 from infra.replay.verify import Verified, verify
 from infra.settings import InfraSettings
 from schemas.topics import RECORDS_TOPIC
+from sinks.base import Place
 from sinks.local import LocalSink, Nowhere, Output
 from sinks.local.ndjson import FileOutput, StreamOutput
 from sinks.local.state import State
@@ -90,7 +91,8 @@ def _into_schema(request: Request, name: str, settings: InfraSettings, on_progre
     with schema.opened(settings, name, request.selection.text, overwrite=request.overwrite) as target:
         sink = target.sink()
         try:
-            _insist_on_the_same_log(sink.load_offsets(RECORDS_TOPIC, places), places)
+            topic_id = topic_id_of(settings.kafka_bootstrap)
+            _insist_on_the_same_log(sink.load_offsets(RECORDS_TOPIC, places, topic_id), places, topic_id)
             replay = Replay(sink, request.selection, rate=request.rate, on_progress=on_progress)
             outcome = replay.run(settings.kafka_bootstrap, places)
             return {"schema": name, **target.finish(), **outcome.as_json()}
@@ -98,15 +100,16 @@ def _into_schema(request: Request, name: str, settings: InfraSettings, on_progre
             sink.close()
 
 
-def _insist_on_the_same_log(written: Mapping[int, int], places: Mapping[int, Range]) -> None:
-    """The same selection can only end later than it did: where it ends earlier, the topic is another one."""
-    for number, place in places.items():
-        if written[number] > max(place.end, place.first):
+def _insist_on_the_same_log(written: Mapping[int, Place], places: Mapping[int, Range], topic_id: str | None) -> None:
+    """The same selection can only end later than it did: where it ends earlier, or the topic has another id, its offsets count
+    other messages. Raises InfraError."""
+    for number, range_ in places.items():
+        place = written[number]
+        anew = topic_id is not None and place.of_another(topic_id)
+        if anew or place.next_offset > max(range_.end, range_.first):
             raise InfraError(
-                f"Phân vùng {number} kết thúc ở {place.end}, nhưng lược đồ đã ghi đến {written[number]}: topic đã được tạo lại. "
-                "Hãy dùng --overwrite.",
-                f"Partition {number} ends at {place.end}, but the schema is written up to {written[number]}: the topic was made "
-                "anew. Use --overwrite.",
+                f"{RECORDS_TOPIC} đã được tạo lại sau khi lược đồ được ghi (phân vùng {number}). Hãy dùng --overwrite.",
+                f"{RECORDS_TOPIC} was made anew after the schema was written (partition {number}). Use --overwrite.",
             )
 
 

@@ -3,14 +3,14 @@
 import datetime as dt
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from infra.replay.pace import Pace
 from infra.replay.reading import Piece, ReadMessage, read
 from infra.replay.selection import ZONE, Range, Selection
 from schemas.topics import RECORDS_TOPIC
-from sinks.base import Incoming, MicroBatch, Sink, Unavailable
+from sinks.base import Incoming, MicroBatch, Place, Sink, Unavailable
 from stream_app.builder import Builder, Limits
 from stream_app.large_batches import Oversized
 
@@ -86,7 +86,7 @@ class Replay:
             for number, place in places.items()
             if 0 < (at := stored[number]) < min(place.first, place.end)
         }
-        self._lanes = {number: _Lane(number, stored[number], place.start) for number, place in left.items()}
+        self._lanes = {number: _Lane(number, found[number], place.start) for number, place in left.items()}
         self._total = sum(place.count for place in places.values())
         self._offsets = self._total - sum(place.count for place in left.values())
         for piece in read(bootstrap, left):
@@ -113,7 +113,7 @@ class Replay:
         while lane.held:
             self._write_one(lane)
         if lane.next_offset < lane.reached:  # nothing of it was asked for, or nothing is there
-            self._write(MicroBatch(RECORDS_TOPIC, lane.partition, lane.next_offset, lane.reached, ()), lane)
+            self._write(lane, lane.reached, ())
         lane.skipped = 0
 
     def _write_one(self, lane: "_Lane") -> None:
@@ -131,9 +131,10 @@ class Replay:
         end = lane.last + 1 if lane.held else lane.reached
         self._pace.wait_for(builder.rows)
         self._records += builder.rows
-        self._write(MicroBatch(RECORDS_TOPIC, lane.partition, lane.next_offset, end, messages), lane)
+        self._write(lane, end, messages)
 
-    def _write(self, batch: MicroBatch, lane: "_Lane") -> None:
+    def _write(self, lane: "_Lane", end: int, messages: Sequence[Incoming]) -> None:
+        batch = MicroBatch(RECORDS_TOPIC, lane.partition, lane.next_offset, end, messages, lane.topic_id)
         prepared = self._sink.prepare(batch)
         self._insist(lambda: self._sink.write(prepared))
         self._offsets += batch.end - max(batch.start, lane.start)
@@ -155,12 +156,12 @@ class Replay:
 class _Lane:
     """What is held of one partition, and where it stands."""
 
-    def __init__(self, partition: int, next_offset: int, start: int) -> None:
+    def __init__(self, partition: int, place: Place, start: int) -> None:
         self.partition = partition
-        self.next_offset = next_offset  # the sink's
+        self.next_offset, self.topic_id = place  # the sink's
         self.start = start
-        self.reached = max(next_offset, start)
-        self.last = next_offset
+        self.reached = max(self.next_offset, start)
+        self.last = self.next_offset
         self.held: deque[ReadMessage | Oversized] = deque()
         self.carry: Incoming | None = None
         self.bytes = 0

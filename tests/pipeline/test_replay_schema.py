@@ -164,6 +164,20 @@ def test_only_its_own_schema_is_written_into_or_replaced(
         database.rows(f"DROP SCHEMA {stranger} CASCADE")
 
 
+def test_offsets_of_a_topic_that_was_made_anew_are_not_gone_on_from(
+    scanline: Commands, servers: Servers, database: Database, analyst: Analyst, tenant: str, schema: str
+) -> None:
+    mixed_scans(servers.bootstrap, database, tenant)
+    command = ("--tenant", tenant, "--to-schema", schema)
+    report(scanline, *command)
+    database.rows(f"UPDATE {schema}.stream_offsets SET topic_id = '8xq2VnRZTnGm1Jr0Q5Yb7w' WHERE next_offset > 0")
+    done = scanline("replay", *command)
+    assert done.returncode == 1 and len(done.stderr.strip().splitlines()) == 2, done.stderr
+    assert "được tạo lại" in done.stderr and "made anew" in done.stderr and "--overwrite" in done.stderr
+    report(scanline, *command, "--overwrite")
+    assert contents_of(analyst.holds(schema), tenant) == contents_of(database, tenant)
+
+
 def test_a_second_replay_into_the_same_schema_waits_for_nothing(
     scanline: Commands, servers: Servers, database: Database, analyst: Analyst, tenant: str, schema: str
 ) -> None:
