@@ -75,10 +75,12 @@ def ask_topic_id(admin: AdminClient, seconds: float) -> Future[Any]:
 
 
 def topic_id_in(description: Any) -> str | None:
-    """As Kafka writes it, 22 characters. A topic that was made anew under the same name has another (KIP-516). Brokers before
-    2.8 know none, which comes as zero."""
+    """As Kafka's own tools write it, 22 characters of base64 for URLs (librdkafka writes plain base64). A topic that was made
+    anew under the same name has another (KIP-516). Brokers before 2.8 know none, which comes as zero."""
     found = description.topic_id
-    return str(found) if found.get_most_significant_bits() or found.get_least_significant_bits() else None
+    if not found.get_most_significant_bits() and not found.get_least_significant_bits():
+        return None
+    return str(found).replace("+", "-").replace("/", "_")
 
 
 def _offsets(answers: Mapping[TopicPartition, Future[Any]]) -> dict[int, int]:

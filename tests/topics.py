@@ -1,5 +1,7 @@
 """The records topic deleted and made anew under its name, as somebody may do by mistake."""
 
+import base64
+
 from confluent_kafka import TopicCollection
 from confluent_kafka.admin import AdminClient
 
@@ -20,5 +22,10 @@ def make_anew(bootstrap: str) -> str:
 
 
 def topic_id(bootstrap: str) -> str:
+    """As kafka-topics.sh shows it."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    return str(admin.describe_topics(TopicCollection([RECORDS]))[RECORDS].result(30).topic_id)
+    found = admin.describe_topics(TopicCollection([RECORDS]))[RECORDS].result(30).topic_id
+    bits = [found.get_most_significant_bits(), found.get_least_significant_bits()]
+    return (
+        base64.urlsafe_b64encode(b"".join(each.to_bytes(8, "big", signed=True) for each in bits)).decode().rstrip("=")
+    )
