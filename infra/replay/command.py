@@ -88,11 +88,11 @@ def run(request: Request, settings: InfraSettings, on_progress: OnProgress) -> d
 
 def _into_schema(request: Request, name: str, settings: InfraSettings, on_progress: OnProgress) -> dict[str, Any]:
     places = ranges(settings.kafka_bootstrap, request.selection)
-    with schema.opened(settings, name, request.selection.text, overwrite=request.overwrite) as target:
+    topic_id = topic_id_of(settings.kafka_bootstrap)
+    with schema.opened(settings, name, request.selection.text, topic_id, overwrite=request.overwrite) as target:
         sink = target.sink()
         try:
-            topic_id = topic_id_of(settings.kafka_bootstrap)
-            _insist_on_the_same_log(sink.load_offsets(RECORDS_TOPIC, places, topic_id), places, topic_id)
+            _insist_on_the_same_log(sink.load_offsets(RECORDS_TOPIC, places, topic_id), places)
             replay = Replay(sink, request.selection, rate=request.rate, on_progress=on_progress)
             outcome = replay.run(settings.kafka_bootstrap, places)
             return {"schema": name, **target.finish(), **outcome.as_json()}
@@ -100,16 +100,15 @@ def _into_schema(request: Request, name: str, settings: InfraSettings, on_progre
             sink.close()
 
 
-def _insist_on_the_same_log(written: Mapping[int, Place], places: Mapping[int, Range], topic_id: str | None) -> None:
-    """The same selection can only end later than it did: where it ends earlier, or the topic has another id, its offsets count
-    other messages. Raises InfraError."""
-    for number, range_ in places.items():
-        place = written[number]
-        anew = topic_id is not None and place.of_another(topic_id)
-        if anew or place.next_offset > max(range_.end, range_.first):
+def _insist_on_the_same_log(written: Mapping[int, Place], places: Mapping[int, Range]) -> None:
+    """The same selection can only end later than it did: where it ends earlier, the topic was made anew by a broker that tells
+    no ids, or lost its end. Raises InfraError."""
+    for number, place in places.items():
+        at = written[number].next_offset
+        if at > max(place.end, place.first):
             raise InfraError(
-                f"{RECORDS_TOPIC} đã được tạo lại sau khi lược đồ được ghi (phân vùng {number}). Hãy dùng --overwrite.",
-                f"{RECORDS_TOPIC} was made anew after the schema was written (partition {number}). Use --overwrite.",
+                f"Phân vùng {number} kết thúc ở {place.end}, nhưng lược đồ đã ghi đến {at}. Hãy phát lại vào một lược đồ khác.",
+                f"Partition {number} ends at {place.end}, but the schema is written up to {at}. Replay into another schema.",
             )
 
 

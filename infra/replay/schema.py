@@ -17,6 +17,7 @@ from infra.errors import InfraError
 from infra.postgres.routines import CLOSE_TAKE_REJECTIONS, TAKE_REJECTIONS
 from infra.settings import InfraSettings
 from schemas.tables import HASH_PARTITIONS, metadata
+from schemas.topics import RECORDS_TOPIC
 from sinks.base import Fenced, Unavailable
 from sinks.postgres import PostgresSink
 from sinks.postgres.engine import write_engine
@@ -32,7 +33,9 @@ _LOCK: Final = """
 SET lock_timeout = '10s'; SELECT pg_advisory_lock(%s, hashtext(%s)); SET lock_timeout = DEFAULT
 """
 _MAKE_MARK: Final = """
-CREATE TABLE replay (selection text NOT NULL, begun_at timestamptz NOT NULL DEFAULT now(), finished_at timestamptz)
+CREATE TABLE replay (
+    selection text NOT NULL, topic_id text, begun_at timestamptz NOT NULL DEFAULT now(), finished_at timestamptz
+)
 """
 _TOTALS: Final = """
 SELECT count(*) AS scans, coalesce(sum(records_stored), 0)::bigint AS stored,
@@ -73,8 +76,10 @@ def check_name(name: str) -> None:
 
 
 @contextmanager
-def opened(settings: InfraSettings, name: str, selection: str, *, overwrite: bool) -> Iterator[ReplaySchema]:
-    """The schema, new or that of the same selection. Raises InfraError where it is another's."""
+def opened(
+    settings: InfraSettings, name: str, selection: str, topic_id: str | None, *, overwrite: bool
+) -> Iterator[ReplaySchema]:
+    """The schema, new or that of the same selection of the same topic. Raises InfraError where it is another's."""
     check_name(name)
     url = settings.postgres_replay_url or settings.postgres_migrate_url
     if url is None:
@@ -86,7 +91,7 @@ def opened(settings: InfraSettings, name: str, selection: str, *, overwrite: boo
     try:
         with _refusals(url.get_secret_value(), name):
             with engine.begin() as connection:
-                _prepare(connection, name, selection, overwrite=overwrite)
+                _prepare(connection, name, selection, topic_id, overwrite=overwrite)
             yield ReplaySchema(name, engine)
     finally:
         engine.dispose()
@@ -113,7 +118,7 @@ def _engine(url: str, name: str) -> Engine:
     return engine
 
 
-def _prepare(connection: Connection, name: str, selection: str, *, overwrite: bool) -> None:
+def _prepare(connection: Connection, name: str, selection: str, topic_id: str | None, *, overwrite: bool) -> None:
     """All of it in one transaction: tables that are half made are never seen."""
     there = connection.execute(text("SELECT FROM pg_namespace WHERE nspname = :name"), {"name": name}).first()
     if there is None:
@@ -122,10 +127,20 @@ def _prepare(connection: Connection, name: str, selection: str, *, overwrite: bo
     if not marked:
         _insist_on_nothing(connection, name)
     else:
-        known, finished = connection.execute(text("SELECT selection, finished_at IS NOT NULL FROM replay")).one()
-        if known == selection and not (finished and overwrite):
-            connection.execute(text("UPDATE replay SET finished_at = NULL"))
+        known, read, finished = connection.execute(
+            text("SELECT selection, topic_id, finished_at IS NOT NULL FROM replay")
+        ).one()
+        anew = None not in (read, topic_id) and read != topic_id
+        if known == selection and not anew and not (finished and overwrite):
+            connection.execute(
+                text("UPDATE replay SET finished_at = NULL, topic_id = coalesce(topic_id, :id)"), {"id": topic_id}
+            )
             return
+        if not overwrite and known == selection:
+            raise InfraError(
+                f"{RECORDS_TOPIC} đã được tạo lại sau khi lược đồ {name} được ghi. Hãy chọn tên khác, hoặc dùng --overwrite.",
+                f"{RECORDS_TOPIC} was made anew after the schema {name} was written. Choose another name, or use --overwrite.",
+            )
         if not overwrite:
             raise InfraError(
                 f"Lược đồ {name} chứa một lần phát lại khác: {known}. Hãy chọn tên khác, hoặc dùng --overwrite.",
@@ -133,7 +148,7 @@ def _prepare(connection: Connection, name: str, selection: str, *, overwrite: bo
             )
         metadata.drop_all(connection, checkfirst=False)
         connection.execute(text("DROP FUNCTION take_rejections; DROP TABLE replay"))
-    _make(connection, selection)
+    _make(connection, selection, topic_id)
 
 
 def _insist_on_nothing(connection: Connection, name: str) -> None:
@@ -146,7 +161,7 @@ def _insist_on_nothing(connection: Connection, name: str) -> None:
         )
 
 
-def _make(connection: Connection, selection: str) -> None:
+def _make(connection: Connection, selection: str, topic_id: str | None) -> None:
     metadata.create_all(connection, checkfirst=False)
     for number in range(HASH_PARTITIONS):
         connection.execute(
@@ -158,7 +173,8 @@ def _make(connection: Connection, selection: str) -> None:
     connection.execute(text(TAKE_REJECTIONS))
     connection.execute(text(CLOSE_TAKE_REJECTIONS))
     connection.execute(text(_MAKE_MARK))
-    connection.execute(text("INSERT INTO replay (selection) VALUES (:selection)"), {"selection": selection})
+    mark = {"selection": selection, "topic_id": topic_id}
+    connection.execute(text("INSERT INTO replay (selection, topic_id) VALUES (:selection, :topic_id)"), mark)
 
 
 @contextmanager

@@ -170,7 +170,7 @@ def test_offsets_of_a_topic_that_was_made_anew_are_not_gone_on_from(
     mixed_scans(servers.bootstrap, database, tenant)
     command = ("--tenant", tenant, "--to-schema", schema)
     report(scanline, *command)
-    database.rows(f"UPDATE {schema}.stream_offsets SET topic_id = '8xq2VnRZTnGm1Jr0Q5Yb7w' WHERE next_offset > 0")
+    database.rows(f"UPDATE {schema}.replay SET topic_id = '8xq2VnRZTnGm1Jr0Q5Yb7w'")
     done = scanline("replay", *command)
     assert done.returncode == 1 and len(done.stderr.strip().splitlines()) == 2, done.stderr
     assert "được tạo lại" in done.stderr and "made anew" in done.stderr and "--overwrite" in done.stderr
