@@ -9,6 +9,7 @@ from infra.bench import copying, machine
 from infra.bench.direct import Backlog
 from infra.bench.flood import Flood, FloodSizes
 from infra.bench.http import Answer, Call, submit_all
+from infra.bench.replaying import BesideAReplay
 from infra.bench.results import Result
 from infra.bench.watching import Watch, clear, differences
 from infra.processes import Service
@@ -31,6 +32,8 @@ class Sizes(NamedTuple):
     rounds: int = 3  # of each case with a hundred tenants; the median counts
     warm_up: int = 5  # rounds before anything counts
     flood: FloodSizes = FloodSizes()
+    replayed: int = 5_000  # per tenant, in the topic that is replayed
+    beside_replay: int = 40  # scans submitted meanwhile
 
 
 QUICK: Final = Sizes(
@@ -42,6 +45,8 @@ QUICK: Final = Sizes(
     rounds=1,
     warm_up=1,
     flood=FloodSizes(scans=11, elsewhere=100_000, own=20_000, own_scans=2),
+    replayed=1_000,
+    beside_replay=10,
 )
 
 
@@ -58,6 +63,9 @@ class Bench:
         self._workers: list[Service] = []
         self._bodies: list[bytes] = []
         self._seed = 0
+        self._beside_a_replay = BesideAReplay(
+            stack, self._tenants, sizes.replayed, sizes.beside_replay, self._start_workers, self._judged, say
+        )
 
     @property
     def cases(self) -> dict[str, Callable[[], Result]]:
@@ -74,6 +82,7 @@ class Bench:
             "flood-quiet": lambda: self._flood().quiet(),
             "flood-elsewhere": lambda: self._flood().elsewhere(),
             "flood-own": lambda: self._flood().own(),
+            **self._beside_a_replay.cases,
         }
 
     def raw(self) -> dict[int, list[float]]:

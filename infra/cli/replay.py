@@ -2,6 +2,7 @@
 
 import contextlib
 import json as jsonlib
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,9 @@ def register(app: typer.Typer) -> None:
         rate: float = typer.Option(
             0, min=0, help="bản ghi mỗi giây, 0 là không giới hạn / records a second, 0 no limit"
         ),
+        nice: int = typer.Option(
+            10, min=0, max=19, help="nhường bộ xử lý cho hệ thống đang chạy / gives way to what is live"
+        ),
         verify: bool = typer.Option(
             False,
             help="so với bảng đang dùng, khác thì mã thoát 1 / compare with the live table, exit code 1 if different",
@@ -92,6 +96,7 @@ def register(app: typer.Typer) -> None:
         from infra.replay.selection import Selection
 
         signal.signal(signal.SIGTERM, _interrupt)
+        os.nice(nice)
         request = Request(
             Selection.of(tenant, scan, since, until, starts, ends),
             to_ndjson=to_ndjson,
