@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,6 +12,7 @@ from sinks.base import Place
 from stream_app.bounds import Found, Log
 from stream_app.lane import Lane, Settings
 from stream_app.logs import Logs
+from stream_app.writers import Writers
 from tests.unit.test_lane_start import MemorySink, Message, Silent, Slice, until
 
 AT = 40
@@ -53,14 +53,14 @@ class OneLane:
 class Worker:
     """A lane, where it seeks, and looks at what a broker answers."""
 
-    def __init__(self, place: Place, executor: Any) -> None:
+    def __init__(self, place: Place, writers: Writers) -> None:
         self.sink = Kept(place)
         self.sought: list[int] = []
         self.lanes = OneLane()
         settings = Settings(probe_seconds=0.01)
         silent: Any = Silent()
         self.lane = self.lanes.lane = Lane(
-            RECORDS_TOPIC, 0, self.sink, silent, executor, self._rewind, settings, place,
+            RECORDS_TOPIC, 0, self.sink, silent, writers, self._rewind, settings, place,
             topic_id=lambda: self.lanes.topic_id,
         )  # fmt: skip
         self.answer = Found(None, {})
@@ -82,12 +82,13 @@ class Worker:
 
 @asynccontextmanager
 async def worker_at(place: Place) -> AsyncIterator[Worker]:
-    with ThreadPoolExecutor(1) as executor:
-        worker = Worker(place, executor)
-        try:
-            yield worker
-        finally:
-            await worker.lane.stop()
+    writers = Writers(1, 1)
+    worker = Worker(place, writers)
+    try:
+        yield worker
+    finally:
+        await worker.lane.stop()
+        writers.close()
 
 
 async def test_three_looks_stop_a_lane_and_the_first_holds_it() -> None:
