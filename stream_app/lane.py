@@ -6,7 +6,6 @@ Nothing is raised out of a lane. What cannot be written now waits; the lane says
 import asyncio
 import datetime as dt
 import logging
-import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,11 +13,12 @@ from typing import Any, Final, NamedTuple
 
 from schemas.status import ScanStatus
 from schemas.topics import CANCELLED, CLOSED, HEADER_TYPE
-from sinks.base import Fenced, Incoming, MicroBatch, Place, Sink
+from sinks.base import Fenced, Place, Sink
 from stream_app import metrics
-from stream_app.builder import Builder, Letter, Limits
+from stream_app.assembling import Assembler, Work, size_of
+from stream_app.builder import Limits
 from stream_app.calling import Caller
-from stream_app.dead_letter_limit import History, Limit
+from stream_app.dead_letter_limit import Limit
 from stream_app.decoding import Message
 from stream_app.footing import Footing, Replaced
 from stream_app.limiting import Limiter
@@ -29,15 +29,6 @@ from stream_app.writers import Writers
 
 log = logging.getLogger("scanline.lane")
 RETELL: Final = 600.0  # seconds: how far back "recently changed" reaches
-# One lane computes at a time. Threads that decode side by side share one interpreter lock: they get no more done, and spend
-# a third of the processor on handing the lock around. What waits for PostgreSQL holds neither.
-_computing: Final = threading.Lock()
-_MESSAGE_OVERHEAD: Final = 600  # bytes of Python objects around a consumed message, for the bound on memory
-
-
-def _size_of(messages: list[Message]) -> int:
-    """Bytes they hold in memory, about."""
-    return sum([len(message.value or b"") for message in messages]) + _MESSAGE_OVERHEAD * len(messages)
 
 
 class Slice(NamedTuple):
@@ -58,17 +49,6 @@ class Settings(NamedTuple):
     backoff: Backoff = Backoff()
     probe_seconds: float = 1.0
     dead_letters: Limit = Limit()
-
-
-class _Work(NamedTuple):
-    """A micro-batch that is to be written, and the messages to send to the dead-letter topic before it."""
-
-    prepared: Any
-    end: int
-    letters: list[Letter]
-    history: History | None  # of the partition with these messages behind it; None where all could be read
-    messages: int
-    controls: Sequence[Incoming]  # those that open, close or cancel a scan
 
 
 class Lane:
@@ -104,9 +84,8 @@ class Lane:
         self._epoch = 0
         self._asked_again: int | None = None  # the offset that was fetched again, so that a gap may be believed
         self._buffer: deque[Message] = deque()
-        self._carry: Incoming | None = None  # the buffer's first message, decoded: it did not fit the last micro-batch
-        self._work: _Work | None = None  # built, and not yet written
-        self._taken = 0  # bytes of the buffer that went into it
+        self._work: Work | None = None  # built, and not yet written
+        self._taken = 0  # bytes of the buffer that went into it; kept until the event loop has heard that it is written
         self._buffered = 0
         self._oldest = 0.0
         self._hurry = False
@@ -123,6 +102,7 @@ class Lane:
         self._scans = UnfinishedScans()
         self._paused_since: float | None = None
         self._limiter = Limiter(sink, topic, partition, settings.dead_letters)
+        self._assembler = Assembler(topic, partition, sink, self._limiter, settings.limits)
         self.caller = Caller(
             partition,
             writers,
@@ -205,7 +185,7 @@ class Lane:
         if not self._buffer:
             self._oldest = time.monotonic()
         self._buffer.extend(messages)
-        self._buffered += _size_of(messages)
+        self._buffered += size_of(messages)
         last_type = dict(messages[-1].headers).get(HEADER_TYPE, b"") or b""
         self._hurry = last_type in (CLOSED.encode(), CANCELLED.encode())  # somebody waits for the scan's end
         metrics.SLICES.inc()
@@ -289,7 +269,8 @@ class Lane:
         self.next_offset = self._expected = None
         self._buffer.clear()
         self._buffered = self._taken = 0
-        self._carry = self._work = None
+        self._work = None
+        self._assembler.forget()
         self._limiter.forget()
 
     async def _wait_for_work(self) -> None:
@@ -359,7 +340,10 @@ class Lane:
         """In a thread: builds the next micro-batch unless one is left from a failed attempt, and writes it."""
         work = self._work
         if work is None:
-            work = self._work = self._build_within_limit()
+            assert self.next_offset is not None
+            place = Place(self.next_offset, self.footing.topic_id)
+            work = self._work = self._assembler.assemble(self._buffer, place)
+            self._taken = work.bytes
         if self.footing.held:
             raise Fenced("what was read may be another topic's")
         if work.letters:
@@ -376,43 +360,3 @@ class Lane:
         self._limiter.written(work.messages, work.history)
         self._told(statuses)
         return True
-
-    def _build_within_limit(self) -> _Work:
-        with _computing:
-            work = self._build()
-        if work is None:
-            self._limiter.ask()
-            with _computing:
-                work = self._build()
-        if work is None:
-            raise self._limiter.reached()
-        return work
-
-    def _build(self, before: int | None = None) -> _Work | None:
-        """Of the messages with offsets below `before`, where that is given. None where the dead-letter limit holds what comes
-        first; the buffer is then as it was."""
-        assert self.next_offset is not None
-        started = time.perf_counter()
-        builder = Builder(self._settings.limits, dt.datetime.now(dt.UTC), self._carry)
-        self._carry = None
-        buffer = self._buffer
-        taken: list[Message] = []
-        while buffer and (before is None or buffer[0].offset < before) and builder.offer(buffer[0]):
-            taken.append(buffer.popleft())
-        messages, letters = builder.finish()
-        history = None
-        if letters:
-            history, first_held = self._limiter.judge(taken, letters)
-            if first_held is not None:
-                buffer.extendleft(reversed(taken))
-                # what can be read before it can be written
-                return self._build(first_held) if first_held > taken[0].offset else None
-        end = taken[-1].offset + 1 if taken else self.next_offset
-        self._carry = builder.left_over
-        self._taken = _size_of(taken)
-        builder.count()
-        metrics.DECODE_SECONDS.observe(time.perf_counter() - started)
-        metrics.BATCH_ROWS.observe(builder.rows)
-        batch = MicroBatch(self.topic, self.partition, self.next_offset, end, messages, self.footing.topic_id)
-        controls = [message for message in messages if message.control is not None]
-        return _Work(self._sink.prepare(batch), end, letters, history, len(taken), controls)

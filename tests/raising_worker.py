@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from sinks.postgres import PostgresSink
 from stream_app import __main__ as worker
+from stream_app.assembling import Assembler
 from stream_app.lane import Lane
 from stream_app.publishing import Publisher
 
@@ -52,7 +53,7 @@ def _after(function: Callable[..., Any], place: str) -> Callable[..., Any]:
 
 PLACES: Final[dict[str, tuple[type, str, Any]]] = {
     "taking a slice": (Lane, "accept", _before),
-    "decoding": (Lane, "_build", _before),
+    "decoding": (Assembler, "assemble", _before),
     "formatting rows": (PostgresSink, "prepare", _before),
     "before the transaction": (PostgresSink, "write", _before),
     "after the commit": (PostgresSink, "write", _after),

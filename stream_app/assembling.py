@@ -1,0 +1,92 @@
+"""A lane's next micro-batch: taken off what was fetched, within the dead-letter limit, and formatted for the sink."""
+
+import datetime as dt
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from sinks.base import Incoming, MicroBatch, Place, Sink
+from stream_app import metrics
+from stream_app.builder import Builder, Letter, Limits
+from stream_app.dead_letter_limit import History
+from stream_app.decoding import Message
+from stream_app.limiting import Limiter
+
+# One lane computes at a time. Threads that decode side by side share one interpreter lock: they get no more done, and spend
+# a third of the processor on handing the lock around. What waits for PostgreSQL holds neither.
+_computing: Final = threading.Lock()
+_MESSAGE_OVERHEAD: Final = 600  # bytes of Python objects around a consumed message, for the bound on memory
+
+
+def size_of(messages: Sequence[Message]) -> int:
+    """Bytes they hold in memory, about."""
+    return sum([len(message.value or b"") for message in messages]) + _MESSAGE_OVERHEAD * len(messages)
+
+
+class Work(NamedTuple):
+    """A micro-batch that is to be written, and the messages to send to the dead-letter topic before it."""
+
+    prepared: Any
+    end: int
+    letters: list[Letter]
+    history: History | None  # of the partition with these messages behind it; None where all could be read
+    messages: int
+    bytes: int  # that these messages hold in memory
+    controls: Sequence[Incoming]  # those that open, close or cancel a scan
+
+
+class Assembler:
+    """Of one lane. Called in its thread, but for forget()."""
+
+    def __init__(self, topic: str, partition: int, sink: Sink[Any], limiter: Limiter, limits: Limits) -> None:
+        self._topic = topic
+        self._partition = partition
+        self._sink = sink
+        self._limiter = limiter
+        self._limits = limits
+        self._carry: Incoming | None = None  # the buffer's first message, decoded: it did not fit the last micro-batch
+
+    def forget(self) -> None:
+        """The buffer's beginning is another one."""
+        self._carry = None
+
+    def assemble(self, buffer: deque[Message], place: Place) -> Work:
+        """Takes the messages of the next micro-batch, which begins at `place`, off the buffer. Raises LimitReached where the
+        dead-letter limit holds the first of them, and Unavailable; the buffer is then as it was."""
+        with _computing:
+            work = self._assemble(buffer, place)
+        if work is None:
+            self._limiter.ask()
+            with _computing:
+                work = self._assemble(buffer, place)
+        if work is None:
+            raise self._limiter.reached()
+        return work
+
+    def _assemble(self, buffer: deque[Message], place: Place, before: int | None = None) -> Work | None:
+        """Of the messages with offsets below `before`, where that is given. None where the dead-letter limit holds what comes
+        first."""
+        started = time.perf_counter()
+        builder = Builder(self._limits, dt.datetime.now(dt.UTC), self._carry)
+        self._carry = None
+        taken: list[Message] = []
+        while buffer and (before is None or buffer[0].offset < before) and builder.offer(buffer[0]):
+            taken.append(buffer.popleft())
+        messages, letters = builder.finish()
+        history = None
+        if letters:
+            history, first_held = self._limiter.judge(taken, letters)
+            if first_held is not None:
+                buffer.extendleft(reversed(taken))
+                # what can be read before it can be written
+                return self._assemble(buffer, place, first_held) if first_held > taken[0].offset else None
+        end = taken[-1].offset + 1 if taken else place.next_offset
+        self._carry = builder.left_over
+        builder.count()
+        metrics.DECODE_SECONDS.observe(time.perf_counter() - started)
+        metrics.BATCH_ROWS.observe(builder.rows)
+        batch = MicroBatch(self._topic, self._partition, place.next_offset, end, messages, place.topic_id)
+        controls = [message for message in messages if message.control is not None]
+        return Work(self._sink.prepare(batch), end, letters, history, len(taken), size_of(taken), controls)
