@@ -86,7 +86,7 @@ def need_python() -> None:
 
 
 def missing_system_parts() -> set[str]:
-    """Which of java, maven, postgres and a C compiler this machine lacks."""
+    """Which of java, maven and postgres this machine lacks, and of what is useful and can be had a C compiler."""
     missing = set()
     if not has_java():
         missing.add("java")
@@ -94,7 +94,7 @@ def missing_system_parts() -> set[str]:
         missing.add("maven")
     if not shutil.which("postgres") and not list(Path("/usr/lib/postgresql").glob("*/bin/postgres")):
         missing.add("postgres")
-    if shutil.which("cc") is None:
+    if shutil.which("cc") is None and shutil.which("apt-get") is not None:  # nobody need be asked for what can be left out
         missing.add("compiler")
     return missing
 
