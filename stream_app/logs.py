@@ -25,9 +25,7 @@ from stream_app.lanes import Lanes
 
 log = logging.getLogger("scanline.logs")
 LOOK_SECONDS: Final = 2.0
-_LOOKS: Final = (
-    3  # that must agree: a broker that has just become the leader may know neither its end nor the newest topic yet
-)
+_LOOKS: Final = 3  # that must agree: a broker that has just become leader may not know its end, nor the newest topic
 
 
 class _Doubt(NamedTuple):
