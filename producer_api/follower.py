@@ -21,6 +21,8 @@ CLAIM_HEADER: Final = "scanline_claim"
 _BATCH: Final = 500
 _REQUEST_SECONDS: Final = 3.0
 _LOOK_FOR_PARTITIONS: Final = 60.0
+_HANDED_OVER: Final = 8  # batches that may wait for the event loop; the topic is far larger than memory need be
+_HAND_OVER_SECONDS: Final = 0.2
 
 
 class Follower:
@@ -36,6 +38,7 @@ class Follower:
         self._next: asyncio.Future[dict[int, int]] | None = None
         self._goal: dict[int, int] | None = None
         self.ready = False
+        self._places = threading.Semaphore(_HANDED_OVER)
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
         self._thread.start()
 
@@ -91,6 +94,10 @@ class Follower:
                 "auto.offset.reset": "earliest",
                 "enable.partition.eof": True,
                 "fetch.wait.max.ms": 500,
+                # librdkafka fetches ahead of the reader: 64 MiB if it may, and a process that starts reads everything there is
+                "queued.max.messages.kbytes": 4 * 1024,
+                "fetch.message.max.bytes": 512 * 1024,
+                "fetch.max.bytes": 4 * 1024 * 1024,
                 "fetch.error.backoff.ms": 50,
                 "reconnect.backoff.max.ms": 1000,
                 "log.connection.close": False,
@@ -149,10 +156,20 @@ class Follower:
             metrics.FOLLOWER_MESSAGES.inc(len(batch))
             metrics.FOLLOWER_LAG.set(max(0.0, time.time() - batch[-1].told_at))
         if batch or positions:
-            try:
-                self._loop.call_soon_threadsafe(self._store.apply, batch, positions)
-            except RuntimeError:  # the loop is closed
-                self._stopping.set()
+            self._hand_over(batch, positions)
+
+    def _hand_over(self, batch: list[Told], positions: dict[int, int]) -> None:
+        while not self._places.acquire(timeout=_HAND_OVER_SECONDS):
+            if self._stopping.is_set():
+                return
+        try:
+            self._loop.call_soon_threadsafe(self._apply, batch, positions)
+        except RuntimeError:  # the loop is closed
+            self._stopping.set()
+
+    def _apply(self, batch: list[Told], positions: dict[int, int]) -> None:
+        self._places.release()
+        self._store.apply(batch, positions)
 
 
 def _told(message: Message) -> Told | None:
