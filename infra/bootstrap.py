@@ -94,7 +94,8 @@ def missing_system_parts() -> set[str]:
         missing.add("maven")
     if not shutil.which("postgres") and not list(Path("/usr/lib/postgresql").glob("*/bin/postgres")):
         missing.add("postgres")
-    if shutil.which("cc") is None and shutil.which("apt-get") is not None:  # nobody need be asked for what can be left out
+    can_be_had = shutil.which("apt-get") is not None  # nobody need be asked for what can be left out
+    if shutil.which("cc") is None and can_be_had:
         missing.add("compiler")
     return missing
 
