@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 from infra.chaos.flatness import MOST, Memory, judge
 from infra.chaos.rounds import WORKERS
 from infra.chaos.sampling import Sample, Struck, columns, series
+from infra.settings import InfraSettings
 from producer_api.settings import ApiSettings
 from stream_app.settings import WorkerSettings
 
@@ -14,7 +15,8 @@ _NOTHING: Final = 100.0  # messages that wait for less than the time between two
 
 class _Pool(NamedTuple):
     """Connections of all processes together: the most they may open, and what they open in time without any harm (a pool keeps
-    what it once needed): one for each writer and one for all else, one for the one reader of the soak."""
+    what it once needed): one for each lane, whose call may take long while others go on, and one more for each worker; one for
+    the one reader of the soak, in each API."""
 
     most: int
     needed: int
@@ -23,7 +25,7 @@ class _Pool(NamedTuple):
 _POOLS: Final = {
     "write": _Pool(
         WORKERS * WorkerSettings.model_fields["write_connections"].default,
-        WORKERS * (WorkerSettings.model_fields["stream_writers"].default + 1),
+        InfraSettings.model_fields["kafka_partitions"].default + WORKERS,
     ),
     "read": _Pool(WORKERS * ApiSettings.model_fields["read_connections"].default, WORKERS),
 }

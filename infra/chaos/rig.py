@@ -47,10 +47,12 @@ class Rig(Processes):
         postgres_wal_disk_mb: int | None = None,
         api_env: Mapping[str, str] | None = None,
         worker_env: Mapping[str, str] | None = None,
+        kafka_whole_heap: bool = False,
         fresh: bool = True,
     ) -> None:
         """`*_disk_mb`: MiB of the disk below the first broker's log, the whole cluster, or its write-ahead log alone, which
-        takes root's rights (`disks.can_mount`). `api_env`, `worker_env`: settings of every process of that kind. `fresh`
+        takes root's rights (`disks.can_mount`). `api_env`, `worker_env`: settings of every process of that kind. `kafka_whole_heap`: see
+        KafkaBroker. `fresh`
         throws away what is below the folder; without it, only what lies on no small disk is still there."""
         settings = InfraSettings()
         super().__init__(data_dir)
@@ -65,6 +67,7 @@ class Rig(Processes):
             settings.java(),
             brokers=brokers,
             listeners=list(_KAFKA_LINKS.values()),
+            whole_heap=kafka_whole_heap,
         )
         self.disks: dict[str, Disk] = {}
         self._disk("kafka", self.kafka.brokers[0].log_dir, kafka_disk_mb)

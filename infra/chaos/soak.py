@@ -63,7 +63,7 @@ def soak(
     Raises InfraError where the servers do not start, or do not take the load at all.
     """
     rng = Random(seed)
-    with Rig(folder, worker_env=WORKER_ENV) as rig:
+    with Rig(folder, worker_env=WORKER_ENV, kafka_whole_heap=True) as rig:
         tell("khởi động máy chủ / starting servers")
         rig.start_servers()
         for _ in range(WORKERS):

@@ -56,12 +56,15 @@ class KafkaBroker:
         listeners: Sequence[Listener] = (),
         node: Node | None = None,
         heap: str = _HEAP,
+        whole_heap: bool = False,
     ) -> None:
-        """Alone, or with `node` one of several."""
+        """Alone, or with `node` one of several. `whole_heap`: it takes all of its heap when it starts, so that whatever it takes
+        later is something else."""
         self._data_dir = data_dir
         self._libs = libs
         self._java = java
         self._heap = heap
+        self._whole_heap = whole_heap
         self._port_file = data_dir / "ports"
         self.listeners = tuple(listeners)
         if node is None:
@@ -151,6 +154,8 @@ class KafkaBroker:
         """Starts the JVM, on new storage or on what is there. Raises InfraError."""
         self.prepare()
         command = self._run("kafka.Kafka", str(self._properties))
+        if self._whole_heap:
+            command[1:1] = [f"-Xms{self._heap}", "-XX:+AlwaysPreTouch"]
         self._child = Child(f"kafka-{self._node.id}", command, log_file=self.log_file)
 
     def _format(self) -> None:

@@ -22,9 +22,17 @@ class KafkaCluster:
     """
 
     def __init__(
-        self, data_dir: Path, libs: Path, java: str = "java", *, brokers: int = 1, listeners: Sequence[str] = ()
+        self,
+        data_dir: Path,
+        libs: Path,
+        java: str = "java",
+        *,
+        brokers: int = 1,
+        listeners: Sequence[str] = (),
+        whole_heap: bool = False,
     ) -> None:
-        """Each broker has a port for each of the names in `listeners`, and tells clients of another one in its place."""
+        """Each broker has a port for each of the names in `listeners`, and tells clients of another one in its place.
+        `whole_heap`: see KafkaBroker."""
         ports = [free_port() for _ in range(brokers)]
         cluster_id = _kept_id(data_dir / "cluster-id")
         self.brokers = [
@@ -36,6 +44,7 @@ class KafkaCluster:
                 listeners=[Listener(name, free_port(), free_port()) for name in listeners],
                 node=Node(number, ports, cluster_id),
                 heap=_HEAP_OF_SEVERAL if brokers > 1 else "512m",
+                whole_heap=whole_heap,
             )
             for number in range(1, brokers + 1)
         ]
