@@ -51,9 +51,9 @@ class Rig(Processes):
         fresh: bool = True,
     ) -> None:
         """`*_disk_mb`: MiB of the disk below the first broker's log, the whole cluster, or its write-ahead log alone, which
-        takes root's rights (`disks.can_mount`). `api_env`, `worker_env`: settings of every process of that kind. `kafka_whole_heap`: see
-        KafkaBroker. `fresh`
-        throws away what is below the folder; without it, only what lies on no small disk is still there."""
+        takes root's rights (`disks.can_mount`). `api_env`, `worker_env`: settings of every process of that kind.
+        `kafka_whole_heap`: see KafkaBroker. `fresh` throws away what is below the folder; without it, only what lies on no
+        small disk is still there."""
         settings = InfraSettings()
         super().__init__(data_dir)
         self._partitions = partitions
