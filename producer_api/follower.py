@@ -96,6 +96,7 @@ class Follower:
                 "fetch.wait.max.ms": 500,
                 # librdkafka fetches ahead of the reader: 64 MiB if it may, and a process that starts reads everything there is
                 "queued.max.messages.kbytes": 4 * 1024,
+                "fetch.queue.backoff.ms": 10,  # or it rests for a second whenever that much is waiting
                 "fetch.message.max.bytes": 512 * 1024,
                 "fetch.max.bytes": 4 * 1024 * 1024,
                 "fetch.error.backoff.ms": 50,
