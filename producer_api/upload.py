@@ -3,7 +3,6 @@
 import asyncio
 import datetime as dt
 import logging
-import time
 from collections import deque
 from collections.abc import Awaitable
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -200,8 +199,3 @@ def count_accepted(records: int) -> None:
     """Counts a scan that Kafka has taken."""
     metrics.SUBMISSIONS.labels("accepted").inc()
     metrics.RECORDS.inc(records)
-
-
-def now_seconds() -> float:
-    """The clock, in seconds since 1970."""
-    return time.time()
