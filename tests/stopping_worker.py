@@ -5,9 +5,9 @@ consumers have been seen in: alive, in the group, and without deliveries. SCANLI
 """
 
 import asyncio
+import logging
 import os
 import signal
-import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -15,10 +15,13 @@ from faust.types import TP
 
 from stream_app import __main__ as worker
 from stream_app import app as app_module
+from stream_app import metrics
 from stream_app.lanes import Lanes
 from stream_app.settings import WorkerSettings
 
 WAY_VARIABLE: Final = "SCANLINE_TEST_WAY"
+CHANGED: Final = "the consumer's state is changed"
+log = logging.getLogger("scanline.stopping_worker")
 
 
 def _paused(app: Any) -> None:
@@ -50,15 +53,20 @@ def _flow_stopped(app: Any) -> None:
 
 
 def _dropping(app: Any) -> None:
-    """For a while, what was fetched never reaches its lane: as when Faust's flow stops between the two."""
-    lanes, until = app.consumer.lanes, time.monotonic() + 3
+    """Until a lane asks again, what was fetched never reaches any: as when Faust's flow stops between the two."""
+    lanes, before = app.consumer.lanes, _rewinds()
     deliver = lanes.deliver
 
     async def drop(partition: int, piece: Any) -> None:
-        if time.monotonic() > until:
+        if _rewinds() > before:
             await deliver(partition, piece)
 
     lanes.deliver = drop
+
+
+def _rewinds() -> float:
+    (counter,) = metrics.REWINDS.collect()
+    return next(sample.value for sample in counter.samples if sample.name.endswith("_total"))
 
 
 WAYS: Final[dict[str, Callable[[Any], None]]] = {
@@ -75,7 +83,13 @@ def _build_app(settings: WorkerSettings, lanes: Lanes) -> Any:
 
     @app.task
     async def on_signal() -> None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, WAYS[os.environ[WAY_VARIABLE]], app)
+        way = os.environ[WAY_VARIABLE]
+
+        def change() -> None:
+            WAYS[way](app)
+            log.warning(CHANGED)
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, change)
 
     return app
 

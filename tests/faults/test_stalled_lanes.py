@@ -17,7 +17,7 @@ from infra.stack import Stack
 from stream_app.watchdog import EXIT_STALLED
 from tests.helpers import Database, Publisher, new_scan, wait_for
 from tests.load import LONG, Load, assert_exactly, hold, keys_of, metric, wait_for_messages, worker_log
-from tests.stopping_worker import WAY_VARIABLE
+from tests.stopping_worker import CHANGED, WAY_VARIABLE
 
 # Attempts may take far longer than a lane may stand still: only the watchdog helps in time.
 SETTINGS: Final = {
@@ -144,8 +144,10 @@ def test_what_was_fetched_and_dropped_is_fetched_again(stack: Stack) -> None:
     """Also where no later message shows the gap, and long before the watchdog would look."""
     worker = start_stopping_worker(stack, "dropping", {"SCANLINE_STREAM_STALL_SECONDS": "600"})
     with Database(stack.postgres.superuser_dsn()) as database, Publisher(stack.kafka.bootstrap) as publisher:
-        publisher.scan("before", generator.records(100, 1, "before"))
+        before = publisher.scan("before", generator.records(100, 1, "before"))
+        assert database.finished("before", before, LONG)["status"] == "completed"
         worker.signal(signal.SIGUSR1)
+        wait_for(lambda: CHANGED in worker_log(worker), "nothing reaches the lanes")
         published = {}
         for number in range(8):
             lines = generator.records(100, 2, f"dropped-{number}")
