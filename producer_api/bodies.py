@@ -2,24 +2,18 @@
 
 import asyncio
 import time
-import zlib
-from collections.abc import AsyncIterator, Iterator
-from typing import Final, NamedTuple, Protocol
+from collections.abc import AsyncIterator
+from typing import Final, NamedTuple
 
-import zstandard
 from starlette.requests import ClientDisconnect, Request
 
 from producer_api import metrics
+from producer_api.inflating import INFLATERS, Broken, Inflater
 from producer_api.problems import ApiProblem
 from schemas.problems import quantity
 
-_PIECE: Final = 256 * 1024  # of inflated data at a time
 _BREATHE: Final = 1024 * 1024  # inflated bytes after which other requests get their turn
 _RATIO_FROM: Final = 8 * 1024 * 1024
-# zstd cannot be told how much to give back. A block takes 4 bytes at least and inflates to 128 KiB at most, so 256 bytes at a
-# time stay under 8 MiB whatever they say.
-_ZSTD_FEED: Final = 256
-_ZSTD_WINDOW: Final = 8 * 1024 * 1024  # RFC 9659: what a decoder of zstd content encoding must support
 _READ: Final = "scanline.body"  # in the ASGI scope: how much of the body was read, "some" or "all"
 
 
@@ -38,116 +32,10 @@ class Patience(NamedTuple):
     bytes_per_second: int
 
 
-class Broken(ValueError):
-    """The compressed data is damaged or cut short."""
-
-
-class Inflater(Protocol):
-    """Takes compressed bytes as they come."""
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """What can be inflated so far. Raises Broken."""
-        ...
-
-    def finish(self) -> None:
-        """Raises Broken when the end is missing."""
-        ...
-
-
-class Identity:
-    """No compression."""
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        yield data
-
-    def finish(self) -> None:
-        """Nothing can be missing."""
-
-
-class Gunzip:
-    """gzip (RFC 1952): any number of members one after another, zero padding between and after them."""
-
-    def __init__(self) -> None:
-        self._member = zlib.decompressobj(wbits=31)
-        self._begun = False  # inside a member
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        while data:
-            if not self._begun:
-                if self._member.eof:
-                    data = data.lstrip(b"\0")
-                    if not data:
-                        return
-                    self._member = zlib.decompressobj(wbits=31)
-                self._begun = True
-            try:
-                piece = self._member.decompress(data, _PIECE)
-            except zlib.error:
-                raise Broken from None
-            if piece:
-                yield piece
-            data = self._member.unconsumed_tail
-            if self._member.eof:
-                data = self._member.unused_data
-                self._begun = False
-            elif len(piece) == _PIECE and not data:
-                yield from self._rest_of_window()
-
-    def _rest_of_window(self) -> Iterator[bytes]:
-        """zlib may hold back inflated bytes although it has taken all input."""
-        while piece := self._member.decompress(b"", _PIECE):
-            yield piece
-
-    def finish(self) -> None:
-        if not self._member.eof:
-            raise Broken
-
-
-class Unzstd:
-    """Zstandard (RFC 8878): any number of frames one after another."""
-
-    def __init__(self) -> None:
-        self._decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
-        self._frame = self._decompressor.decompressobj()
-        self._begun = False
-        self._ended = False  # at least one frame has
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        for at in range(0, len(data), _ZSTD_FEED):
-            part = data[at : at + _ZSTD_FEED]
-            while part:
-                if not self._begun:
-                    self._frame = self._decompressor.decompressobj()
-                    self._begun = True
-                try:
-                    piece = self._frame.decompress(part)
-                except zstandard.ZstdError:
-                    raise Broken from None
-                if piece:
-                    yield piece
-                part = b""
-                if self._frame.eof:
-                    part = self._frame.unused_data
-                    self._begun, self._ended = False, True
-
-    def finish(self) -> None:
-        if self._begun or not self._ended:
-            raise Broken
-
-
-_INFLATERS: Final[dict[str, type[Identity] | type[Gunzip] | type[Unzstd]]] = {
-    "": Identity,
-    "identity": Identity,
-    "gzip": Gunzip,
-    "x-gzip": Gunzip,
-    "zstd": Unzstd,
-}
-
-
 def encoding_of(request: Request) -> str:
     """The content coding. Raises ApiProblem content_encoding_unsupported."""
     coding = request.headers.get("content-encoding", "").strip().lower()
-    if coding not in _INFLATERS:
+    if coding not in INFLATERS:
         raise ApiProblem("content_encoding_unsupported", headers={"Accept-Encoding": "gzip, zstd"})
     return coding
 
@@ -167,7 +55,7 @@ async def pieces(request: Request, limits: BodyLimits, patience: Patience) -> As
     coding = encoding_of(request)
     if (content_length(request) or 0) > limits.received:
         raise _over("body_too_large", limits.received)
-    inflater: Inflater = _INFLATERS[coding]()
+    inflater: Inflater = INFLATERS[coding]()
     received = inflated = breathed = 0
     try:
         async for chunk in _received(request, patience):
@@ -178,7 +66,7 @@ async def pieces(request: Request, limits: BodyLimits, patience: Patience) -> As
                 inflated += len(piece)
                 if inflated > limits.inflated:
                     raise _over("inflated_too_large", limits.inflated)
-                if inflated > _RATIO_FROM and inflated > received * limits.ratio:
+                if inflated > _RATIO_FROM and inflated > inflater.taken * limits.ratio:
                     raise _over("inflation_too_high", limits.ratio)
                 yield piece
                 if inflated - breathed > _BREATHE:
