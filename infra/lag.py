@@ -5,15 +5,15 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
 from sqlalchemy import create_engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from infra.errors import InfraError
+from infra.kafka.offsets import admin_of, found_in, partitions_of
 from schemas.tables import stream_offsets
 from schemas.topics import RECORDS_TOPIC
 from sinks.base import Place
-from stream_app.bounds import Found, Log, ask_topic_id, topic_id_in
+from stream_app.bounds import Found
 
 _ANSWER_SECONDS: Final = 5
 _DATABASE_SECONDS: Final = 5
@@ -55,8 +55,8 @@ def measure(bootstrap: str, pipeline: str, written: Mapping[int, Place] | None) 
     """Every partition, in order. Without `written`, lag is what the group's committed offsets say. Raises InfraError."""
     try:
         return _measure(bootstrap, pipeline, written)
-    except KafkaException as error:
-        reason = error.args[0].str()
+    except (KafkaException, TimeoutError) as error:
+        reason = error.args[0].str() if isinstance(error, KafkaException) else type(error).__name__
         raise InfraError(
             f"Kafka tại {bootstrap} không cho biết offset: {reason}. Hãy kiểm tra SCANLINE_KAFKA_BOOTSTRAP.",
             f"Kafka at {bootstrap} does not tell its offsets: {reason}. Check SCANLINE_KAFKA_BOOTSTRAP.",
@@ -64,36 +64,29 @@ def measure(bootstrap: str, pipeline: str, written: Mapping[int, Place] | None) 
 
 
 def _measure(bootstrap: str, pipeline: str, written: Mapping[int, Place] | None) -> list[PartitionLag]:
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
-    known = admin.list_topics(timeout=_ANSWER_SECONDS).topics.get(RECORDS_TOPIC)
-    if known is None:
+    admin = admin_of(bootstrap)
+    partitions = partitions_of(admin)
+    if not partitions:
         raise InfraError(
             f"Kafka tại {bootstrap} không có {RECORDS_TOPIC}. Hãy chạy `scanline topics`.",
             f"Kafka at {bootstrap} has no {RECORDS_TOPIC}. Run `scanline topics`.",
         )
-    partitions = sorted(known.partitions)
     committed = _committed(bootstrap, pipeline, partitions)
-    begins = _offsets(admin, partitions, OffsetSpec.earliest())
-    ends = _offsets(admin, partitions, OffsetSpec.latest())
-    reached = committed if written is None else _reached(written, _found(admin, begins, ends))
+    found = found_in(admin, partitions)
+    reached = committed if written is None else _reached(written, found)
     # what retention has deleted is nobody's backlog
-    starts = {number: max(reached.get(number, 0), begins[number]) for number in partitions}
-    nexts = _next_readable(bootstrap, {number: at for number, at in starts.items() if at < ends[number]})
+    starts = {number: max(reached.get(number, 0), held.begin) for number, held in found.logs.items()}
+    nexts = _next_readable(bootstrap, {number: at for number, at in starts.items() if at < found.logs[number].end})
     return [
         PartitionLag(
             number,
-            ends[number],
+            held.end,
             committed.get(number),
             None if written is None or number not in written else written[number].next_offset,
-            max(0, ends[number] - nexts.get(number, starts[number])),
+            max(0, held.end - nexts.get(number, starts[number])),
         )
-        for number in partitions
+        for number, held in found.logs.items()
     ]
-
-
-def _found(admin: AdminClient, begins: Mapping[int, int], ends: Mapping[int, int]) -> Found:
-    topic_id = topic_id_in(ask_topic_id(admin, _ANSWER_SECONDS).result(_ANSWER_SECONDS + 1))
-    return Found(topic_id, {number: Log(begins[number], end) for number, end in ends.items()})
 
 
 def _reached(written: Mapping[int, Place], found: Found) -> dict[int, int]:
@@ -102,12 +95,6 @@ def _reached(written: Mapping[int, Place], found: Found) -> dict[int, int]:
         for number, place in written.items()
         if number in found.logs
     }
-
-
-def _offsets(admin: AdminClient, partitions: Iterable[int], spec: OffsetSpec) -> dict[int, int]:
-    asked = {TopicPartition(RECORDS_TOPIC, number): spec for number in partitions}
-    found = admin.list_offsets(asked, request_timeout=_ANSWER_SECONDS)
-    return {place.partition: future.result().offset for place, future in found.items()}
 
 
 def _committed(bootstrap: str, group: str, partitions: Iterable[int]) -> dict[int, int]:

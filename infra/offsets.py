@@ -4,16 +4,16 @@ import getpass
 import socket
 from typing import Final, NamedTuple
 
-from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import KafkaException
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from infra.allowances import NO_TENANT
 from infra.errors import InfraError
+from infra.kafka.offsets import admin_of, found_in
 from schemas.topics import RECORDS_TOPIC
 from sinks.base import Place
-from stream_app.bounds import Found, Log, ask_topic_id, topic_id_in
+from stream_app.bounds import Found
 
 _SECONDS: Final = 10
 _STORED: Final = text(
@@ -80,25 +80,13 @@ def reset(bootstrap: str, write_url: str, pipeline: str, partition: int | None, 
 
 
 def _found(bootstrap: str, partitions: list[int]) -> Found:
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     try:
-        topic_id = topic_id_in(ask_topic_id(admin, _SECONDS).result(_SECONDS + 1))
-        begins = _offsets(admin, partitions, OffsetSpec.earliest())
-        ends = _offsets(admin, partitions, OffsetSpec.latest())
+        return found_in(admin_of(bootstrap), partitions)
     except (KafkaException, TimeoutError) as error:
         raise InfraError(
             f"Kafka tại {bootstrap} không cho biết offset của {RECORDS_TOPIC} ({type(error).__name__}); chưa thay đổi gì.",
             f"Kafka at {bootstrap} does not tell the offsets of {RECORDS_TOPIC} ({type(error).__name__}); nothing was changed.",
         ) from None
-    return Found(topic_id, {number: Log(begins[number], ends[number]) for number in partitions})
-
-
-def _offsets(admin: AdminClient, partitions: list[int], spec: OffsetSpec) -> dict[int, int]:
-    if not partitions:
-        return {}
-    asked = {TopicPartition(RECORDS_TOPIC, number): spec for number in partitions}
-    found = admin.list_offsets(asked, request_timeout=_SECONDS)
-    return {place.partition: int(answer.result(_SECONDS + 1).offset) for place, answer in found.items()}
 
 
 def _planned(partition: int, stored: Place, found: Found, to: str) -> Reset:

@@ -4,21 +4,21 @@ import datetime as dt
 import json
 import re
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, Self
 from zoneinfo import ZoneInfo
 
-from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from infra.errors import InfraError
+from infra.kafka.offsets import admin_of, offsets_of, partitions_of
+from infra.kafka.offsets import topic_id_of as ask_topic_id
 from schemas.messages import Header, is_tenant_id
 from schemas.topics import HEADER_SUBJECT, RECORDS_TOPIC
-from stream_app.bounds import ask_topic_id, topic_id_in
 
 ZONE: Final = ZoneInfo("Asia/Ho_Chi_Minh")
 _PLACE: Final = re.compile(r"([0-9]{1,9}):([0-9]{1,18})")
-_ANSWER_SECONDS: Final = 20
 
 
 class Range(NamedTuple):
@@ -124,9 +124,9 @@ def _places(texts: Sequence[str]) -> dict[int, int]:
 def ranges(bootstrap: str, selection: Selection) -> dict[int, Range]:
     """Where to read, partition by partition, up to what is readable now. Raises InfraError."""
     try:
-        return _ranges(AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}), selection)
-    except KafkaException as error:
-        reason = error.args[0].str()
+        return _ranges(admin_of(bootstrap), selection)
+    except (KafkaException, TimeoutError) as error:
+        reason = error.args[0].str() if isinstance(error, KafkaException) else type(error).__name__
         raise InfraError(
             f"Kafka tại {bootstrap} không cho biết offset: {reason}. Hãy kiểm tra SCANLINE_KAFKA_BOOTSTRAP.",
             f"Kafka at {bootstrap} does not tell its offsets: {reason}. Check SCANLINE_KAFKA_BOOTSTRAP.",
@@ -136,28 +136,27 @@ def ranges(bootstrap: str, selection: Selection) -> dict[int, Range]:
 def topic_id_of(bootstrap: str) -> str | None:
     """Of the records topic as it is now; None where the broker does not tell."""
     try:
-        admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
-        return topic_id_in(ask_topic_id(admin, _ANSWER_SECONDS).result(_ANSWER_SECONDS + 1))
+        return ask_topic_id(admin_of(bootstrap))
     except (KafkaException, TimeoutError):
         return None
 
 
 def _ranges(admin: AdminClient, selection: Selection) -> dict[int, Range]:
-    known = admin.list_topics(timeout=_ANSWER_SECONDS).topics.get(RECORDS_TOPIC)
-    if known is None or known.error is not None:
+    partitions = partitions_of(admin)
+    if not partitions:
         raise InfraError(
             f"Không có {RECORDS_TOPIC}. Hãy chạy `scanline topics`.",
             f"There is no {RECORDS_TOPIC}. Run `scanline topics`.",
         )
-    partitions = sorted(known.partitions)
     asked_for = {number for number, _ in (*selection.starts, *selection.ends)}
     if asked_for - set(partitions):
         raise InfraError(
             f"{RECORDS_TOPIC} có các phân vùng 0 đến {partitions[-1]}.",
             f"{RECORDS_TOPIC} has the partitions 0 to {partitions[-1]}.",
         )
-    firsts = _offsets(admin, partitions, OffsetSpec.earliest())
-    lasts = _offsets(admin, partitions, OffsetSpec.latest())
+    firsts = offsets_of(admin, partitions, OffsetSpec.earliest())
+    # the end before an open transaction: what is behind it nobody may read yet
+    lasts = offsets_of(admin, partitions, OffsetSpec.latest(), readable=True)
     since = {} if selection.since is None else _at(admin, partitions, selection.since, lasts)
     until = {} if selection.until is None else _at(admin, partitions, selection.until, lasts)
     begins, ends = dict(selection.starts), dict(selection.ends)
@@ -175,14 +174,7 @@ def _ranges(admin: AdminClient, selection: Selection) -> dict[int, Range]:
     }
 
 
-def _offsets(admin: AdminClient, partitions: Iterable[int], spec: OffsetSpec) -> dict[int, int]:
-    asked = {TopicPartition(RECORDS_TOPIC, number): spec for number in partitions}
-    # read_committed: the end before an open transaction; what is behind it nobody may read yet
-    found = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_ANSWER_SECONDS)
-    return {place.partition: future.result().offset for place, future in found.items()}
-
-
-def _at(admin: AdminClient, partitions: Iterable[int], time: int, lasts: Mapping[int, int]) -> dict[int, int]:
+def _at(admin: AdminClient, partitions: Collection[int], time: int, lasts: Mapping[int, int]) -> dict[int, int]:
     """The first message of that time or later, or the end."""
-    found = _offsets(admin, partitions, OffsetSpec.for_timestamp(time))
+    found = offsets_of(admin, partitions, OffsetSpec.for_timestamp(time), readable=True)
     return {number: at if at >= 0 else lasts[number] for number, at in found.items()}
