@@ -32,7 +32,6 @@ OUTCOMES: Final[dict[Outcome, Text]] = {
     "too_large": Text("lớn hơn giới hạn của topic", "larger than the topic takes"),
     "not_kept": Text("nội dung gốc quá lớn, không được giữ lại", "too large, its content was not kept"),
 }
-_SCAN: Final = "lượt quét / scan"
 _WOULD: Final[dict[str, Text]] = {
     "records": Text("đọc được: bản ghi", "readable: records"),
     "control": Text("đọc được: mở, đóng hoặc hủy lượt quét", "readable: opens, closes or cancels a scan"),
@@ -56,7 +55,7 @@ def letter_row(letter: Mapping[str, Any]) -> dict[str, str]:
         "id": letter["id"],
         "lúc / when (+07:00)": local_time(letter["failed_at"]),
         "tổ chức / tenant": letter["tenant_id"] or "?",
-        _SCAN: letter["scan_id"] or "?",
+        "lượt quét / scan": letter["scan_id"] or "?",
         "lý do / reason": escape(letter["reason"]),
         "byte": number(letter["bytes"], "vi"),
         "đã thử lại / retries": str(letter["retries"]),
@@ -70,7 +69,7 @@ def show_list(letters: Sequence[Mapping[str, Any]], reasons: Counter[str], match
         print(json.dumps({"matched": matched, "reasons": dict(reasons), "letters": list(letters)}, ensure_ascii=False))
         return
     rows = [letter_row(each) for each in letters]
-    show(rows, title=DLQ_TOPIC, as_json=False, empty="không có gì / nothing", whole=("id", _SCAN))
+    show(rows, title=DLQ_TOPIC, as_json=False, empty="không có gì / nothing")
     if matched > len(letters):
         console.print(f"… {number(matched, 'vi')} (--limit)", highlight=False)
     histogram(reasons)

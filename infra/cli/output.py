@@ -1,29 +1,68 @@
 """How commands print: a table for people, JSON for programs."""
 
 import json
-from collections.abc import Collection, Sequence
-from typing import Any
+import re
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, Self
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 console = Console()
+_NUMBER: Final = re.compile(r"[-+]?[0-9][0-9.,]*( ?%)?|[-?∑]?")
+_FRAME: Final = 3  # a line and two spaces around each column
 
 
-def show(
-    rows: Sequence[dict[str, Any]], *, title: str, as_json: bool, empty: str = "-", whole: Collection[str] = ()
-) -> None:
-    """Rows of equal keys as one table, or as a JSON array. Columns in `whole` stay on one line as long as there is room,
-    so that an id can be copied; no text is cut."""
+def show(rows: Sequence[dict[str, Any]], *, title: str, as_json: bool, empty: str = "-") -> None:
+    """Rows of equal keys as one table, or as a JSON array. No text is cut, and no word is broken, so that an id can be copied:
+    where the terminal is too narrow for that, each row is a block of lines instead (as psql's `\\x auto` does)."""
     if as_json:
         print(json.dumps(list(rows), ensure_ascii=False, default=str))
         return
     if not rows:
         console.print(f"{title}: {empty}")
         return
+    texts = [{name: "" if value is None else str(value) for name, value in row.items()} for row in rows]
+    columns = [_Column.of(name, [row[name] for row in texts]) for name in texts[0]]
+    room = console.width - 1 - sum(column.least + _FRAME for column in columns)
+    if room >= 0:
+        console.print(_table(columns, texts, title, room))
+        return
+    for number, row in enumerate(texts, 1):
+        console.rule(f"{title} · {number}/{len(texts)}", align="left")
+        for name, text in row.items():
+            console.print(f"[bold]{name}[/bold]: {text}", highlight=False, soft_wrap=True)
+
+
+class _Column(NamedTuple):
+    """`least` and `most`: cells for its longest word (numbers stay on one line), and for its longest line."""
+
+    heading: str  # in two languages on two lines, not on twice the width
+    least: int
+    most: int
+    is_number: bool
+
+    @classmethod
+    def of(cls, name: str, texts: Sequence[str]) -> Self:
+        heading = name.replace(" / ", "\n")
+        lines = [line for text in (heading, *texts) for line in Text.from_markup(text).plain.splitlines()]
+        words = [word for line in lines for word in line.split()]
+        longest_word, longest_line = (max(map(cell_len, parts), default=0) for parts in (words, lines))
+        is_number = all(_NUMBER.fullmatch(text) for text in texts)
+        return cls(heading, longest_line if is_number else longest_word, longest_line, is_number)
+
+
+def _table(columns: Sequence[_Column], rows: Sequence[dict[str, str]], title: str, room: int) -> Table:
+    """`room`: cells that are left when each column has its least; shared by those that could use them. Rich
+    itself would take from the widest columns first, and break words."""
+    wanted = sum(column.most - column.least for column in columns)
+    share = min(1.0, room / wanted) if wanted else 0.0
     table = Table(title=title)
-    for name in rows[0]:
-        table.add_column(name, no_wrap=name in whole, overflow="fold")
+    for column in columns:
+        width = column.least + int((column.most - column.least) * share)
+        table.add_column(column.heading, justify="right" if column.is_number else "left", width=width)
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
-    console.print(table)
+        table.add_row(*row.values())
+    return table

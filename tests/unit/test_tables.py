@@ -1,0 +1,64 @@
+"""What commands print for people fits the terminal, and ids can be copied from it."""
+
+import json
+from typing import Any, Final
+
+import pytest
+from rich.console import Console
+
+from infra.cli import output
+
+SCAN: Final = "0198f3c2-0000-7000-8000-000000000001"
+ROWS: Final[list[dict[str, Any]]] = [
+    {
+        "id": f"{number}:17",
+        "lúc / when (+07:00)": "26/11/2026 07:29:48",
+        "lượt quét / scan": SCAN,
+        "lý do / reason": "message_too_many_records",
+        "%": "100,0 %",
+        "byte": "1.234",
+        "tình trạng / state": "chờ xử lý / open",
+        "ghi chú / note": None,
+    }
+    for number in range(3)
+]
+
+
+def shown(width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    monkeypatch.setattr(output, "console", Console(width=width))
+    output.show(ROWS, title="scan.dlq.v1", as_json=False)
+    return capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize("width", range(20, 200, 6))
+def test_no_word_is_broken_at_any_width(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = shown(width, monkeypatch, capsys)
+    text = "\n".join(lines)
+    for word in (SCAN, "message_too_many_records", "26/11/2026", "07:29:48", "100,0 %", "1.234"):
+        assert text.count(word) == 3, (width, word)
+    if "┏" in text:
+        assert max(map(len, lines)) <= width
+        assert {line[0] for line in lines[1:]} <= set("┏┃┡│└")
+
+
+def test_a_wide_terminal_has_a_line_for_each_row(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = shown(200, monkeypatch, capsys)
+    assert len(lines) == 1 + 1 + 2 + 1 + 3 + 1  # title, frame, heading in two languages, frame, rows, frame
+    assert [line.split("│")[1].strip() for line in lines if SCAN in line] == ["0:17", "1:17", "2:17"]
+
+
+def test_a_narrow_one_has_a_block(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = shown(80, monkeypatch, capsys)
+    assert len(lines) == 3 * (1 + len(ROWS[0]))
+    assert lines[0].startswith("scan.dlq.v1 · 1/3 ─") and len(lines[0]) == 80
+    assert lines[1] == "id: 0:17" and lines[3] == f"lượt quét / scan: {SCAN}"
+    assert lines[8] == "ghi chú / note: "
+
+
+def test_programs_get_all_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    output.show(ROWS, title="scan.dlq.v1", as_json=True)
+    assert json.loads(capsys.readouterr().out) == ROWS
