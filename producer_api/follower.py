@@ -7,7 +7,15 @@ import time
 from typing import Final
 
 import msgspec
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_INVALID,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from producer_api import metrics
@@ -62,6 +70,9 @@ class Follower:
         """The end of each partition, asked after this call began; callers that come meanwhile share the next answer."""
         if self._next is None:
             self._next = asyncio.ensure_future(self._ask_after(self._asking))
+            self._next.add_done_callback(
+                lambda asked: asked.cancelled() or asked.exception()
+            )  # who asked may have gone
         return await asyncio.shield(self._next)
 
     async def _ask_after(self, running: asyncio.Future[dict[int, int]] | None) -> dict[int, int]:
@@ -71,12 +82,16 @@ class Follower:
         return await asyncio.to_thread(self._ask)
 
     def _ask(self) -> dict[int, int]:
+        # also so that librdkafka hears of new leaders: by itself it would ask the old ones for up to five minutes
         topic = self._admin.list_topics(STATUS_TOPIC, timeout=_REQUEST_SECONDS).topics[STATUS_TOPIC]
         if topic.error is not None:
             raise KafkaException(topic.error)
         wanted = {TopicPartition(STATUS_TOPIC, number): OffsetSpec.latest() for number in topic.partitions}
         found = self._admin.list_offsets(wanted, request_timeout=_REQUEST_SECONDS)
-        return {place.partition: future.result().offset for place, future in found.items()}
+        ends = {place.partition: int(future.result().offset) for place, future in found.items()}
+        if OFFSET_INVALID in ends.values():  # a leader that did not answer in time is told so, and not as an error
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "a leader of the status topic does not answer"))
+        return ends
 
     async def close(self) -> None:
         """Stops reading."""

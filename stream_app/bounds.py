@@ -1,11 +1,18 @@
 """What the broker says of scan.records.v1: which topic it is, and what its partitions' logs hold."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import Future
 from typing import Any, Final, NamedTuple
 
-from confluent_kafka import KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import (
+    OFFSET_INVALID,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from schemas.topics import RECORDS_TOPIC
@@ -48,25 +55,54 @@ class Bounds:
                 {"bootstrap.servers": self._bootstrap, "client.id": "scanline-logs", "log_level": 0}
             )
         try:
+            asked_begins = ask_offsets(self._client, partitions, OffsetSpec.earliest(), _SECONDS)
+            asked_ends = ask_offsets(self._client, partitions, OffsetSpec.latest(), _SECONDS)
             asked_id = ask_topic_id(self._client, _SECONDS)
-            asked_begins = self._ask(partitions, OffsetSpec.earliest())
-            asked_ends = self._ask(partitions, OffsetSpec.latest())
         except KafkaException as error:
             log.info("no bounds of logs this time: %s", type(error).__name__)
             return Found(None, {})
-        begins, ends = _offsets(asked_begins), _offsets(asked_ends)
+        begins, ends = answered(asked_begins, _SECONDS), answered(asked_ends, _SECONDS)
         logs = {number: Log(begin, ends[number]) for number, begin in begins.items() if number in ends}
         try:
             return Found(topic_id_in(asked_id.result(_SECONDS + 1)), logs)
         except (KafkaException, TimeoutError):
             return Found(None, logs)
 
-    def _ask(self, partitions: list[int], spec: OffsetSpec) -> Mapping[TopicPartition, Future[Any]]:
-        assert self._client is not None
-        if not partitions:
-            return {}
-        asked = {TopicPartition(RECORDS_TOPIC, number): spec for number in partitions}
-        return self._client.list_offsets(asked, request_timeout=_SECONDS)
+
+def ask_offsets(
+    admin: AdminClient, partitions: Collection[int], spec: OffsetSpec, seconds: float, *, readable: bool = False
+) -> Mapping[int, Future[Any]]:
+    """Of each partition's leader, for `offset_in`. `readable`: the latest is what comes before the first transaction that is
+    still open (KIP-98). Raises KafkaException where no broker says who leads."""
+    if not partitions:
+        return {}
+    # librdkafka asks the leaders that it knows of, and hears of others once in five minutes: until then it would go on asking
+    # a broker that is gone, and one that leads again by another epoch
+    admin.list_topics(RECORDS_TOPIC, timeout=seconds)
+    asked = {TopicPartition(RECORDS_TOPIC, number): spec for number in partitions}
+    level = IsolationLevel.READ_COMMITTED if readable else IsolationLevel.READ_UNCOMMITTED
+    answers = admin.list_offsets(asked, isolation_level=level, request_timeout=seconds)
+    return {place.partition: answer for place, answer in answers.items()}
+
+
+def offset_in(answer: Future[Any], seconds: float) -> int:
+    """Raises KafkaException, TimeoutError. A leader that did not answer in time comes as OFFSET_INVALID (-1001) and without an
+    error (librdkafka 2.16): taken for an offset, every log would have lost its end."""
+    offset = int(answer.result(seconds + 1).offset)
+    if offset == OFFSET_INVALID:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "the partition's leader does not answer"))
+    return offset
+
+
+def answered(answers: Mapping[int, Future[Any]], seconds: float) -> dict[int, int]:
+    """Those that came."""
+    found = {}
+    for number, answer in answers.items():
+        try:
+            found[number] = offset_in(answer, seconds)
+        except (KafkaException, TimeoutError):
+            continue
+    return found
 
 
 def ask_topic_id(admin: AdminClient, seconds: float) -> Future[Any]:
@@ -81,13 +117,3 @@ def topic_id_in(description: Any) -> str | None:
     if not found.get_most_significant_bits() and not found.get_least_significant_bits():
         return None
     return str(found).replace("+", "-").replace("/", "_")
-
-
-def _offsets(answers: Mapping[TopicPartition, Future[Any]]) -> dict[int, int]:
-    found = {}
-    for place, answer in answers.items():
-        try:
-            found[place.partition] = int(answer.result(_SECONDS + 1).offset)
-        except (KafkaException, TimeoutError):
-            continue
-    return found

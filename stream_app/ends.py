@@ -4,10 +4,10 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
-from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from schemas.topics import RECORDS_TOPIC
+from stream_app.bounds import answered, ask_offsets
 
 log = logging.getLogger("scanline.watchdog")
 _SECONDS: Final = 5.0
@@ -21,23 +21,16 @@ class Ends:
         self._client: AdminClient | None = None
 
     def __call__(self, partitions: list[int]) -> Mapping[int, int]:
-        """The offset after the last message of each partition that can be read; nothing where the broker does not answer."""
+        """The offset after the last message of each partition that can be read; nothing of those whose leader does not answer."""
         if not partitions:
             return {}
         if self._client is None:
             self._client = AdminClient(
                 {"bootstrap.servers": self._bootstrap, "client.id": "scanline-watchdog", "log_level": 0}
             )
-        found = {}
         try:
-            answers = self._client.list_offsets(
-                {TopicPartition(RECORDS_TOPIC, number): OffsetSpec.latest() for number in partitions},
-                isolation_level=IsolationLevel.READ_COMMITTED,
-                request_timeout=_SECONDS,
-            )
-            for place, answer in answers.items():
-                found[place.partition] = int(answer.result(_SECONDS + 1).offset)
-        except (KafkaException, TimeoutError) as error:
-            log.info("no ends of partitions this time: %s", type(error).__name__)
+            answers = ask_offsets(self._client, partitions, OffsetSpec.latest(), _SECONDS, readable=True)
+        except KafkaException as error:
+            log.info("no ends of partitions this time: %s", error.args[0].name())
             return {}
-        return found
+        return answered(answers, _SECONDS)

@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
 from infra import generator
+from infra.chaos.rig import Rig
 from infra.processes import Service
 from infra.stack import Stack
 from tests.helpers import RECORDS, Database, Publisher, StatusTopic, assert_accounted, assert_told, new_scan, wait_for
@@ -85,13 +86,13 @@ def keys_of(lines: Iterable[bytes]) -> list[str]:
 
 
 @contextmanager
-def looking_at(stack: Stack) -> Iterator[tuple[Database, StatusTopic]]:
+def looking_at(stack: Stack | Rig) -> Iterator[tuple[Database, StatusTopic]]:
     """What the servers hold in the end."""
     with Database(stack.postgres.superuser_dsn()) as database, StatusTopic(stack.kafka.bootstrap) as statuses:
         yield database, statuses
 
 
-def assert_exactly(stack: Stack, published: Published) -> None:
+def assert_exactly(stack: Stack | Rig, published: Published) -> None:
     """Every published scan is completed and holds exactly its records; nothing else is there; nobody was told otherwise."""
     assert published
     with looking_at(stack) as (database, statuses):

@@ -4,11 +4,10 @@ answered, asks in stream_app/bounds.py."""
 from collections.abc import Collection
 from typing import Final
 
-from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from schemas.topics import RECORDS_TOPIC
-from stream_app.bounds import Found, Log, ask_topic_id, topic_id_in
+from stream_app.bounds import Found, Log, ask_offsets, ask_topic_id, offset_in, topic_id_in
 
 _SECONDS: Final = 10.0
 
@@ -32,14 +31,9 @@ def topic_id_of(admin: AdminClient) -> str | None:
 def offsets_of(
     admin: AdminClient, partitions: Collection[int], spec: OffsetSpec, *, readable: bool = False
 ) -> dict[int, int]:
-    """By partition. `readable`: the latest is what comes before the first transaction that is still open (KIP-98). Raises
-    KafkaException, TimeoutError."""
-    if not partitions:
-        return {}
-    asked = {TopicPartition(RECORDS_TOPIC, number): spec for number in partitions}
-    level = IsolationLevel.READ_COMMITTED if readable else IsolationLevel.READ_UNCOMMITTED
-    found = admin.list_offsets(asked, isolation_level=level, request_timeout=_SECONDS)
-    return {place.partition: int(answer.result(_SECONDS + 1).offset) for place, answer in found.items()}
+    """As `ask_offsets`, by partition. Raises KafkaException, TimeoutError where one is not answered."""
+    answers = ask_offsets(admin, partitions, spec, _SECONDS, readable=readable)
+    return {number: offset_in(answer, _SECONDS) for number, answer in answers.items()}
 
 
 def found_in(admin: AdminClient, partitions: Collection[int]) -> Found:
