@@ -186,12 +186,25 @@ def _one_after_the_other(rig: Rig, rng: Random) -> Iterator[None]:
     first = rng.choice([one for one in rig.kafka.brokers if one is not leader])
     first.kill()
     first.start()
+    first.wait_until_ready()  # the others may not have noticed yet that it was away, and call it in sync
     rig.kafka.wait_until_in_sync()
     second = rig.kafka.leader_of(RECORDS_TOPIC, 0)
     second.kill()
     yield
     second.start()
     second.wait_until_ready()
+
+
+@_fault("cluster-majority-sigkill", 4, 10, brokers=3)
+def _majority_killed(rig: Rig, rng: Random) -> Iterator[None]:
+    """Nothing can be acknowledged, and no leader be chosen, until one of the two is back."""
+    victims = rng.sample(rig.kafka.brokers, 2)
+    for broker in victims:
+        broker.kill()
+    yield
+    for broker in victims:
+        broker.start()
+    rig.kafka.wait_until_ready()
 
 
 @_fault("postgres-sigkill", 0.2, 4)

@@ -11,11 +11,12 @@ _MIXED_EVERY: Final = 4  # of so many rounds, one has two faults at the same tim
 
 
 class Step(NamedTuple):
-    """A round to be: its own seed draws everything in it."""
+    """A round to be: its own seed draws everything in it. `is_long`: its faults last longer than anybody asks and waits."""
 
     number: int
     seed: int
     faults: tuple[Fault, ...]
+    is_long: bool = False
 
 
 class Place(NamedTuple):
@@ -50,8 +51,9 @@ def chosen(only: str, *, disks: bool, clocks: bool = True) -> list[Fault]:
     ]
 
 
-def plan(faults: Sequence[Fault], rounds: int, seed: int) -> dict[Place, list[Step]]:
-    """`rounds` rounds over these faults, each as often as any other, mixed with a second one now and then, by place.
+def plan(faults: Sequence[Fault], rounds: int, seed: int, long_every: int = 0) -> dict[Place, list[Step]]:
+    """`rounds` rounds over these faults, each as often as any other, mixed with a second one now and then, by place. Each
+    `long_every`-th is long; 0: none is.
 
     Numbers and seeds do not depend on the places, so that one round can be run again by itself.
     """
@@ -66,7 +68,8 @@ def plan(faults: Sequence[Fault], rounds: int, seed: int) -> dict[Place, list[St
         others = [each for each in faults if each is not first and _may_meet(first, each)]
         if number % _MIXED_EVERY == 0 and others:
             struck = (first, rng.choice(others))
-        places.setdefault(place_of(first), []).append(Step(number, rng.getrandbits(32), struck))
+        is_long = long_every > 0 and number % long_every == 0
+        places.setdefault(place_of(first), []).append(Step(number, rng.getrandbits(32), struck, is_long))
     return places
 
 

@@ -9,7 +9,6 @@ from random import Random
 from typing import Final
 
 from infra.chaos.checker import check, wait_until_drained
-from infra.chaos.faults import Fault
 from infra.chaos.history import History
 from infra.chaos.load import Load
 from infra.chaos.plan import Place, Step
@@ -25,6 +24,7 @@ WORKER_ENV: Final = {
     "SCANLINE_STREAM_PROBE_SECONDS": "0.5",
 }
 _WARM: Final = (0.8, 2.0)  # seconds of load before the first strike
+_LONG: Final = (25.0, 40.0)  # seconds: more than three questions to a broker that does not answer
 _PATIENCE: Final = 180.0  # seconds for everything to settle after the heal
 _EXAMPLES: Final = 5
 _SECOND_LOOK: Final = 10.0  # seconds; longer than an API tries to tell that an upload broke off
@@ -57,7 +57,7 @@ def _round(rig: Rig, step: Step, folder: Path, rate: int) -> Round:
     with load:
         time.sleep(rng.uniform(*_WARM))
         began = time.monotonic()
-        _strike(rig, step.faults, rng)
+        _strike(rig, step, rng)
         while len(rig.workers) < WORKERS:  # one that ended by itself: its supervisor starts it again
             rig.start_worker()
         held = time.monotonic() - began
@@ -86,9 +86,10 @@ def _round(rig: Rig, step: Step, folder: Path, rate: int) -> Round:
     )
 
 
-def _strike(rig: Rig, faults: Sequence[Fault], rng: Random) -> None:
+def _strike(rig: Rig, step: Step, rng: Random) -> None:
     """All of them within the longest one's time; each at its own moment, healed in reverse order."""
     with ExitStack() as struck:
-        for fault in faults:
+        for fault in step.faults:
             struck.enter_context(fault.strike(rig, rng))
-            time.sleep(rng.uniform(*fault.seconds) / len(faults))
+            seconds = rng.uniform(*fault.seconds) / len(step.faults)
+            time.sleep(rng.uniform(*_LONG) if step.is_long else seconds)

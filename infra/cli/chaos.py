@@ -47,6 +47,9 @@ def register(app: typer.Typer) -> None:
         seed: int = typer.Option(0, help="the same seed plans the same rounds; 0: a new one"),
         only: str = typer.Option("", help="faults, or beginnings of their names, with commas between; none: all"),
         rate: int = typer.Option(3_000, min=10, help="records a second that are offered"),
+        long_every: int = typer.Option(
+            5, min=0, help="mỗi vòng thứ N kéo dài / each N-th round's faults last 25 to 40 s; 0: none"
+        ),
         results: list[Path] = typer.Option([], help="only sum up these result files"),
         data_dir: Path | None = typer.Option(None, help="default: .data/chaos in the project"),
         json: bool = typer.Option(False, "--json"),
@@ -54,7 +57,9 @@ def register(app: typer.Typer) -> None:
         """Phá hệ thống có chủ đích rồi đối soát. / Break the system on purpose, then reconcile."""
         signal.signal(signal.SIGTERM, _interrupt)
         done = (
-            read(results) if results else _run(rounds, seed, only, rate, data_dir or InfraSettings().data_dir / "chaos")
+            read(results)
+            if results
+            else _run(rounds, seed, only, rate, long_every, data_dir or InfraSettings().data_dir / "chaos")
         )
         lines = summary(done)
         if json:
@@ -70,7 +75,7 @@ def register(app: typer.Typer) -> None:
             raise typer.Exit(1)
 
 
-def _run(rounds: int, seed: int, only: str, rate: int, folder: Path) -> list[Round]:
+def _run(rounds: int, seed: int, only: str, rate: int, long_every: int, folder: Path) -> list[Round]:
     disks, clocks = can_mount(), can_jump()
     faults = chosen(only, disks=disks, clocks=clocks)
     if not disks:
@@ -85,6 +90,6 @@ def _run(rounds: int, seed: int, only: str, rate: int, folder: Path) -> list[Rou
     file = folder / f"{now:%Y%m%dT%H%M%SZ}-seed-{seed}.jsonl"
     _progress.print(f"seed {seed}, {rounds} vòng / rounds, {file}")
     done: list[Round] = []
-    for at, (place, steps) in enumerate(plan(faults, rounds, seed).items()):
+    for at, (place, steps) in enumerate(plan(faults, rounds, seed, long_every).items()):
         done += run(place, steps, folder / f"{now:%Y%m%dT%H%M%SZ}-{at}", file, rate, _tell)
     return done

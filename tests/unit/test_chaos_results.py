@@ -73,6 +73,14 @@ def test_every_fault_strikes_equally_often_and_where_it_can() -> None:
     assert {Place(3, ""), *(Place(1, disk) for disk in disks)} == set(places)
 
 
+def test_each_nth_round_is_long_and_the_plan_is_the_same() -> None:
+    faults = chosen("", disks=True)
+    long = [step for steps in plan(faults, 100, 5, 5).values() for step in steps]
+    assert sorted(step.number for step in long if step.is_long) == list(range(5, 101, 5))
+    short = [step for steps in plan(faults, 100, 5).values() for step in steps]
+    assert [step._replace(is_long=False) for step in long] == short
+
+
 def test_faults_are_chosen_by_the_beginning_of_their_names() -> None:
     assert {fault.name for fault in chosen("worker-sig,kafka-sigkill", disks=True)} == {
         "worker-sigkill",
