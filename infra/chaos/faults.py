@@ -179,6 +179,15 @@ def _leader_killed(rig: Rig, rng: Random) -> Iterator[None]:
     broker.wait_until_ready()
 
 
+@_fault("cluster-leader-sigstop", 4, 12, brokers=3)
+def _leader_frozen(rig: Rig, rng: Random) -> Iterator[None]:
+    """Its connections stay open and nothing comes back; when it wakes up it may still believe that it leads."""
+    broker = rig.kafka.leader_of(RECORDS_TOPIC, rng.randrange(12))
+    broker.freeze()
+    yield
+    broker.thaw()
+
+
 @_fault("cluster-follower-then-leader", 4, 8, brokers=3)
 def _one_after_the_other(rig: Rig, rng: Random) -> Iterator[None]:
     """A broker is lost and comes back; as soon as it is well, the one that led is lost."""
