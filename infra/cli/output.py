@@ -12,12 +12,13 @@ from rich.text import Text
 
 console = Console()
 _NUMBER: Final = re.compile(r"[-+]?[0-9][0-9.,]*( ?%)?|[-?∑]?")
+_INDENT: Final = "  "
 _FRAME: Final = 3  # a line and two spaces around each column
 
 
 def show(rows: Sequence[dict[str, Any]], *, title: str, as_json: bool, empty: str = "-") -> None:
     """Rows of equal keys as one table, or as a JSON array. No text is cut, and no word is broken, so that an id can be copied:
-    where the terminal is too narrow for that, each row is a block of lines instead (as psql's `\\x auto` does)."""
+    where the terminal is too narrow for that, each row is a block of a few lines instead."""
     if as_json:
         print(json.dumps(list(rows), ensure_ascii=False, default=str))
         return
@@ -30,10 +31,24 @@ def show(rows: Sequence[dict[str, Any]], *, title: str, as_json: bool, empty: st
     if room >= 0:
         console.print(_table(columns, texts, title, room))
         return
-    for number, row in enumerate(texts, 1):
-        console.rule(f"{title} · {number}/{len(texts)}", align="left")
-        for name, text in row.items():
-            console.print(f"[bold]{name}[/bold]: {text}", highlight=False, soft_wrap=True)
+    console.rule(title, align="left")
+    for row in texts:
+        _print_block(row)
+
+
+def _print_block(row: dict[str, str]) -> None:
+    """The first column's value, then all others with their names; a line ends between two of them."""
+    (_, first), *others = row.items()
+    console.print(f"[bold]{first}[/bold]", highlight=False, soft_wrap=True)
+    line = ""
+    for name, text in others:
+        fact = f"{name}: {text}"
+        if line and cell_len(Text.from_markup(f"{line} · {fact}").plain) + len(_INDENT) > console.width:
+            console.print(f"{_INDENT}{line}", highlight=False, soft_wrap=True)
+            line = ""
+        line = f"{line} · {fact}" if line else fact
+    if line:
+        console.print(f"{_INDENT}{line}", highlight=False, soft_wrap=True)
 
 
 class _Column(NamedTuple):

@@ -53,10 +53,14 @@ def test_a_wide_terminal_has_a_line_for_each_row(
 
 def test_a_narrow_one_has_a_block(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     lines = shown(80, monkeypatch, capsys)
-    assert len(lines) == 3 * (1 + len(ROWS[0]))
-    assert lines[0].startswith("scan.dlq.v1 · 1/3 ─") and len(lines[0]) == 80
-    assert lines[1] == "id: 0:17" and lines[3] == f"lượt quét / scan: {SCAN}"
-    assert lines[8] == "ghi chú / note: "
+    assert lines[0].startswith("scan.dlq.v1 ─") and len(lines[0]) == 80
+    assert lines[1] == "0:17"
+    assert lines[2] == "  lúc / when (+07:00): 26/11/2026 07:29:48"
+    assert lines[3] == f"  lượt quét / scan: {SCAN}"
+    assert lines[4] == "  lý do / reason: message_too_many_records · %: 100,0 % · byte: 1.234"
+    assert lines[5] == "  tình trạng / state: chờ xử lý / open · ghi chú / note: "
+    assert lines[6] == "1:17" and len(lines) == 1 + 3 * 5
+    assert max(map(len, lines)) <= 80
 
 
 def test_programs_get_all_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
