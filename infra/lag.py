@@ -9,7 +9,7 @@ from sqlalchemy import create_engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from infra.errors import InfraError
-from infra.kafka.offsets import admin_of, found_in, partitions_of
+from infra.kafka.offsets import admin_of, found_in, must_answer, partitions_of
 from schemas.tables import stream_offsets
 from schemas.topics import RECORDS_TOPIC
 from sinks.base import Place
@@ -53,14 +53,8 @@ def written_places(read_url: str, pipeline: str) -> dict[int, Place] | None:
 
 def measure(bootstrap: str, pipeline: str, written: Mapping[int, Place] | None) -> list[PartitionLag]:
     """Every partition, in order. Without `written`, lag is what the group's committed offsets say. Raises InfraError."""
-    try:
+    with must_answer(bootstrap):
         return _measure(bootstrap, pipeline, written)
-    except (KafkaException, TimeoutError) as error:
-        reason = error.args[0].str() if isinstance(error, KafkaException) else type(error).__name__
-        raise InfraError(
-            f"Kafka tại {bootstrap} không cho biết offset: {reason}. Hãy kiểm tra SCANLINE_KAFKA_BOOTSTRAP.",
-            f"Kafka at {bootstrap} does not tell its offsets: {reason}. Check SCANLINE_KAFKA_BOOTSTRAP.",
-        ) from error
 
 
 def _measure(bootstrap: str, pipeline: str, written: Mapping[int, Place] | None) -> list[PartitionLag]:

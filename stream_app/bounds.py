@@ -1,7 +1,7 @@
 """What the broker says of scan.records.v1: which topic it is, and what its partitions' logs hold."""
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, NamedTuple
 
@@ -19,6 +19,7 @@ from schemas.topics import RECORDS_TOPIC
 from sinks.base import Place
 
 log = logging.getLogger("scanline.logs")
+BEGIN_AND_END: Final = (OffsetSpec.earliest(), OffsetSpec.latest())
 _SECONDS: Final = 5.0
 
 
@@ -55,8 +56,7 @@ class Bounds:
                 {"bootstrap.servers": self._bootstrap, "client.id": "scanline-logs", "log_level": 0}
             )
         try:
-            asked_begins = ask_offsets(self._client, partitions, OffsetSpec.earliest(), _SECONDS)
-            asked_ends = ask_offsets(self._client, partitions, OffsetSpec.latest(), _SECONDS)
+            asked_begins, asked_ends = ask_offsets(self._client, partitions, BEGIN_AND_END, _SECONDS)
             asked_id = ask_topic_id(self._client, _SECONDS)
         except KafkaException as error:
             log.info("no bounds of logs this time: %s", type(error).__name__)
@@ -70,19 +70,28 @@ class Bounds:
 
 
 def ask_offsets(
-    admin: AdminClient, partitions: Collection[int], spec: OffsetSpec, seconds: float, *, readable: bool = False
-) -> Mapping[int, Future[Any]]:
-    """Of each partition's leader, for `offset_in`. `readable`: the latest is what comes before the first transaction that is
-    still open (KIP-98). Raises KafkaException where no broker says who leads."""
+    admin: AdminClient,
+    partitions: Collection[int],
+    specs: Sequence[OffsetSpec],
+    seconds: float,
+    *,
+    readable: bool = False,
+) -> list[Mapping[int, Future[Any]]]:
+    """Of each partition's leader, for `offset_in`: an answer to each of the specs, all asked at the same time. `readable`: the
+    latest is what comes before the first transaction that is still open (KIP-98). Raises KafkaException where no broker says
+    who leads."""
     if not partitions:
-        return {}
+        return [{} for _ in specs]
     # librdkafka asks the leaders that it knows of, and hears of others once in five minutes: until then it would go on asking
     # a broker that is gone, and one that leads again by another epoch
     admin.list_topics(RECORDS_TOPIC, timeout=seconds)
-    asked = {TopicPartition(RECORDS_TOPIC, number): spec for number in partitions}
     level = IsolationLevel.READ_COMMITTED if readable else IsolationLevel.READ_UNCOMMITTED
-    answers = admin.list_offsets(asked, isolation_level=level, request_timeout=seconds)
-    return {place.partition: answer for place, answer in answers.items()}
+    places = [TopicPartition(RECORDS_TOPIC, number) for number in partitions]
+    asked = [
+        admin.list_offsets(dict.fromkeys(places, spec), isolation_level=level, request_timeout=seconds)
+        for spec in specs
+    ]
+    return [{place.partition: answer for place, answer in answers.items()} for answers in asked]
 
 
 def offset_in(answer: Future[Any], seconds: float) -> int:

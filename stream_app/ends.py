@@ -29,7 +29,7 @@ class Ends:
                 {"bootstrap.servers": self._bootstrap, "client.id": "scanline-watchdog", "log_level": 0}
             )
         try:
-            answers = ask_offsets(self._client, partitions, OffsetSpec.latest(), _SECONDS, readable=True)
+            (answers,) = ask_offsets(self._client, partitions, [OffsetSpec.latest()], _SECONDS, readable=True)
         except KafkaException as error:
             log.info("no ends of partitions this time: %s", error.args[0].name())
             return {}

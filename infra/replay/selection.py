@@ -12,10 +12,11 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from infra.errors import InfraError
-from infra.kafka.offsets import admin_of, offsets_of, partitions_of
+from infra.kafka.offsets import admin_of, must_answer, offsets_of, partitions_of
 from infra.kafka.offsets import topic_id_of as ask_topic_id
 from schemas.messages import Header, is_tenant_id
 from schemas.topics import HEADER_SUBJECT, RECORDS_TOPIC
+from stream_app.bounds import BEGIN_AND_END
 
 ZONE: Final = ZoneInfo("Asia/Ho_Chi_Minh")
 _PLACE: Final = re.compile(r"([0-9]{1,9}):([0-9]{1,18})")
@@ -123,14 +124,8 @@ def _places(texts: Sequence[str]) -> dict[int, int]:
 
 def ranges(bootstrap: str, selection: Selection) -> dict[int, Range]:
     """Where to read, partition by partition, up to what is readable now. Raises InfraError."""
-    try:
+    with must_answer(bootstrap):
         return _ranges(admin_of(bootstrap), selection)
-    except (KafkaException, TimeoutError) as error:
-        reason = error.args[0].str() if isinstance(error, KafkaException) else type(error).__name__
-        raise InfraError(
-            f"Kafka tại {bootstrap} không cho biết offset: {reason}. Hãy kiểm tra SCANLINE_KAFKA_BOOTSTRAP.",
-            f"Kafka at {bootstrap} does not tell its offsets: {reason}. Check SCANLINE_KAFKA_BOOTSTRAP.",
-        ) from error
 
 
 def topic_id_of(bootstrap: str) -> str | None:
@@ -154,9 +149,8 @@ def _ranges(admin: AdminClient, selection: Selection) -> dict[int, Range]:
             f"{RECORDS_TOPIC} có các phân vùng 0 đến {partitions[-1]}.",
             f"{RECORDS_TOPIC} has the partitions 0 to {partitions[-1]}.",
         )
-    firsts = offsets_of(admin, partitions, OffsetSpec.earliest())
     # the end before an open transaction: what is behind it nobody may read yet
-    lasts = offsets_of(admin, partitions, OffsetSpec.latest(), readable=True)
+    firsts, lasts = offsets_of(admin, partitions, *BEGIN_AND_END, readable=True)
     since = {} if selection.since is None else _at(admin, partitions, selection.since, lasts)
     until = {} if selection.until is None else _at(admin, partitions, selection.until, lasts)
     begins, ends = dict(selection.starts), dict(selection.ends)
@@ -176,5 +170,5 @@ def _ranges(admin: AdminClient, selection: Selection) -> dict[int, Range]:
 
 def _at(admin: AdminClient, partitions: Collection[int], time: int, lasts: Mapping[int, int]) -> dict[int, int]:
     """The first message of that time or later, or the end."""
-    found = offsets_of(admin, partitions, OffsetSpec.for_timestamp(time), readable=True)
+    (found,) = offsets_of(admin, partitions, OffsetSpec.for_timestamp(time), readable=True)
     return {number: at if at >= 0 else lasts[number] for number, at in found.items()}
