@@ -16,6 +16,8 @@ from psycopg2.extensions import connection as Connection
 from infra.chaos.clocks import Clock
 from infra.chaos.links import Link
 from infra.chaos.rig import Rig
+from infra.kafka.broker import KafkaBroker
+from infra.postgres.cluster import PostgresCluster
 from schemas.topics import RECORDS_TOPIC
 
 Strike = Callable[[Rig, Random], AbstractContextManager[None]]
@@ -49,6 +51,23 @@ def _fault(
         return made
 
     return add
+
+
+@contextmanager
+def _away(server: KafkaBroker | PostgresCluster) -> Iterator[None]:
+    """Killed, and started again at the end of the block."""
+    server.kill()
+    yield
+    server.start()
+    server.wait_until_ready()
+
+
+@contextmanager
+def _silent(server: KafkaBroker | PostgresCluster) -> Iterator[None]:
+    """Stopped by SIGSTOP: it keeps its connections and says nothing."""
+    server.freeze()
+    yield
+    server.thaw()
 
 
 @_fault("worker-sigkill", 0.2, 3)
@@ -145,47 +164,34 @@ def _wrong(clock: Clock, rng: Random) -> Iterator[None]:
 
 @_fault("kafka-sigkill", 0.2, 4)
 def _kafka_killed(rig: Rig, rng: Random) -> Iterator[None]:
-    broker = rig.kafka.brokers[0]
-    broker.kill()
-    yield
-    broker.start()
-    broker.wait_until_ready()
+    with _away(rig.kafka.brokers[0]):
+        yield
 
 
 @_fault("kafka-sigstop", 2, 8)
 def _kafka_frozen(rig: Rig, rng: Random) -> Iterator[None]:
-    broker = rig.kafka.brokers[0]
-    broker.freeze()
-    yield
-    broker.thaw()
+    with _silent(rig.kafka.brokers[0]):
+        yield
 
 
 @_fault("cluster-follower-sigkill", 2, 6, brokers=3)
 def _follower_killed(rig: Rig, rng: Random) -> Iterator[None]:
     leader = rig.kafka.leader_of(RECORDS_TOPIC, 0)
-    broker = rng.choice([one for one in rig.kafka.brokers if one is not leader])
-    broker.kill()
-    yield
-    broker.start()
-    broker.wait_until_ready()
+    with _away(rng.choice([one for one in rig.kafka.brokers if one is not leader])):
+        yield
 
 
 @_fault("cluster-leader-sigkill", 2, 6, brokers=3)
 def _leader_killed(rig: Rig, rng: Random) -> Iterator[None]:
-    broker = rig.kafka.leader_of(RECORDS_TOPIC, rng.randrange(12))
-    broker.kill()
-    yield
-    broker.start()
-    broker.wait_until_ready()
+    with _away(rig.kafka.leader_of(RECORDS_TOPIC, rng.randrange(12))):
+        yield
 
 
 @_fault("cluster-leader-sigstop", 4, 12, brokers=3)
 def _leader_frozen(rig: Rig, rng: Random) -> Iterator[None]:
     """Its connections stay open and nothing comes back; when it wakes up it may still believe that it leads."""
-    broker = rig.kafka.leader_of(RECORDS_TOPIC, rng.randrange(12))
-    broker.freeze()
-    yield
-    broker.thaw()
+    with _silent(rig.kafka.leader_of(RECORDS_TOPIC, rng.randrange(12))):
+        yield
 
 
 @_fault("cluster-follower-then-leader", 4, 8, brokers=3)
@@ -197,11 +203,8 @@ def _one_after_the_other(rig: Rig, rng: Random) -> Iterator[None]:
     first.start()
     first.wait_until_ready()  # the others may not have noticed yet that it was away, and call it in sync
     rig.kafka.wait_until_in_sync()
-    second = rig.kafka.leader_of(RECORDS_TOPIC, 0)
-    second.kill()
-    yield
-    second.start()
-    second.wait_until_ready()
+    with _away(rig.kafka.leader_of(RECORDS_TOPIC, 0)):
+        yield
 
 
 @_fault("cluster-majority-sigkill", 4, 10, brokers=3)
@@ -218,10 +221,8 @@ def _majority_killed(rig: Rig, rng: Random) -> Iterator[None]:
 
 @_fault("postgres-sigkill", 0.2, 4)
 def _postgres_killed(rig: Rig, rng: Random) -> Iterator[None]:
-    rig.postgres.kill()
-    yield
-    rig.postgres.start()
-    rig.postgres.wait_until_ready()
+    with _away(rig.postgres):
+        yield
 
 
 @_fault("postgres-immediate", 0.2, 4)
@@ -234,9 +235,8 @@ def _postgres_immediate(rig: Rig, rng: Random) -> Iterator[None]:
 
 @_fault("postgres-sigstop", 2, 8)
 def _postgres_frozen(rig: Rig, rng: Random) -> Iterator[None]:
-    rig.postgres.freeze()
-    yield
-    rig.postgres.thaw()
+    with _silent(rig.postgres):
+        yield
 
 
 @_fault("postgres-backends-terminated", 2, 5)
