@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from faust.types import TP
+from prometheus_client import REGISTRY
 
 from stream_app import __main__ as worker
 from stream_app import app as app_module
-from stream_app import metrics
 from stream_app.lanes import Lanes
 from stream_app.settings import WorkerSettings
 
@@ -65,8 +65,7 @@ def _dropping(app: Any) -> None:
 
 
 def _rewinds() -> float:
-    (counter,) = metrics.REWINDS.collect()
-    return next(sample.value for sample in counter.samples if sample.name.endswith("_total"))
+    return REGISTRY.get_sample_value("scanline_stream_rewinds_total") or 0.0
 
 
 WAYS: Final[dict[str, Callable[[Any], None]]] = {

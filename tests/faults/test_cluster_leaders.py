@@ -11,7 +11,6 @@ from pathlib import Path
 import httpx
 import pytest
 from confluent_kafka import ElectionType, KafkaException
-from confluent_kafka.admin import AdminClient
 
 from infra.chaos.rig import Rig
 from infra.kafka.offsets import admin_of, found_in
@@ -35,7 +34,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 def elect_preferred_leaders(bootstrap: str) -> None:
     """What brokers do by themselves every five minutes: leadership moves although nobody was lost."""
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    admin = admin_of(bootstrap)  # held until it has answered
     admin.elect_leaders(ElectionType.PREFERRED, None).result()
 
 
