@@ -100,20 +100,24 @@ def _number(kind: type, word: str, minimum: int, maximum: int) -> Check:
     return check
 
 
-def _date(value: Any, pointer: str) -> str:
+def _moment(decode: Callable[[bytes], Any], value: Any, code: str, pointer: str) -> Any:
+    # Nothing but ASCII writes a date or a time, and a lone surrogate cannot even be encoded.
+    if not isinstance(value, str) or not value.isascii():
+        raise Refusal(code, pointer)
     try:
-        _to_date(_encode(value))
+        return decode(_encode(value))
     except msgspec.MsgspecError:
-        raise Refusal("date_invalid", pointer) from None
+        raise Refusal(code, pointer) from None
+
+
+def _date(value: Any, pointer: str) -> str:
+    _moment(_to_date, value, "date_invalid", pointer)
     return value
 
 
 def _datetime(value: Any, pointer: str) -> str:
-    try:
-        if _to_datetime(_encode(value)).tzinfo is None:
-            raise Refusal("datetime_invalid", pointer)
-    except msgspec.MsgspecError:
-        raise Refusal("datetime_invalid", pointer) from None
+    if _moment(_to_datetime, value, "datetime_invalid", pointer).tzinfo is None:
+        raise Refusal("datetime_invalid", pointer)
     return value
 
 

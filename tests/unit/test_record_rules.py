@@ -94,7 +94,8 @@ def _cases() -> list[Any]:
     cases += [
         ("datetime_invalid", "/discovered_at", wrong)
         for wrong in ("", "hôm qua", "2026-11-20", "2026-11-20T09:30:00", "2026-02-30T00:00:00Z",
-                      "2026-11-20T24:00:00Z", "20/11/2026 09:30", 1_762_000_000, ["2026-11-20T09:30:00Z"], True)
+                      "2026-11-20T24:00:00Z", "20/11/2026 09:30", 1_762_000_000, ["2026-11-20T09:30:00Z"], True,
+                      "\ud800", "2026-11-20T09:30:00\udfffZ", "2026-11-20T09:30:0٠Z")
     ]  # fmt: skip
     cases += [
         ("datetime_future", "/discovered_at", (NOW + dt.timedelta(minutes=5, microseconds=1)).isoformat()),
@@ -104,8 +105,9 @@ def _cases() -> list[Any]:
     ]
     cases += [
         ("date_invalid", "/transfer/first_transferred_on", wrong)
-        for wrong in ("", "01/02/2026", "2026-02-30", "2026-02-01T00:00:00Z", 20_260_201, [], True)
-    ]
+        for wrong in ("", "01/02/2026", "2026-02-30", "2026-02-01T00:00:00Z", 20_260_201, [], True, "\ud800",
+                      "2026-02-01\udfff", "2026-02-0١")
+    ]  # fmt: skip
     cases += [("attributes_too_large", "/attributes", {"a": "x" * 4089})]
     return [pytest.param(*case, id=f"{case[0]} {case[1]} {number}") for number, case in enumerate(cases)]
 
