@@ -1,6 +1,7 @@
 """The example for direct publishers keeps the contract, whatever the file. It is run against real servers elsewhere."""
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from schemas import topics
 from schemas.messages import read_envelope
+from tests.murmur2 import partition_of
 from tests.unit.examples import sample_lines
 
 _PATH = Path(__file__).resolve().parents[2] / "docs" / "examples" / "direct_publisher.py"
@@ -57,3 +59,9 @@ def test_every_record_is_in_one_array_under_its_index(sizes: list[int], small: i
 
 def test_the_real_scans_are_cut_whole() -> None:
     _assert_whole(sample_lines())
+
+
+def test_the_partition_that_the_contract_names_is_where_java_clients_put_that_key() -> None:
+    page = (_PATH.parents[1] / "kafka-contract.md").read_text(encoding="utf-8")
+    named = re.search(r"key `([^`]+)`: of 12 partitions it goes to number (\d+)", page)
+    assert named is not None and partition_of(named[1].encode()) == int(named[2])
