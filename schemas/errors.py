@@ -35,8 +35,11 @@ class FieldError(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def messages(self) -> dict[str, str]:
-        """The reason in both languages, without the record's number."""
-        return describe(self.code, self.pointer, self.params)
+        """The reason in both languages, without the record's number. What is stored may be another version's."""
+        try:
+            return describe(self.code, self.pointer, self.params)
+        except KeyError:
+            return OF_ANOTHER_VERSION.fill({"reason": self.code})
 
     def messages_for(self, index: int | None) -> dict[str, str]:
         """The whole sentence in both languages. `index` is zero-based; people count from one."""
@@ -57,6 +60,10 @@ TYPE_WORDS: Final[dict[str, Text]] = {
     "number": Text("số", "a number"),
 }
 
+# Where an error was stored by a version that has other codes, or other parameters, than this one.
+OF_ANOTHER_VERSION: Final = Text(
+    "lý do «{reason}», do một phiên bản khác của Scanline ghi lại", "«{reason}», as another version of Scanline put it"
+)
 # What is wrong with a record. `field` is the pointer shown as a name: «purpose», «transfer/country».
 RECORD_ERRORS: Final[dict[str, Text]] = {
     "record_not_object": Text(
@@ -66,7 +73,10 @@ RECORD_ERRORS: Final[dict[str, Text]] = {
         "bản ghi lớn hơn giới hạn {max_bytes} byte", "the record is larger than the limit of {max_bytes} bytes"
     ),
     "encoding_invalid": Text("dữ liệu không phải là UTF-8 hợp lệ", "it is not valid UTF-8"),
-    "nested_too_deep": Text("dữ liệu JSON lồng nhau quá sâu", "its JSON is nested too deeply"),
+    "nested_too_deep": Text(
+        "dữ liệu JSON tại «{field}» lồng nhau sâu hơn {max} cấp",
+        "the JSON at «{field}» is nested deeper than {max} levels",
+    ),
     "unknown_field": Text(
         "trường «{field}» không có trong phiên bản 1 của bản ghi; thông tin thêm thuộc về «attributes»",
         "the field «{field}» is not part of record version 1; extra information belongs in «attributes»",
@@ -117,7 +127,12 @@ RECORD_ERRORS: Final[dict[str, Text]] = {
         "the field «{field}» must be a date as YEAR-MONTH-DAY, for example 2026-01-31",
     ),
     "attributes_too_large": Text(
-        "trường «{field}» lớn hơn {max_bytes} byte JSON", "the field «{field}» is larger than {max_bytes} bytes of JSON"
+        "trường «{field}» lớn hơn {max_bytes} byte JSON khi mọi số được viết đủ chữ số",
+        "the field «{field}» is larger than {max_bytes} bytes of JSON with every number written out",
+    ),
+    "number_too_long": Text(
+        "số tại «{field}» có hơn {max} chữ số khi viết đầy đủ, không dùng số mũ; hãy làm tròn hoặc gửi dưới dạng văn bản",
+        "the number at «{field}» has more than {max} digits when written out without an exponent; round it, or send it as text",
     ),
     "scan_cancelled": Text("lượt quét đã bị hủy trước khi bản ghi đến", "the scan was cancelled before it arrived"),
     "database_refused": Text(

@@ -54,8 +54,10 @@ RECORD: Final[dict[str, Text]] = {
     "subject_count": Text("Số chủ thể dữ liệu cá nhân, ước tính.", "Estimated number of data subjects."),
     "confidence": Text("Độ tin cậy của máy quét, từ 0 đến 1.", "The scanner's confidence, 0 to 1."),
     "attributes": Text(
-        "Thông tin thêm tự do, tối đa 4.096 byte JSON, kể cả khoảng trắng. Số được giữ nguyên như đã gửi.",
-        "Free-form extras, at most 4,096 bytes of JSON with its white space. Numbers are kept as they were sent.",
+        "Thông tin thêm tự do, tối đa 4.096 byte JSON, kể cả khoảng trắng, khi mọi số được viết đủ chữ số; lồng nhau tối "
+        "đa 32 cấp, mỗi số tối đa 350 chữ số. Số được giữ nguyên từng chữ số.",
+        "Free-form extras, at most 4,096 bytes of JSON with its white space and every number written out; nested at most "
+        "32 levels, each number at most 350 digits. Numbers are kept digit by digit.",
     ),
 }
 

@@ -18,7 +18,14 @@ from schemas.codes import (
     Subject,
 )
 
-MAX_ATTRIBUTES_BYTES: Final = 4 * 1024
+MAX_ATTRIBUTES_BYTES: Final = 4 * 1024  # also with every number written out
+# Of the objects and lists in a field, which is the first of them. What people and tools write has fewer than ten; strict
+# parsers stop at 64 (System.Text.Json) or 100 (Ruby), and what reads a record finds it some levels inside an answer.
+MAX_DEPTH: Final = 32
+# Of a number in `attributes`, written out without an exponent. Every double has fewer: 309 at the upper end of the range, and
+# 341 at the lower with 17 significant digits.
+MAX_NUMBER_DIGITS: Final = 350
+MAX_UNKNOWN_FIELDS: Final = 30  # of one record that are named; it has room for 40,000
 MAX_SUBJECT_COUNT: Final = 10_000_000_000
 MAX_RETENTION_DAYS: Final = 36_500
 CLOCK_TOLERANCE: Final = dt.timedelta(minutes=5)

@@ -14,15 +14,19 @@ from typing import Any, Final, NamedTuple, get_args
 import msgspec
 
 from schemas import codes
+from schemas.attributes import POINTER as ATTRIBUTES
+from schemas.attributes import attributes_error
 from schemas.errors import FieldError
 from schemas.record import (
     CLOCK_TOLERANCE,
     EARLIEST,
-    MAX_ATTRIBUTES_BYTES,
+    MAX_DEPTH,
     MAX_RETENTION_DAYS,
     MAX_SUBJECT_COUNT,
+    MAX_UNKNOWN_FIELDS,
     Record,
 )
+from schemas.structure import flattened, pointer_part, too_deep
 from schemas.text import TextRefused, is_clean, normalise
 from schemas.topics import MAX_RECORD_BYTES
 
@@ -128,7 +132,7 @@ def _object(fields: dict[str, Check], required: frozenset[str]) -> Check:
         result = {}
         for name in value:
             if name not in fields:
-                raise Refusal("unknown_field", f"{pointer}/{_escape(name)}")
+                raise Refusal("unknown_field", f"{pointer}/{pointer_part(name)}")
         for name, field in fields.items():
             given = value.get(name)
             if given is not None:
@@ -181,25 +185,6 @@ _NULLABLE: Final = frozenset(
 )
 
 
-def _escape(name: str) -> str:
-    """A name from outside as a JSON pointer's part (RFC 6901), cut short: it is shown to people."""
-    printable = "".join(character if character.isprintable() else "\ufffd" for character in name[:80])
-    return printable.replace("~", "~0").replace("/", "~1")
-
-
-def attributes_are_right(attributes: bytes) -> bool:
-    """True for a JSON object of at most 4 KiB in valid UTF-8. The fast way's typed decode looks at none of these."""
-    if len(attributes) > MAX_ATTRIBUTES_BYTES or not attributes.startswith(b"{"):
-        return False
-    if attributes.isascii():
-        return True
-    try:
-        attributes.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 def _attributes(raw: bytes, pointer: str) -> bytes:
     """Checks and normalises the strings inside a JSON object without touching its numbers; measures what is stored."""
     if not raw.startswith(b"{"):
@@ -217,8 +202,9 @@ def _attributes(raw: bytes, pointer: str) -> bytes:
         raise Refusal(refused.code, pointer) from None
     except msgspec.MsgspecError:  # the syntax was read already: only an escape for half a character is left
         raise Refusal("text_surrogate", pointer) from None
-    if len(mended) > MAX_ATTRIBUTES_BYTES:
-        raise Refusal("attributes_too_large", pointer, max_bytes=MAX_ATTRIBUTES_BYTES)
+    error = attributes_error(mended)
+    if error is not None:
+        raise Refusal(error.code, error.pointer, **error.params)
     return mended
 
 
@@ -254,14 +240,18 @@ def fields_of(raw: bytes) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise Refusal("encoding_invalid") from None
     except RecursionError:
-        raise Refusal("nested_too_deep") from None
+        raise _too_deep(raw) from None
     except msgspec.MsgspecError:
         try:
             return _split_loosely(raw)
         except RecursionError:
-            raise Refusal("nested_too_deep") from None
+            raise _too_deep(raw) from None
         except ValueError:
             raise Refusal("record_not_object") from None
+
+
+def _too_deep(raw: bytes) -> Refusal:
+    return Refusal("nested_too_deep", too_deep(raw, MAX_DEPTH + 1) or "", max=MAX_DEPTH)
 
 
 def _value_of(field: Any) -> Any:
@@ -294,18 +284,25 @@ def examine(raw: bytes, now: dt.datetime) -> Outcome:
     raw = raw.strip(b" \t\r\n")
     if len(raw) > MAX_RECORD_BYTES:
         return Outcome(None, (FieldError("record_too_large", "", {"max_bytes": MAX_RECORD_BYTES}),), None, raw)
+    deep = too_deep(raw, MAX_DEPTH + 1)  # the record's own object is not counted
     try:
-        fields = fields_of(raw)
+        fields = fields_of(raw if deep is None else flattened(raw, MAX_DEPTH + 1))
     except Refusal as refusal:
         return Outcome(None, (refusal.error,), None, raw)
     values: dict[str, Any] = {}
     errors: list[FieldError] = []
+    unknown = 0
     for name, field in fields.items():
         try:
+            if deep is not None and deep.split("/")[1] == pointer_part(name):
+                raise Refusal("nested_too_deep", deep, max=MAX_DEPTH)
             if name == "attributes":
-                values[name] = msgspec.Raw(_attributes(bytes(field), "/attributes"))
+                values[name] = msgspec.Raw(_attributes(bytes(field), ATTRIBUTES))
             elif name not in _CHECKS:
-                raise Refusal("unknown_field", f"/{_escape(name)}")
+                unknown += 1
+                if unknown > MAX_UNKNOWN_FIELDS:
+                    continue
+                raise Refusal("unknown_field", f"/{pointer_part(name)}")
             else:
                 value = _value_of(field)
                 if value is None and name in _REQUIRED:
@@ -314,8 +311,6 @@ def examine(raw: bytes, now: dt.datetime) -> Outcome:
                     values[name] = _CHECKS[name](value, f"/{name}")
         except Refusal as refusal:
             errors.append(refusal.error)
-        except RecursionError:
-            errors.append(FieldError("nested_too_deep", f"/{_escape(name)}"))
     errors.extend(FieldError("required", f"/{name}") for name in sorted(_REQUIRED - fields.keys()))
     key = values.get("activity_key")
     if errors:

@@ -7,11 +7,12 @@ from typing import Final, Protocol
 import msgspec
 
 from schemas import topics
+from schemas.attributes import attributes_are_right
 from schemas.messages import Envelope, Header, MessageRefused, read_control, read_envelope
-from schemas.record import CLOCK_TOLERANCE, EARLIEST, MAX_ATTRIBUTES_BYTES, Record, decode_record, decode_records
+from schemas.record import CLOCK_TOLERANCE, EARLIEST, Record, decode_record, decode_records
 from schemas.splitting import is_array, split_records
 from schemas.text import is_plain
-from schemas.validation import attributes_are_right, examine, text_is_clean
+from schemas.validation import examine, text_is_clean
 from sinks.base import Incoming, Rejected
 
 _BY_THE_BROKER: Final = 1  # timestamp_type of a message that the broker stamped (LogAppendTime)
@@ -77,10 +78,8 @@ def acceptable(records: Sequence[Record], plain: bool, latest: dt.datetime) -> b
         found = record.discovered_at
         if not first_day < found.toordinal() < last_day and not EARLIEST <= found <= latest:
             return False
-        attributes = bytes(record.attributes)
-        simple = attributes.isascii() and attributes.startswith(b"{") and len(attributes) <= MAX_ATTRIBUTES_BYTES
-        if not simple and not attributes_are_right(attributes):
-            return False
+    if not attributes_are_right([bytes(record.attributes) for record in records]):
+        return False
     return plain or all(map(text_is_clean, records))
 
 

@@ -21,6 +21,7 @@ from tests.helpers import (
     changed,
     wait_for,
 )
+from tests.refusing import rule
 
 IMPATIENT: Final = {
     "SCANLINE_WRITE_DEADLINE_SECONDS": "1",
@@ -63,29 +64,6 @@ def metric(worker: Service, name: str, **labels: str) -> float:
         families = list(text_string_to_metric_families(answer.read().decode()))
     samples = [sample for family in families for sample in family.samples]
     return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
-
-
-@contextmanager
-def rule(database: Database, tenant: str, kind: str) -> Iterator[None]:
-    """The table takes no record of this tenant whose purpose is «cấm», by a constraint or by a trigger."""
-    if kind == "constraint":
-        make = (
-            "ALTER TABLE processing_activities ADD CONSTRAINT none_of_these"
-            f" CHECK (tenant_id <> '{tenant}' OR purpose <> 'cấm') NOT VALID"
-        )
-        drop = "ALTER TABLE processing_activities DROP CONSTRAINT none_of_these"
-    else:
-        make = f"""
-            CREATE FUNCTION none_of_these() RETURNS trigger LANGUAGE plpgsql AS
-                $$ BEGIN RAISE EXCEPTION USING ERRCODE = '22023'; END $$;
-            CREATE TRIGGER none_of_these BEFORE INSERT ON processing_activities
-                FOR EACH ROW WHEN (NEW.tenant_id = '{tenant}' AND NEW.purpose = 'cấm') EXECUTE FUNCTION none_of_these()"""
-        drop = "DROP TRIGGER none_of_these ON processing_activities; DROP FUNCTION none_of_these"
-    database.rows(make)
-    try:
-        yield
-    finally:
-        database.rows(drop)
 
 
 @pytest.mark.parametrize(("kind", "sqlstate"), [("constraint", "23514"), ("trigger", "22023")])

@@ -24,6 +24,7 @@ def _catalogues() -> Iterator[tuple[str, Text]]:
     ):
         for key, text in texts.items():
             yield f"{name} {key}", text
+    yield "of another version", errors.OF_ANOTHER_VERSION
     for struct, (about, fields) in field_texts.STRUCTS.items():
         yield struct, about
         for key, text in fields.items():
@@ -102,6 +103,12 @@ def test_types_are_named_in_the_readers_language() -> None:
 def test_an_unknown_code_is_a_mistake_of_ours() -> None:
     with pytest.raises(KeyError):
         describe("no_such_code")
+
+
+@pytest.mark.parametrize("stored", [FieldError("gone_since", "/name"), FieldError("nested_too_deep")])
+def test_an_error_that_another_version_stored_can_be_read(stored: FieldError) -> None:
+    words = stored.messages_for(0)
+    assert all(stored.code in text and "{" not in text for text in words.values())
 
 
 def test_a_pointer_is_shown_as_people_read_it() -> None:
