@@ -4,15 +4,15 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx
 
 from infra.errors import InfraError
+from infra.loopback import is_loopback
 
 _PATIENCE: Final = httpx.Timeout(60, connect=5, read=120)
 _PAGE: Final = 1_000
-_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
 class Refused(InfraError):
@@ -36,9 +36,21 @@ class ApiClient:
 
     def __init__(self, base_url: str) -> None:
         self._base_url = base_url.rstrip("/")
-        # a proxy for the way out is no way to this machine itself
-        outside = urlsplit(base_url).hostname not in _LOOPBACK
-        self._http = httpx.Client(base_url=self._base_url, timeout=_PATIENCE, trust_env=outside)
+        try:
+            # an API elsewhere may well lie behind the proxy that the environment names; this machine never does
+            trust_env = not is_loopback(base_url)
+            self._http = httpx.Client(base_url=self._base_url, timeout=_PATIENCE, trust_env=trust_env)
+        except (
+            ValueError,
+            ImportError,
+            httpx.InvalidURL,
+        ):  # what httpx raises for a proxy it cannot use, and for an address
+            raise InfraError(
+                "Không dùng được SCANLINE_API_URL hoặc proxy trong HTTP_PROXY, HTTPS_PROXY, ALL_PROXY: cần http:// hoặc"
+                " https://.",
+                "SCANLINE_API_URL, or the proxy in HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, cannot be used: http:// or https://"
+                " is needed.",
+            ) from None
 
     def submit(
         self, tenant: str, pieces: Iterable[bytes], details: Mapping[str, str | None], key: str, *, compress: bool
@@ -73,6 +85,8 @@ class ApiClient:
                 for piece in answer.iter_bytes():
                     *lines, rest = (rest + piece).split(b"\n")
                     yield from (line + b"\n" for line in lines)
+                if rest:
+                    yield rest + b"\n"
         except httpx.HTTPError as error:
             raise self._silent(error) from error
 

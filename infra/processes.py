@@ -5,7 +5,6 @@ import os
 import sys
 import time
 import urllib.error
-import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 from infra.children import Child, free_port
 from infra.errors import InfraError
+from infra.loopback import opened
 
 _POLL: Final = 0.05
 
@@ -24,6 +24,7 @@ class Service:
         self._child = child
         self.base_url = base_url
         self.log_file = child.log_file
+        self.log_start = child.log_start
         self.name = child.name
 
     @property
@@ -59,15 +60,15 @@ class Service:
     def is_ready(self) -> bool:
         """Whether /readyz answers 200 now."""
         try:
-            with urllib.request.urlopen(f"{self.base_url}/readyz", timeout=2) as answer:
+            with opened(f"{self.base_url}/readyz", 2) as answer:
                 return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
+        except OSError:
             return False
 
     def health(self) -> dict[str, Any]:
         """The body of /readyz, ready or not."""
         try:
-            with urllib.request.urlopen(f"{self.base_url}/readyz", timeout=2) as answer:
+            with opened(f"{self.base_url}/readyz", 2) as answer:
                 return dict(json.load(answer))
         except urllib.error.HTTPError as error:
             return dict(json.load(error))

@@ -12,19 +12,26 @@ _POLL: Final = 0.3
 _COLOURS: Final = ("cyan", "green", "magenta", "yellow", "blue")
 
 
-class _Tail:
-    """New lines of one log file."""
+class LogTail:
+    """New lines of one log file, from `start` on: what stands before it is of an earlier run."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, start: int) -> None:
         self._path = path
-        self._file: IO[str] | None = None
+        self._start = start
+        self._file: IO[bytes] | None = None
+        self._rest = b""
 
-    def lines(self) -> list[str]:
+    def lines(self, *, last: bool = False) -> list[str]:
+        """Those that are complete; with `last` also the one that has no end yet."""
         if self._file is None:
             if not self._path.exists():
                 return []
-            self._file = self._path.open(errors="replace")
-        return [line.rstrip("\n") for line in self._file.readlines()]
+            self._file = self._path.open("rb")
+            self._file.seek(self._start)
+        *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
+        if last and self._rest:
+            lines, self._rest = [*lines, self._rest], b""
+        return [line.decode("utf-8", "replace") for line in lines]
 
 
 def follow_logs(stack: Stack, stopping: threading.Event) -> str | None:
@@ -33,11 +40,11 @@ def follow_logs(stack: Stack, stopping: threading.Event) -> str | None:
     Returns a sentence, in both languages, about the process that ended; nothing is restarted behind the operator's back.
     """
     console = Console(stderr=True, highlight=False)
-    tails = [(service, _Tail(service.log_file)) for service in stack.services]
+    tails = [(service, LogTail(service.log_file, service.log_start)) for service in stack.services]
     while True:
         last_look = stopping.wait(_POLL)
         for at, (service, tail) in enumerate(tails):
-            for line in tail.lines():
+            for line in tail.lines(last=last_look):
                 console.print(
                     f"[{_COLOURS[at % len(_COLOURS)]}]{service.name:>9}[/]", line, markup=True, soft_wrap=True
                 )

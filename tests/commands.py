@@ -13,10 +13,20 @@ PATIENCE: Final = 120.0
 Done = subprocess.CompletedProcess[str]
 
 
+# Nobody listens there: a command that went through the proxy to reach our own servers would fail. In both spellings, since
+# the lower one is preferred, and nothing may be excepted by NO_PROXY.
+_NO_WAY: Final = "http://127.0.0.1:9"
+DEAD_PROXY: Final = {
+    **{name: _NO_WAY for proxy in ("http_proxy", "https_proxy", "all_proxy") for name in (proxy, proxy.upper())},
+    "no_proxy": "",
+    "NO_PROXY": "",
+}
+
+
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """This process's, with no settings of ours but these."""
+    """This process's, with no settings of ours but these, behind a company's proxy that does not let anything through."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SCANLINE_")}
-    return {**kept, "COLUMNS": "200", **settings}
+    return {**kept, "COLUMNS": "200", **DEAD_PROXY, **settings}
 
 
 class Commands:

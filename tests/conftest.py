@@ -1,6 +1,7 @@
 """Fixtures on real servers. One Kafka, one PostgreSQL, one API and one worker serve every test that breaks none of them;
 a test keeps to tenants of its own."""
 
+import os
 import re
 import uuid
 from collections.abc import Iterator
@@ -14,6 +15,10 @@ from infra.stack import Stack
 from tests.helpers import Database, StatusTopic
 from tests.servers import Servers
 from tests.servers import servers as start_servers
+
+# The tests' own clients talk to this machine alone. What the commands make of a proxy is tested in tests/commands.py.
+for _name in [name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy")]:
+    del os.environ[_name]
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,13 @@
 """What a look at a running rig tells: each process by a name of its own, one that was started anew by another."""
 
 import re
-import urllib.request
 from collections import defaultdict
 from typing import Final
 
 from infra.chaos.checker import messages_behind
 from infra.chaos.rig import Rig
 from infra.chaos.sampling import Sample, database_figures, memory_mib
+from infra.loopback import opened
 from infra.processes import Service
 
 _KEPT: Final = re.compile(r"^scanline_status_kept_bytes (\S+)$", re.MULTILINE)
@@ -44,7 +44,7 @@ class Watch:
 
 def _kept_mib(api: Service) -> float | None:
     try:
-        with urllib.request.urlopen(api.metrics_url, timeout=2) as answer:
+        with opened(api.metrics_url, 2) as answer:
             found = _KEPT.search(answer.read().decode())
     except OSError:  # frozen, or just killed
         return None

@@ -45,7 +45,7 @@ def _send(sample: Sample, api_url: str, bootstrap: str) -> Sent:
         content, headers = gzip.compress(generator.ndjson(sample.lines)), {**_NDJSON, "Content-Encoding": "gzip"}
         url += f"?source={sample.name}"
     try:
-        answer = httpx.post(url, content=content, headers=headers, timeout=60)
+        answer = httpx.post(url, content=content, headers=headers, timeout=60, trust_env=False)
     except httpx.HTTPError as error:
         raise InfraError(
             f"API không trả lời ({type(error).__name__}).", f"The API did not answer ({type(error).__name__})."

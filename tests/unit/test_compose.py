@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from infra.postgres.cluster import ROLES
 from infra.settings import InfraSettings
 from producer_api.settings import ApiSettings
 from stream_app.settings import WorkerSettings
+from tests.answering import answering
+from tests.commands import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
@@ -94,6 +98,17 @@ def test_health_is_asked_where_the_processes_listen() -> None:
     for name, port in (("api", "SCANLINE_API_PORT"), ("worker", "SCANLINE_WORKER_METRICS_PORT")):
         listening = SERVICES[name]["environment"][port]
         assert f"http://127.0.0.1:{listening}/" in SERVICES[name]["healthcheck"]["test"][-1]
+
+
+@pytest.mark.parametrize("name", ["api", "worker"])
+def test_health_is_not_asked_through_a_proxy(name: str) -> None:
+    """An engine hands the proxy of its configuration to every container."""
+    with answering(b"{}") as url:
+        command = SERVICES[name]["healthcheck"]["test"][1:]
+        assert command[0] == "python"
+        script = re.sub(r"http://127\.0\.0\.1:\d+/\w+", url, command[-1])
+        done = subprocess.run([sys.executable, *command[1:-1], script], env=environment({}), check=False, timeout=60)
+    assert done.returncode == 0
 
 
 def test_what_is_waited_for_exists() -> None:
