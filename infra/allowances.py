@@ -1,17 +1,15 @@
 """What an operator lets go to the dead-letter topic although the limit holds it back (decision 0005)."""
 
-import getpass
-import socket
 from typing import Final, NamedTuple
 
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from infra.audit import NO_TENANT, actor
 from infra.errors import InfraError
 from schemas.topics import RECORDS_TOPIC
 
 _SECONDS: Final = 10
-NO_TENANT: Final = "-"  # in the audit log: about a partition; no tenant can have this id
 _WRITTEN: Final = text(
     "SELECT next_offset FROM stream_offsets WHERE pipeline = :pipeline AND topic = :topic AND partition = :partition"
 )
@@ -38,7 +36,7 @@ class Allowance(NamedTuple):
 
 def allow(write_url: str, pipeline: str, partition: int, count: int) -> Allowance:
     """Lets the next `count` messages of the partition pass, from what is written on. Raises InfraError."""
-    actor = f"{getpass.getuser()}@{socket.gethostname()}"
+    who = actor()
     place = {"pipeline": pipeline, "topic": RECORDS_TOPIC, "partition": partition}
     engine = create_engine(write_url, connect_args={"connect_timeout": _SECONDS})
     try:
@@ -56,8 +54,8 @@ def allow(write_url: str, pipeline: str, partition: int, count: int) -> Allowanc
                 "en": f"Messages of partition {partition}, offsets {first} to {before - 1}, may go to scan.dlq.v1 where they"
                 " cannot be read.",
             }
-            connection.execute(_ALLOW, {**place, "before": before, "actor": actor})
-            audit = {**place, **texts, "tenant": NO_TENANT, "actor": actor, "first": first, "before": before}
+            connection.execute(_ALLOW, {**place, "before": before, "actor": who})
+            audit = {**place, **texts, "tenant": NO_TENANT, "actor": who, "first": first, "before": before}
             connection.execute(_AUDIT, audit)
     except SQLAlchemyError as error:
         raise InfraError(
@@ -68,4 +66,4 @@ def allow(write_url: str, pipeline: str, partition: int, count: int) -> Allowanc
         ) from None
     finally:
         engine.dispose()
-    return Allowance(partition, first, before, actor)
+    return Allowance(partition, first, before, who)

@@ -1,16 +1,14 @@
 """Where a lane goes on, set by an operator: after a topic was made anew, or lost its end."""
 
-import getpass
-import socket
 from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaException
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from infra.allowances import NO_TENANT
+from infra.audit import NO_TENANT, actor
 from infra.errors import InfraError
-from infra.kafka.offsets import admin_of, found_in
+from infra.kafka.offsets import admin_of, found_in, partitions_of
 from schemas.topics import RECORDS_TOPIC
 from sinks.base import Place
 from stream_app.bounds import Found
@@ -42,11 +40,18 @@ class Reset(NamedTuple):
     passed_over: int
 
 
-def reset(bootstrap: str, write_url: str, pipeline: str, partition: int | None, to: str, yes: bool) -> list[Reset]:
+class Done(NamedTuple):
+    """What was reset. `gone`: partitions with a stored offset that the topic does not have; theirs was left as it is."""
+
+    resets: list[Reset]
+    gone: list[int]
+
+
+def reset(bootstrap: str, write_url: str, pipeline: str, partition: int | None, to: str, yes: bool) -> Done:
     """Sets the offset of the partition, or (None) of each whose lane waits with log_replaced, to `to`: earliest, latest or an
     offset of the topic as it is now, whose id is stored with it. All in one transaction, with an audit row for each. Raises
     InfraError, and has then changed nothing."""
-    actor = f"{getpass.getuser()}@{socket.gethostname()}"
+    who = actor()
     engine = create_engine(write_url, connect_args={"connect_timeout": _SECONDS})
     place = {"pipeline": pipeline, "topic": RECORDS_TOPIC}
     try:
@@ -58,17 +63,22 @@ def reset(bootstrap: str, write_url: str, pipeline: str, partition: int | None, 
                     f"Phân vùng {partition} chưa từng được đọc trong pipeline «{pipeline}»; xem `scanline lag`.",
                     f"Partition {partition} was never read in pipeline «{pipeline}»; see `scanline lag`.",
                 )
-            found = _found(bootstrap, [partition] if partition is not None else list(stored))
+            found = _found(bootstrap, list(stored) if partition is None else [partition])
+            if partition is not None and partition not in found.logs:
+                raise InfraError(
+                    f"{RECORDS_TOPIC} không có phân vùng {partition}; chưa thay đổi gì.",
+                    f"{RECORDS_TOPIC} has no partition {partition}; nothing was changed.",
+                )
             chosen = [
                 number
-                for number, at in stored.items()
-                if number == partition or (partition is None and at.next_offset > 0 and found.is_another(number, at))
+                for number in found.logs
+                if number == partition or (stored[number].next_offset > 0 and found.is_another(number, stored[number]))
             ]
             plan = [_planned(number, stored[number], found, to) for number in chosen]
             if not yes:
                 _refuse_to_pass_over(plan)
             for each in plan:
-                _write(connection, {**place, "actor": actor, "topic_id": found.topic_id}, each)
+                _write(connection, {**place, "actor": who, "topic_id": found.topic_id}, each)
     except SQLAlchemyError as error:
         raise InfraError(
             f"PostgreSQL không nhận được offset mới ({type(error).__name__}). Hãy kiểm tra SCANLINE_POSTGRES_WRITE_URL.",
@@ -76,12 +86,20 @@ def reset(bootstrap: str, write_url: str, pipeline: str, partition: int | None, 
         ) from None
     finally:
         engine.dispose()
-    return plan
+    return Done(plan, sorted(stored.keys() - found.logs.keys()) if partition is None else [])
 
 
-def _found(bootstrap: str, partitions: list[int]) -> Found:
+def _found(bootstrap: str, wanted: list[int]) -> Found:
+    """Of those of the partitions that the topic has: one that was made again may have fewer."""
+    admin = admin_of(bootstrap)
     try:
-        return found_in(admin_of(bootstrap), partitions)
+        there = partitions_of(admin)
+        if not there:
+            raise InfraError(
+                f"Kafka tại {bootstrap} không có {RECORDS_TOPIC}; chưa thay đổi gì. Hãy chạy `scanline topics`.",
+                f"Kafka at {bootstrap} has no {RECORDS_TOPIC}; nothing was changed. Run `scanline topics`.",
+            )
+        return found_in(admin, [number for number in wanted if number in there])
     except (KafkaException, TimeoutError) as error:
         raise InfraError(
             f"Kafka tại {bootstrap} không cho biết offset của {RECORDS_TOPIC} ({type(error).__name__}); chưa thay đổi gì.",

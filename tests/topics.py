@@ -9,13 +9,13 @@ from infra.kafka.topics import reconcile, specs
 from tests.helpers import RECORDS, wait_for
 
 
-def make_anew(bootstrap: str) -> str:
+def make_anew(bootstrap: str, partitions: int = 12) -> str:
     """As soon as the broker lets. Returns the new topic's id."""
     before = topic_id(bootstrap)
     admin = AdminClient({"bootstrap.servers": bootstrap})
     admin.delete_topics([RECORDS])[RECORDS].result(30)
     wait_for(lambda: RECORDS not in admin.list_topics(timeout=15).topics, "the topic is gone")
-    reconcile(bootstrap, specs(), apply=True)
+    reconcile(bootstrap, specs(partitions), apply=True)
     after = topic_id(bootstrap)
     assert after != before
     return after

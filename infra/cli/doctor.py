@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import typer
 from pydantic import ValidationError
 
+from infra.audit import user_name
 from infra.cli.output import console, show
 from infra.errors import InfraError
 from infra.postgres.binaries import find_binaries, server_user
@@ -71,7 +72,7 @@ def _user(_: InfraSettings) -> Finding:
         user = server_user()
     except InfraError as error:
         return Finding("postgresql user", False, "-", error.en)
-    return Finding("postgresql user", True, user.pw_name if user else os.environ.get("USER", str(os.geteuid())))
+    return Finding("postgresql user", True, user.pw_name if user else user_name())
 
 
 def _disk(settings: InfraSettings) -> Finding:

@@ -3,6 +3,7 @@
 import typer
 
 from infra.cli.output import show
+from infra.cli.scan_rows import progress_console
 from infra.errors import InfraError
 from infra.settings import InfraSettings
 
@@ -45,6 +46,14 @@ def register(app: typer.Typer) -> None:
         if url is None:
             raise InfraError("Thiếu SCANLINE_POSTGRES_WRITE_URL.", "SCANLINE_POSTGRES_WRITE_URL is missing.")
         done = set_anew(settings.kafka_bootstrap, url.get_secret_value(), pipeline, partition, to, yes)
-        show([each._asdict() for each in done], title="stream_offsets", as_json=json)
+        show([each._asdict() for each in done.resets], title="stream_offsets", as_json=json)
+        if done.gone:
+            gone = ", ".join(map(str, done.gone))
+            progress_console.print(
+                f"Topic không còn phân vùng {gone}: offset của chúng được giữ nguyên. /"
+                f" The topic has no partition {gone} any more: their offsets were left as they are.",
+                soft_wrap=True,
+                highlight=False,
+            )
 
     app.add_typer(offsets, name="offsets")

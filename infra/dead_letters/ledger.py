@@ -4,8 +4,6 @@ A letter is claimed, sent, marked as sent, in this order. A run that dies betwee
 a mark; the next run looks in scan.records.v1 whether the message got there (recovery.py).
 """
 
-import getpass
-import socket
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ from sqlalchemy import Connection, and_, create_engine, func, select, text, tupl
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
+from infra.audit import NO_TENANT, actor
 from infra.dead_letters.letters import Letter, State
 from infra.errors import InfraError
 from schemas.dead_letters import LetterId
@@ -23,7 +22,6 @@ from schemas.status import number
 from schemas.tables import audit_log, dead_letter_actions
 from sinks.postgres.errors import sqlstate
 
-NO_TENANT: Final = "-"  # in the audit log, of letters that do not tell whose they are
 _ALONE: Final = 8_201_508  # any number, of advisory locks; ours alone in this database
 _DATABASE_SECONDS: Final = 10
 _UNDEFINED_TABLE: Final = "42P01"
@@ -54,15 +52,6 @@ class Claim(NamedTuple):
     reason: str
     ends: Mapping[int, int]
     arrived: tuple[int, int] | None
-
-
-def actor() -> str:
-    """Who is at the keyboard, for the audit log."""
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):
-        name = "?"
-    return f"{name}@{socket.gethostname()}"
 
 
 def database_error(error: BaseException) -> InfraError:

@@ -117,6 +117,29 @@ def test_made_anew_and_refilled_under_a_running_worker(stack: Stack, scanline: C
         assert_told(database, statuses, [TENANT], 90)
 
 
+def test_made_anew_with_fewer_partitions(stack: Stack, scanline: Commands) -> None:
+    """Those that are gone keep their offsets and hinder nobody; each command that looks at partitions still works."""
+    worker = stack.start_worker()
+    left, gone = TENANTS[1], TENANTS[7]
+    with Database(stack.postgres.superuser_dsn()) as database:
+        for tenant in (left, gone):
+            database.finished(tenant, publish(stack, tenant, 5, 1), LONG)
+        assert worker.stop(60) == 0
+        make_anew(stack.kafka.bootstrap, 4)
+        partitions = {tenant: partition_of(tenant.encode()) for tenant in (left, gone)}
+        none = scanline("offsets", "reset", "--partition", str(partitions[gone]), "--to", "earliest")
+        assert none.returncode == 1 and f"no partition {partitions[gone]}" in none.stderr
+        done = scanline("offsets", "reset", "--all", "--to", "earliest", "--json")
+        assert rows(done) == [{"partition": partitions[left], "before": 6, "after": 0, "passed_over": 0}]
+        assert str(partitions[gone]) in done.stderr and "left as they are" in done.stderr
+        assert place(database, partitions[gone])[0] == 6
+        assert len(json.loads(scanline("lag", "--json").stdout)["partitions"]) == 4
+        stack.start_worker()
+        for tenant in (left, gone):
+            again = publish(stack, tenant, 7, 2)
+            assert database.finished(tenant, again, LONG)["records_stored"] == 7
+
+
 def test_an_operator_passes_over_messages(stack: Stack, scanline: Commands) -> None:
     """--to OFFSET within the log, and only with --yes; outside of it not at all."""
 
