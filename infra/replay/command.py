@@ -3,11 +3,12 @@
 import sqlite3
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from infra.errors import InfraError
+from infra.locking import held
 from infra.replay import schema
 from infra.replay.live import Live
 from infra.replay.run import Outcome, Progress, Replay
@@ -83,7 +84,21 @@ def run(request: Request, settings: InfraSettings, on_progress: OnProgress) -> d
     request.check()
     if request.schema is not None:
         return _into_schema(request, request.schema, settings, on_progress)
-    return _into_files(request, settings, on_progress)
+    with _alone(request.state_file):
+        return _into_files(request, settings, on_progress)
+
+
+def _alone(checkpoint: Path | None) -> AbstractContextManager[None]:
+    """Two replays on one checkpoint would undo each other's work. Raises InfraError for the second."""
+    if checkpoint is None:
+        return nullcontext()
+    return held(
+        checkpoint,
+        lambda owner: InfraError(
+            f"Tiến trình {owner} đang phát lại với {checkpoint}. Hãy chờ hoặc dừng tiến trình đó, rồi chạy lại.",
+            f"Process {owner} is replaying with {checkpoint}. Wait for it or stop it, then run this again.",
+        ),
+    )
 
 
 def _into_schema(request: Request, name: str, settings: InfraSettings, on_progress: OnProgress) -> dict[str, Any]:

@@ -139,6 +139,9 @@ def test_a_killed_replay_goes_on_without_a_line_twice(
     # a minute's worth: it cannot be complete before it is looked at
     slow = scanline.start(*command, "--rate", "100")
     wait_for(lambda: target.exists() and target.stat().st_size > 0, "the first lines are written")
+    second = scanline(*command)
+    assert second.returncode == 1 and f"{target}.checkpoint" in second.stderr and str(slow.pid) in second.stderr
+    assert "đang phát lại" in second.stderr and "is replaying" in second.stderr
     slow.send_signal(signal.SIGKILL)
     slow.communicate()
     assert 0 < len(target.read_bytes().splitlines()) < 6_000
