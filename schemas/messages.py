@@ -83,12 +83,18 @@ def _remember(cache: dict[bytes, str], raw: bytes, text: str) -> str:
     return text
 
 
-def _tenant(key: bytes | None) -> str:
+def tenant_of(key: bytes | None) -> str | None:
+    """Whose a message is, whatever else is wrong with it: its key says so. None where the key is no tenant id."""
     try:
         text = (key or b"").decode()
     except UnicodeDecodeError:
-        text = ""
-    if not is_tenant_id(text):
+        return None
+    return text if is_tenant_id(text) else None
+
+
+def _tenant(key: bytes | None) -> str:
+    text = tenant_of(key)
+    if text is None:
         raise MessageRefused("tenant_invalid")
     return _remember(_known_tenants, key or b"", text)
 

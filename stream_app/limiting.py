@@ -4,18 +4,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from schemas.messages import tenant_of
 from sinks.base import Sink
 from stream_app import metrics
 from stream_app.builder import Letter
 from stream_app.dead_letter_limit import History, Limit, LimitReached, Sender
-from stream_app.decoding import Message, whose
+from stream_app.decoding import Message
 
 _SHARED_SECONDS: Final = 60.0  # how long it is believed that others use the partition
-
-
-def _sender(message: Message) -> Sender:
-    envelope = whose(message)
-    return None if envelope is None else envelope.tenant_id
 
 
 class Limiter:
@@ -33,7 +29,9 @@ class Limiter:
     def judge(self, taken: Sequence[Message], letters: Sequence[Letter]) -> tuple[History, int | None]:
         """The history with these messages behind it, and the offset of the first unreadable one where it must wait. By what
         is known: before a lane waits it asks."""
-        unreadable = {message.offset: _sender(message) for message, _ in letters if message.offset >= self._allowed}
+        unreadable = {
+            message.offset: tenant_of(message.key) for message, _ in letters if message.offset >= self._allowed
+        }
         allowed = {message.offset for message, _ in letters} - unreadable.keys()
         offsets = [message.offset for message in taken if message.offset not in allowed]
         self._judged = self._history.after(offsets, unreadable)

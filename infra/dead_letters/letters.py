@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from schemas import topics
 from schemas.dead_letters import REASON_HEADERS, RETRY_HEADERS, LetterId
-from schemas.messages import Header
+from schemas.messages import Header, tenant_of
 from sinks.base import Incoming
 from stream_app.decoding import decode, whose
 
@@ -80,9 +80,9 @@ def letter_of(message: Any) -> Letter:
     reason = (named.get(topics.DLQ_REASON) or b"").decode("ascii", "replace")
     bare = Letter(name, message.key(), message.value(), headers, reason or UNKNOWN, None, None, 0, stamp)
     envelope = whose(bare)
-    tenant, scan = (None, None) if envelope is None else (envelope.tenant_id, envelope.scan_id)
+    scan = None if envelope is None else envelope.scan_id
     replays = min(_whole(named.get(topics.RETRY_COUNT)) or 0, _MOST_REPLAYS)
-    return bare._replace(tenant_id=tenant, scan_id=scan, replays=replays)
+    return bare._replace(tenant_id=tenant_of(bare.key), scan_id=scan, replays=replays)
 
 
 def _whole(value: bytes | None) -> int | None:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 from typing import Any, Final
 
@@ -156,6 +157,28 @@ def test_garbage_is_listed_by_reason_and_shown_without_what_it_says(
     audit = [row for row in database.audit(tenant) if row["action"] == "dead_letter_shown"]
     assert [row["details"]["letters"] for row in audit] == [[place], [place], [binary], [binary]]
     assert all("Đã xem" in row["message"]["vi"] and "shown" in row["message"]["en"] for row in audit)
+
+
+def test_a_letter_without_a_scan_is_its_tenants_still(
+    servers: Servers, run: Commands, database: Database, tenant: str
+) -> None:
+    scan = new_scan()
+    wrong: list[tuple[bytes, bytes]] = [
+        (TYPE.encode(), uuid.uuid4().bytes),
+        (TYPE.encode(), f"{{{scan}}}".encode()),
+        (f'"{TYPE}"'.encode(), f'"{scan}"'.encode()),
+    ]
+    with Publisher(servers.bootstrap) as publisher:
+        for kind, subject in wrong:
+            publisher.raw(tenant.encode(), b"[]", [("ce_type", kind), ("ce_subject", subject)])
+    letters = wait_for_letters(run, tenant, 3)
+    assert {each["reason"] for each in letters} == {"scan_id_invalid", "type_unknown"}
+    assert {each["scan_id"] for each in letters} == {None}
+    assert told(run("dlq", "show", letters[0]["id"], "--json"))["key"] == tenant
+    done = run("dlq", "drop", "--tenant", tenant, "--because", "test", "--yes", "--json")
+    assert told(done) == {"dropped": 3, "retried_before": 0}
+    (audit,) = [row for row in database.audit(tenant) if row["action"] == "dead_letters_dropped"]
+    assert audit["details"]["count"] == 3 and audit["scan_id"] is None
 
 
 SHOW: Final = (

@@ -4,7 +4,7 @@ import datetime as dt
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
 import pytest
 from confluent_kafka import Message
@@ -20,6 +20,8 @@ from schemas import topics
 from schemas.dead_letters import LetterId
 from schemas.errors import MESSAGE_ERRORS
 from schemas.messages import Header
+from stream_app.dead_letter_limit import Limit
+from stream_app.limiting import Limiter
 from tests.unit.examples import MINIMAL, NOW, changed, encode
 
 SCAN: Final = "0190a6f2-7c1e-7bb2-9f57-2f4f3c9d8e11"
@@ -50,6 +52,44 @@ def letter(
         timestamp=(1, 1_000),
     )
     return letter_of(message)
+
+
+WRONG_HEADERS: Final[dict[str, list[Header]]] = {
+    "none": [],
+    "no scan": [(topics.HEADER_TYPE, topics.RECORDS.encode())],
+    "empty": [(topics.HEADER_TYPE, None), (topics.HEADER_SUBJECT, None)],
+    "scan in bytes": [(topics.HEADER_TYPE, topics.RECORDS.encode()), (topics.HEADER_SUBJECT, uuid.UUID(SCAN).bytes)],
+    "scan in braces": [(topics.HEADER_TYPE, topics.RECORDS.encode()), (topics.HEADER_SUBJECT, b"{%s}" % SCAN.encode())],
+    "all in quotes": [(topics.HEADER_TYPE, b'"x"'), (topics.HEADER_SUBJECT, b'"%s"' % SCAN.encode())],
+    "index": [(topics.HEADER_SUBJECT, SCAN.encode()), (topics.HEADER_FIRST_INDEX, b"-1")],
+    "mends": [(topics.HEADER_TYPE, topics.MENDED.encode()), (topics.HEADER_MENDS, b"\xff")],
+    "claims": [(topics.RETRY_LETTER, b"\xff"), (topics.RETRY_COUNT, b"\xff"), (topics.DLQ_FAILED_AT, b"\xff")],
+}
+
+
+@pytest.mark.parametrize(
+    "key", [b"tenant-a", b"0", b"a.b_c-d", None, b"", b"Tenant-A", b"a/b", b"\xff", b"a" * 65, b"a "]
+)
+@pytest.mark.parametrize("headers", WRONG_HEADERS.values(), ids=list(WRONG_HEADERS))
+@pytest.mark.parametrize("value", [None, b"", b"\xff", READABLE], ids=["none", "empty", "garbage", "records"])
+def test_a_letter_is_its_keys_whatever_else_is_wrong_with_it(
+    key: bytes | None, headers: list[Header], value: bytes | None
+) -> None:
+    """One rule for those who list letters and for the worker's limit on each sender."""
+    message = Message(
+        topic=topics.DLQ_TOPIC, partition=0, offset=3, key=key, value=value, headers=headers, timestamp=(1, 1_000)
+    )
+    found = letter_of(message)
+    tenant = key.decode() if key in (b"tenant-a", b"0", b"a.b_c-d") else None
+    assert found.tenant_id == tenant
+    assert Selection(tenant="tenant-a").matches(found) is (tenant == "tenant-a")
+    facts = described(found, reveal=False, most=0)
+    assert facts["key"] == (tenant if tenant is not None else "∅" if key is None else f"<{len(key)} byte>")
+    assert described(found, reveal=True, most=0)["key"] == ("∅" if key is None else escaped(key))
+    judged, _ = Limiter(cast(Any, None), topics.RECORDS_TOPIC, 0, Limit(10, 0.5, 50)).judge(
+        [found], [(found, "type_unknown")]
+    )
+    assert judged.worst_sender() == tenant
 
 
 @pytest.mark.parametrize(
