@@ -17,8 +17,9 @@ import yaml
 
 from schemas import topics
 from schemas.codes import COUNTRIES
-from schemas.errors import ALL_TEXTS, MESSAGE_ERRORS, Text
+from schemas.errors import ALL_TEXTS, Text
 from schemas.field_texts import STRUCTS
+from schemas.header_schemas import Schema, both, dead_letter_headers, message_headers
 from schemas.messages import Cancelled, Closed, Opened
 from schemas.record import Record
 from schemas.status import ScanStatus
@@ -26,17 +27,31 @@ from schemas.status import ScanStatus
 DIRECTORY: Final = Path(__file__).resolve().parent.parent / "docs" / "contract"
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 DAY_MS: Final = 24 * 60 * 60 * 1000
-# topic -> partitions and settings as created by default
+_STAMPED: Final = {"message.timestamp.type": "LogAppendTime"}
+# topic -> partitions, and of its settings as created by default those that its users go by
 TOPIC_DEFAULTS: Final[dict[str, tuple[int, dict[str, Any]]]] = {
-    topics.RECORDS_TOPIC: (12, {"cleanup.policy": ["delete"], "retention.ms": 7 * DAY_MS}),
-    topics.STATUS_TOPIC: (12, {"cleanup.policy": ["compact"]}),
-    topics.DLQ_TOPIC: (3, {"cleanup.policy": ["delete"], "retention.ms": 30 * DAY_MS}),
+    topics.RECORDS_TOPIC: (
+        12,
+        {"cleanup.policy": ["delete"], "retention.ms": 7 * DAY_MS, "max.message.bytes": 1024 * 1024, **_STAMPED},
+    ),
+    topics.STATUS_TOPIC: (
+        12,
+        {
+            "cleanup.policy": ["compact"],
+            "delete.retention.ms": DAY_MS,
+            "max.message.bytes": 1024 * 1024,
+            **_STAMPED,
+        },
+    ),
+    topics.DLQ_TOPIC: (
+        3,
+        {
+            "cleanup.policy": ["delete"],
+            "retention.ms": 30 * DAY_MS,
+            "max.message.bytes": topics.MAX_DEAD_LETTER_BYTES,
+        },
+    ),
 }
-Schema = dict[str, Any]
-
-
-def _both(text: Text) -> str:
-    return f"{text.vi} / {text.en}"
 
 
 def _record_for_schema() -> type:
@@ -78,9 +93,9 @@ def components(prefix: str) -> dict[str, Schema]:
     _, found = msgspec.json.schema_components(list(_ROOTS.values()), ref_template=template)
     for name, schema in found.items():
         about, fields = STRUCTS[name]
-        schema["description"] = _both(about)
+        schema["description"] = both(about)
         for field, field_schema in schema["properties"].items():
-            field_schema["description"] = _both(fields[field])
+            field_schema["description"] = both(fields[field])
         if not schema.get("required"):
             schema.pop("required", None)
     for name, field in (("ScanStatus", "submitted_at"), ("ScanStatus", "started_at"), ("ScanStatus", "finished_at")):
@@ -137,55 +152,10 @@ def json_schema(identity: str, root: str | list[str]) -> Schema:
     }
 
 
-def _header(text: Text, **schema: Any) -> Schema:
-    return {"type": "string", "description": _both(text), **schema}
-
-
-_SCAN_ID: Final = _header(Text("Mã lượt quét, UUID.", "The scan id, a UUID."), format="uuid")
-_TRACE: Final = _header(
-    Text("W3C Trace Context, được chuyển tiếp nguyên vẹn.", "W3C Trace Context, carried through untouched.")
-)
-
-
-def _message_headers(kind: str) -> Schema:
-    headers = {
-        topics.HEADER_TYPE: {"type": "string", "const": kind},
-        topics.HEADER_SUBJECT: _SCAN_ID,
-        topics.HEADER_SPEC_VERSION: {"type": "string", "const": "1.0"},
-        topics.HEADER_ID: _header(Text("Mã của thông điệp.", "Id of the message.")),
-        topics.HEADER_SOURCE: _header(Text("Bên gửi, dạng URI.", "Who sends, as a URI reference.")),
-        topics.HEADER_TIME: _header(Text("Thời điểm gửi.", "When it was sent."), format="date-time"),
-        topics.HEADER_TRACEPARENT: _TRACE,
-    }
-    if kind == topics.RECORDS:
-        headers[topics.HEADER_FIRST_INDEX] = _header(
-            Text(
-                "Thứ tự, đếm từ 0, của bản ghi đầu tiên trong lượt quét. Nhờ nó một mảng gửi lại không bị tính "
-                "hai lần.",
-                "Zero-based index within the scan of the first record. It is how an array sent again is not "
-                "counted twice.",
-            ),
-            pattern="^[0-9]{1,10}$",
-        )
-    required = [topics.HEADER_TYPE, topics.HEADER_SUBJECT]
-    if kind == topics.MENDED:
-        required.append(topics.HEADER_MENDS)
-        headers[topics.HEADER_MENDS] = _header(
-            Text(
-                "Mỗi bản ghi thay cho lần từ chối nào, theo thứ tự bản ghi: thứ tự của bản ghi trong lượt quét, hoặc r và mã "
-                "của lần từ chối nếu bản ghi không có thứ tự.",
-                "Which rejection each record takes the place of, in the order of the records: the record's index within the "
-                "scan, or r and the rejection's id where it had none.",
-            ),
-            pattern="^(?:[0-9]{1,10}|r[1-9][0-9]{0,17})(?:,(?:[0-9]{1,10}|r[1-9][0-9]{0,17})){0,999}$",
-        )
-    return {"type": "object", "required": required, "properties": headers}
-
-
 _TENANT_KEY: Final = {
     "type": "string",
     "pattern": topics.TENANT_ID_PATTERN,
-    "description": _both(
+    "description": both(
         Text(
             "Mã tổ chức. Partitioner phải là murmur2 để mọi bản ghi của một tổ chức vào cùng một phân vùng.",
             "The tenant id. The partitioner must be murmur2, so that all records of a tenant meet in one partition.",
@@ -199,7 +169,7 @@ def _message(name: str, title: Text, headers: Schema, payload: Schema, key: Sche
     return {
         "name": name,
         "title": title.en,
-        "summary": _both(title),
+        "summary": both(title),
         "contentType": content_type,
         "headers": headers,
         "payload": payload,
@@ -221,7 +191,7 @@ def _messages() -> dict[str, Schema]:
         name: _message(
             kind,
             title,
-            _message_headers(kind),
+            message_headers(kind),
             {"$ref": f"#/components/schemas/{schema}"},
             _TENANT_KEY,
             "application/json",
@@ -236,31 +206,15 @@ def _messages() -> dict[str, Schema]:
         _STATUS_KEY,
         "application/json",
     )
-    reason_headers = {
-        topics.DLQ_REASON: _header(Text("Mã lý do.", "The reason's code."), enum=sorted(MESSAGE_ERRORS)),
-        topics.DLQ_TOPIC_HEADER: _header(Text("Chủ đề gốc.", "The topic it came from.")),
-        topics.DLQ_PARTITION: _header(Text("Phân vùng gốc.", "The partition it came from.")),
-        topics.DLQ_OFFSET: _header(Text("Offset gốc.", "The offset it came from.")),
-        topics.DLQ_FAILED_AT: _header(
-            Text(
-                "Thời điểm bị từ chối, mili giây từ 1970 (UTC).", "When it was refused, milliseconds since 1970 (UTC)."
-            ),
-            pattern="^[0-9]+$",
-        ),
-    }
     messages["dead_letter"] = _message(
         "dead_letter",
         Text(
             "Thông điệp không xử lý được: nguyên byte và tiêu đề gốc, thêm lý do",
             "A dead letter: the original bytes and headers, with the reason added",
         ),
-        {
-            "type": "object",
-            "required": sorted(reason_headers.keys() - {topics.DLQ_FAILED_AT}),
-            "properties": reason_headers,
-        },
-        {"description": _both(Text("Byte gốc của thông điệp.", "The message's original bytes."))},
-        {"description": _both(Text("Khóa gốc của thông điệp.", "The message's original key."))},
+        dead_letter_headers(),
+        {"description": both(Text("Byte gốc của thông điệp.", "The message's original bytes."))},
+        {"description": both(Text("Khóa gốc của thông điệp.", "The message's original key."))},
         "application/octet-stream",
     )
     return messages
@@ -285,7 +239,7 @@ def _channel(topic: str, messages: list[str], about: Text) -> Schema:
     partitions, settings = TOPIC_DEFAULTS[topic]
     return {
         "address": topic,
-        "description": _both(about),
+        "description": both(about),
         "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
         "bindings": {
             "kafka": {
@@ -302,7 +256,7 @@ def _operation(action: str, channel: str, about: Text) -> Schema:
     return {
         "action": action,
         "channel": {"$ref": f"#/channels/{channel}"},
-        "summary": _both(about),
+        "summary": both(about),
         "messages": [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in _CHANNELS[channel][1]],
     }
 
@@ -315,7 +269,7 @@ def asyncapi() -> Schema:
         "info": {
             "title": "Scanline: hợp đồng Kafka / the Kafka contract",
             "version": "1.0.0",
-            "description": _both(
+            "description": both(
                 Text(
                     "Thông điệp là CloudEvents 1.0 ở chế độ nhị phân của Kafka: thuộc tính nằm trong tiêu đề "
                     "ce_*, dữ liệu là giá trị. "

@@ -4,11 +4,18 @@ import secrets
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
+import jsonschema
 import pytest
+import yaml
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from infra import generator
 from infra.processes import Service
+from infra.replay.reading import ReadMessage
+from schemas.dead_letters import REASON_HEADERS
+from schemas.documents import DIRECTORY
+from stream_app.large_batches import Oversized
+from stream_app.publishing import Publisher as WorkersPublisher
 from tests.helpers import (
     DEAD_LETTERS,
     RECORDS,
@@ -187,6 +194,29 @@ def test_no_message_that_kafka_took_is_too_large_to_be_put_aside(
     assert reasons["scanline_reason"] == b"message_too_large"
     origin = int(reasons["scanline_partition"] or -1), int(reasons["scanline_offset"] or -1)
     assert ("mark", mark) in (read_at(servers.bootstrap, *origin).headers() or [])
+
+
+def test_the_published_contract_knows_every_header_of_a_letter(servers: Servers, dead_letters: DeadLetters) -> None:
+    """What the worker writes, to the last header, against the AsyncAPI document."""
+    mark = secrets.token_bytes(8)
+    came: list[tuple[str, bytes | None]] = [("ce_type", b"?"), ("mark", mark)]
+    kept = Oversized(17, 0, 1, b"tenant-a", None, came, "message_too_large", 21, 50_000_000)
+    whole = ReadMessage(3, b"tenant-a", b"[", came, 0, 1)
+    publisher = WorkersPublisher(servers.bootstrap)
+    try:
+        publisher.dead_letter(5, [(whole, "message_unreadable"), (kept, kept.reason)])
+    finally:
+        publisher.close()
+    letters = wait_for(lambda: len(found := dead_letters.of(mark)) == 2 and found, "both letters are there")
+    schema = yaml.safe_load((DIRECTORY / "asyncapi.yaml").read_text())["components"]["messages"]["dead_letter"][
+        "headers"
+    ]
+    written: set[str] = set()
+    for letter in letters:
+        reasons = {name: (value or b"").decode() for name, value in reasons_of(letter).items()}
+        jsonschema.validate(reasons, schema | {"additionalProperties": False})
+        written |= set(reasons)
+    assert written == REASON_HEADERS
 
 
 def read_at(bootstrap: str, partition: int, offset: int) -> Message:

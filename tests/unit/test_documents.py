@@ -1,17 +1,22 @@
 """The published documents say what the code does."""
 
 import json
+import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import jsonschema
 import msgspec
 import pytest
 import yaml
 
+from infra.dead_letters.letters import Letter
+from infra.dead_letters.sending import headers_again
 from infra.kafka.topics import specs
 from schemas import documents, topics
+from schemas.dead_letters import REASON_HEADERS, RETRY_HEADERS, LetterId
 from schemas.field_texts import STRUCTS
+from schemas.messages import headers_for
 from schemas.status import Scan, encode_status, error_sample, status_of
 from schemas.validation import examine
 from tests.unit.examples import FULL, MINIMAL, MISSING, NOW, changed, encode, outcome_of, sample_lines
@@ -124,6 +129,31 @@ def test_asyncapi_names_the_three_topics_and_all_message_types() -> None:
     assert types - {None} == topics.MESSAGE_TYPES
 
 
+def _published(message: str) -> dict[str, Any]:
+    return dict(documents.asyncapi()["components"]["messages"][message]["headers"])
+
+
+@pytest.mark.parametrize("kind", sorted(topics.MESSAGE_TYPES))
+def test_every_header_that_is_written_is_published(kind: str) -> None:
+    """By the API and by the command line, and by both for what is sent again after it was a dead letter."""
+    mends = (0, -7) if kind == topics.MENDED else ()
+    first = 3 if kind == topics.RECORDS else None
+    own = headers_for(kind, str(uuid.uuid4()), first_index=first, mends=mends, traceparent="00-1-1-00")
+    letter = Letter(LetterId(1, 2, 3), b"tenant-a", b"[]", own, "message_unreadable", "tenant-a", None, 4, 5)
+    written = {name: value.decode() for name, value in headers_again(letter) if value is not None}
+    schema = _published(kind.split(".")[-2])
+    jsonschema.validate(written, schema | {"additionalProperties": False})
+    assert set(written) >= RETRY_HEADERS
+
+
+def test_every_header_of_a_dead_letter_is_published() -> None:
+    assert set(_published("dead_letter")["properties"]) == REASON_HEADERS | RETRY_HEADERS
+
+
+# For the broker's own housekeeping: nobody who publishes or reads goes by them.
+HOUSEKEEPING: Final = {"min.insync.replicas", "min.cleanable.dirty.ratio", "segment.ms"}
+
+
 def test_asyncapi_tells_the_topics_as_they_are_made() -> None:
     made = {spec.name: (spec.partitions, spec.settings) for spec in specs()}
     assert set(made) == set(documents.TOPIC_DEFAULTS)
@@ -131,3 +161,4 @@ def test_asyncapi_tells_the_topics_as_they_are_made() -> None:
         assert made[name][0] == partitions
         for setting, value in settings.items():
             assert made[name][1][setting] == (",".join(value) if isinstance(value, list) else str(value))
+        assert made[name][1].keys() - settings.keys() <= HOUSEKEEPING
