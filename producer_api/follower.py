@@ -6,7 +6,6 @@ import threading
 import time
 from typing import Final
 
-import msgspec
 from confluent_kafka import (
     OFFSET_BEGINNING,
     OFFSET_INVALID,
@@ -20,7 +19,8 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from producer_api import metrics
 from producer_api.settings import ApiSettings
-from producer_api.statuses import NotCaughtUp, StatusStore, Told, read
+from producer_api.status_messages import Told, read
+from producer_api.statuses import NotCaughtUp, StatusStore
 from schemas.messages import is_tenant_id
 from schemas.topics import STATUS_TOPIC, split_status_key
 
@@ -202,6 +202,6 @@ def _told(message: Message) -> Told | None:
             message.timestamp()[1] / 1000,
             claim,  # type: ignore[arg-type]
         )
-    except (ValueError, UnicodeDecodeError, msgspec.MsgspecError):
+    except ValueError:
         log.error("no status at %s-%d, offset %d", STATUS_TOPIC, message.partition(), message.offset())
         return None

@@ -14,7 +14,8 @@ from typing import Final
 
 from producer_api.follower import CLAIM_HEADER, Follower
 from producer_api.publisher import Delivered, Publisher, PublishFailed
-from producer_api.statuses import Key, NotCaughtUp, StatusStore
+from producer_api.status_messages import Key
+from producer_api.statuses import NotCaughtUp, StatusStore
 from schemas import topics
 
 Publish = Callable[[], Sequence[asyncio.Future[Delivered]]]

@@ -11,7 +11,8 @@ import msgspec
 
 from producer_api.problems import ApiProblem, retry_later
 from producer_api.scan_ids import scan_id_for
-from producer_api.statuses import Entry, Key, StatusStore
+from producer_api.status_messages import Key
+from producer_api.statuses import Entry, StatusStore
 from producer_api.submission import Details
 
 _ATTEMPTS: Final = 1_000

@@ -23,7 +23,7 @@ from producer_api.headers import body_kind, idempotency_key, traceparent, wait_s
 from producer_api.problems import ApiProblem
 from producer_api.publisher import Delivered, PublishFailed
 from producer_api.services import Services, services
-from producer_api.statuses import Key
+from producer_api.status_messages import Key
 from schemas import topics
 from schemas.messages import headers_for
 from schemas.problems import quantity

@@ -17,7 +17,8 @@ from producer_api.problems import PAGE_LIMIT, ApiProblem
 from producer_api.publisher import PublishFailed
 from producer_api.reads import ReadsUnavailable
 from producer_api.services import Services, is_scan_id, services
-from producer_api.statuses import Entry, Key
+from producer_api.status_messages import Key
+from producer_api.statuses import Entry
 from producer_api.upload import cancel_scan
 from schemas.codes import ScanState
 

@@ -5,7 +5,6 @@ the event loop; the follower's thread hands its batches over.
 """
 
 import asyncio
-import datetime as dt
 import heapq
 import time
 from collections import defaultdict
@@ -13,15 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
-import msgspec
-
 from producer_api import metrics
+from producer_api.status_messages import Key, Told
 from schemas.codes import FINAL_STATES
 
-Key = tuple[str, str]  # (tenant_id, scan_id)
 SortKey = tuple[float, str]  # (submitted at, seconds since 1970; scan_id): the order of lists
-# A scan cancelled for one of these was never whole: its Idempotency-Key may be used for the same body again.
-_FAILED_UPLOADS: Final = frozenset({"publish_failed", "upload_aborted", "upload_refused"})
 _ENTRY_BYTES: Final = 700  # what Python takes to hold a scan, its status itself aside
 _PROMISES: Final = 10_000
 _PROMISE_SECONDS: Final = 300.0  # a database that crashed steps back: what was promised before may never come
@@ -29,29 +24,6 @@ _PROMISE_SECONDS: Final = 300.0  # a database that crashed steps back: what was 
 
 class NotCaughtUp(Exception):
     """The status topic could not be read up to its end in time."""
-
-
-class Head(msgspec.Struct):
-    """The few fields of a status that the API itself looks at."""
-
-    status: str
-    version: int = 0
-    submitted_at: dt.datetime | None = None
-    request_digest: str | None = None
-    cancel_reason: str | None = None
-
-
-class Told(NamedTuple):
-    """One message of the status topic. `value` None is a tombstone; `told_at` in seconds since 1970."""
-
-    key: Key
-    value: bytes | None
-    head: Head | None
-    failed_upload: bool
-    partition: int
-    offset: int
-    told_at: float
-    claim: bytes | None = None
 
 
 class Entry(NamedTuple):
@@ -77,18 +49,6 @@ class Entry(NamedTuple):
     def event_id(self) -> str:
         """Version and place in the topic: versions may step back, offsets do not."""
         return f"{self.version}-{self.offset}"
-
-
-_decode_head = msgspec.json.Decoder(Head).decode
-
-
-def read(key: Key, value: bytes | None, partition: int, offset: int, told_at: float, claim: bytes | None) -> Told:
-    """Looks into a status. Raises msgspec.MsgspecError or UnicodeDecodeError for what is none."""
-    if not value:
-        return Told(key, None, None, False, partition, offset, told_at)
-    head = _decode_head(value)
-    failed = head.status == "cancelled" and head.cancel_reason in _FAILED_UPLOADS
-    return Told(key, value, head, failed, partition, offset, told_at, claim)
 
 
 class StatusStore:

@@ -16,7 +16,7 @@ from producer_api.holding import Hold, LostClaim
 from producer_api.idempotency import Claim
 from producer_api.publisher import Delivered, PublishFailed
 from producer_api.services import Services
-from producer_api.statuses import Key, read
+from producer_api.status_messages import Key, read
 from producer_api.submission import Details
 from schemas import topics
 from schemas.messages import Cancelled, Closed, Opened, headers_for

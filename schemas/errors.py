@@ -114,8 +114,10 @@ RECORD_ERRORS: Final[dict[str, Text]] = {
         "the field «{field}» must lie between {min} and {max}",
     ),
     "datetime_invalid": Text(
-        "trường «{field}» phải là thời điểm theo RFC 3339 có múi giờ, ví dụ 2026-01-31T09:30:00+07:00",
-        "the field «{field}» must be an RFC 3339 time with an offset, for example 2026-01-31T09:30:00+07:00",
+        "trường «{field}» phải là thời điểm theo RFC 3339 có múi giờ (lệch UTC chưa đến 16 giờ; giây nhuận ghi là 59), "
+        "ví dụ 2026-01-31T09:30:00+07:00",
+        "the field «{field}» must be an RFC 3339 time with an offset (of less than 16 hours; a leap second is written "
+        "as 59), for example 2026-01-31T09:30:00+07:00",
     ),
     "datetime_future": Text(
         "trường «{field}» ở tương lai quá {minutes} phút so với đồng hồ hệ thống",

@@ -33,8 +33,10 @@ RECORD: Final[dict[str, Text]] = {
     ),
     "storage_country": Text("Quốc gia lưu trữ, ISO 3166-1 alpha-2.", "Country of storage, ISO 3166-1 alpha-2."),
     "discovered_at": Text(
-        "Thời điểm phát hiện, RFC 3339 có múi giờ; không quá 5 phút trước đồng hồ hệ thống và không trước năm 1900.",
-        "When it was found, RFC 3339 with an offset; not more than 5 minutes ahead of the clock and not before 1900.",
+        "Thời điểm phát hiện, RFC 3339 có múi giờ; không quá 5 phút trước đồng hồ hệ thống và không trước năm 1900. "
+        "Có thể thiếu giây (:00); giây nhuận ghi là 59; độ lệch UTC chưa đến 16 giờ.",
+        "When it was found, RFC 3339 with an offset; not more than 5 minutes ahead of the clock and not before 1900. "
+        "Seconds may be left out (:00); a leap second is written as 59; the offset is less than 16 hours.",
     ),
     "controller_role": Text(
         "Vai trò: bên kiểm soát, bên xử lý, bên kiểm soát và xử lý, bên thứ ba.",

@@ -199,6 +199,10 @@ def read_control(kind: str, value: bytes | None, now: dt.datetime | None = None)
         at = control.submitted_at if isinstance(control, Opened) else None
         if at is not None and not _plausible(at, now or dt.datetime.now(dt.UTC)):
             control.submitted_at = None  # a clock gone astray is no reason to lose a scan
+        elif at is not None:
+            control.submitted_at = at.astimezone(
+                dt.UTC
+            )  # not every offset that is decoded is one that PostgreSQL takes
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TextRefused):
         raise MessageRefused("message_unreadable") from None
     return control

@@ -30,10 +30,17 @@ MAX_SUBJECT_COUNT: Final = 10_000_000_000
 MAX_RETENTION_DAYS: Final = 36_500
 CLOCK_TOLERANCE: Final = dt.timedelta(minutes=5)
 EARLIEST: Final = dt.datetime(1900, 1, 1, tzinfo=dt.UTC)  # before any computer; keeps PostgreSQL's BC dates out
+OFFSET_LIMIT: Final = dt.timedelta(hours=16)  # PostgreSQL takes less, either way
+_DATE: Final = "[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
+_TIME: Final = r"(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]+)?)?"
+_OFFSET: Final = "(?:[Zz]|[+-](?:0[0-9]|1[0-5]):?[0-5][0-9])"
 
 Text100 = Annotated[str, Meta(min_length=1, max_length=100)]
 Text300 = Annotated[str, Meta(min_length=1, max_length=300)]
 Text500 = Annotated[str, Meta(min_length=1, max_length=500)]
+# The patterns are published; the decoder and the checks of schemas.validation hold the same, and the calendar besides.
+Date = Annotated[dt.date, Meta(extra_json_schema={"pattern": f"^{_DATE}$"})]
+DateTime = Annotated[dt.datetime, Meta(tz=True, extra_json_schema={"pattern": f"^{_DATE}[Tt ]{_TIME}{_OFFSET}$"})]
 
 
 class Transfer(msgspec.Struct, forbid_unknown_fields=True, gc=False, omit_defaults=True):
@@ -44,7 +51,7 @@ class Transfer(msgspec.Struct, forbid_unknown_fields=True, gc=False, omit_defaul
     mechanism: Mechanism
     exemption: Exemption | None = None
     dossier_ref: Text100 | None = None
-    first_transferred_on: dt.date | None = None
+    first_transferred_on: Date | None = None
 
 
 class Record(msgspec.Struct, forbid_unknown_fields=True, gc=False, omit_defaults=True):
@@ -59,7 +66,7 @@ class Record(msgspec.Struct, forbid_unknown_fields=True, gc=False, omit_defaults
     purpose: Text500
     legal_basis: LegalBasis
     storage_country: Country
-    discovered_at: Annotated[dt.datetime, Meta(tz=True)]
+    discovered_at: DateTime
     data_fields: Annotated[list[Text300], Meta(max_length=200)] = []
     controller_role: ControllerRole | None = None
     recipients: Annotated[list[Text300], Meta(max_length=100)] = []

@@ -24,6 +24,7 @@ from schemas.record import (
     MAX_RETENTION_DAYS,
     MAX_SUBJECT_COUNT,
     MAX_UNKNOWN_FIELDS,
+    OFFSET_LIMIT,
     Record,
 )
 from schemas.structure import flattened, pointer_part, too_deep
@@ -34,6 +35,7 @@ _decode_any = msgspec.json.Decoder().decode
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 _JSON_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_TO_THE_MINUTE: Final = re.compile(r"(.{10}[Tt ][0-9]{2}:[0-9]{2})([Zz+-].*)")  # as Java writes a full minute
 _SURROGATE_ESCAPE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 # msgspec.convert of text to a time of day is the very parser the fast way uses
 _to_datetime = msgspec.json.Decoder(dt.datetime).decode
@@ -104,6 +106,12 @@ def _number(kind: type, word: str, minimum: int, maximum: int) -> Check:
     return check
 
 
+def offset_is_right(moment: dt.datetime) -> bool:
+    """True where there is an offset, and one that PostgreSQL takes. The typed decode looks at the first alone."""
+    offset = moment.utcoffset()
+    return offset is not None and -OFFSET_LIMIT < offset < OFFSET_LIMIT
+
+
 def _moment(decode: Callable[[bytes], Any], value: Any, code: str, pointer: str) -> Any:
     # Nothing but ASCII writes a date or a time, and a lone surrogate cannot even be encoded.
     if not isinstance(value, str) or not value.isascii():
@@ -120,7 +128,9 @@ def _date(value: Any, pointer: str) -> str:
 
 
 def _datetime(value: Any, pointer: str) -> str:
-    if _moment(_to_datetime, value, "datetime_invalid", pointer).tzinfo is None:
+    if isinstance(value, str) and (to_the_minute := _TO_THE_MINUTE.fullmatch(value)):
+        value = f"{to_the_minute[1]}:00{to_the_minute[2]}"
+    if not offset_is_right(_moment(_to_datetime, value, "datetime_invalid", pointer)):
         raise Refusal("datetime_invalid", pointer)
     return value
 
