@@ -196,6 +196,10 @@ def control(raw: bytes) -> None:
             _decoded(Message(b"t", [(topics.HEADER_TYPE, kind.encode()), (topics.HEADER_SUBJECT, SCAN.encode())], raw))
 
 
+def _no_json(constant: str) -> None:
+    raise ValueError(constant)  # NaN and the like are Python's own
+
+
 def splitting(raw: bytes) -> None:
     """Where a whole parser reads an array, its items are what the splitter finds; else there may be more, never an error."""
     try:
@@ -203,7 +207,7 @@ def splitting(raw: bytes) -> None:
     except ValueError:
         parts = None
     try:
-        whole = json.loads(raw.decode(), parse_int=str, parse_float=str)
+        whole = json.loads(raw.decode(), parse_int=str, parse_float=str, parse_constant=_no_json)
     except (ValueError, RecursionError):
         return
     if is_array(raw):

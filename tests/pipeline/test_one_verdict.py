@@ -1,5 +1,6 @@
 """One verdict on a value, wherever it is looked at: by `:validate`, by the worker, by PostgreSQL and by a replay."""
 
+import datetime as dt
 import json
 from typing import Any, Final
 
@@ -137,3 +138,17 @@ def test_any_value_in_any_field(
     assert_accounted(database, tenant, scan)
     assert_told(database, statuses, [tenant])
     assert_replayed(scanline, database, tenant)
+
+
+@pytest.mark.parametrize("offset", ["+15:59", "+16:00", "-23:59"])
+def test_a_scan_may_be_opened_with_any_offset(
+    servers: Servers, worker: Service, database: Database, tenant: str, offset: str
+) -> None:
+    scan = new_scan()
+    with Publisher(servers.bootstrap) as publisher:
+        publisher.send(tenant, scan, "opened", b'{"submitted_at":"2026-01-20T12:00:00%s"}' % offset.encode())
+        publisher.records(tenant, scan, [encode(FULL)])
+        publisher.closed(tenant, scan, 1)
+    row = database.finished(tenant, scan, seconds=20)
+    assert row["status"] == "completed"
+    assert row["submitted_at"] == dt.datetime.fromisoformat(f"2026-01-20T12:00:00{offset}")

@@ -140,6 +140,14 @@ def test_a_publishers_clock_gone_astray_does_not_cost_the_scan(moment: str) -> N
     assert read_control(topics.OPENED, f'{{"submitted_at":"{moment}"}}'.encode()) == Opened()
 
 
+@pytest.mark.parametrize("moment", ["2026-01-24T03:00:00Z", "2026-01-25T02:59:00+23:59", "2026-01-23T11:00:00-16:00"])
+def test_when_a_scan_was_opened_is_kept_in_utc(moment: str) -> None:
+    opened = read_control(topics.OPENED, f'{{"submitted_at":"{moment}"}}'.encode())
+    assert isinstance(opened, Opened) and opened.submitted_at is not None
+    # PostgreSQL does not take every offset that can be written
+    assert opened.submitted_at.isoformat() == "2026-01-24T03:00:00+00:00"
+
+
 def test_closed_and_cancelled() -> None:
     assert read_control(topics.CLOSED, b'{"records_total":0}') == Closed(0)
     assert read_control(topics.CANCELLED, b"") == Cancelled("by_request")
