@@ -126,6 +126,17 @@ class Sink(Protocol[Prepared]):
         """Makes the call that this thread (threading.get_ident) is in fail soon, if it waits for the store."""
         ...
 
+    def answers(self, thread: int | None) -> int:
+        """How many answers the store has given in the call that this thread is in: a long call gets on where it grows. 0 for
+        a thread that is in none."""
+        ...
+
+    @property
+    def batch_bytes(self) -> int | None:
+        """How many bytes of messages had better make up a micro-batch, so that it is stored within a reasonable time. None:
+        any amount. A larger one is stored all the same."""
+        ...
+
     def probe(self) -> None:
         """Returns when the store can take writes again. Raises Unavailable."""
         ...

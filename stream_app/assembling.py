@@ -65,11 +65,21 @@ class Assembler:
             raise self._limiter.reached()
         return work
 
+    def is_too_large(self, work: Work) -> bool:
+        """Whether less had better be tried after an attempt that failed. Dead letters that were sent are not sent again."""
+        most = self._sink.batch_bytes
+        return most is not None and work.bytes > most and work.messages > 1 and work.history is None
+
+    def _fitting_limits(self) -> Limits:
+        """Less where the store is slow: what has been stored is visible, and is not sent again after an error."""
+        most = self._sink.batch_bytes
+        return self._limits if most is None else self._limits._replace(bytes=min(self._limits.bytes, most))
+
     def _assemble(self, buffer: deque[Message], place: Place, before: int | None = None) -> Work | None:
         """Of the messages with offsets below `before`, where that is given. None where the dead-letter limit holds what comes
         first."""
         started = time.perf_counter()
-        builder = Builder(self._limits, dt.datetime.now(dt.UTC), self._carry)
+        builder = Builder(self._fitting_limits(), dt.datetime.now(dt.UTC), self._carry)
         self._carry = None
         taken: list[Message] = []
         while buffer and (before is None or buffer[0].offset < before) and builder.offer(buffer[0]):

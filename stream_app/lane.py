@@ -131,6 +131,11 @@ class Lane:
         return bool(self._buffer) or self._work is not None or self.caller.doing != "waiting"
 
     @property
+    def signs(self) -> tuple[int, int]:
+        """Of life: its calls that came back, and what the store has answered in the one under way."""
+        return self.caller.signs, self._sink.answers(self.caller.thread)
+
+    @property
     def waits_at(self) -> int | None:
         """The offset of the message it waits for; None while it has something to do."""
         return None if self.busy or self._stopping else self._expected
@@ -344,6 +349,8 @@ class Lane:
             place = Place(self.next_offset, self.footing.topic_id)
             work = self._work = self._assembler.assemble(self._buffer, place)
             self._taken = work.bytes
+        elif self._assembler.is_too_large(work):
+            raise Fenced("the store is slow, and less goes into the next micro-batch")
         if self.footing.held:
             raise Fenced("what was read may be another topic's")
         if work.letters:

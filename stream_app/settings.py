@@ -40,7 +40,7 @@ class WorkerSettings(BaseSettings):
         4, description="calls to the database at the same time; those that take longer than 0.5 s do not count"
     )
     write_connections: Annotated[int, Field(ge=1, le=50)] = Field(50, description="most connections of the write pool")
-    write_deadline_seconds: Annotated[float, Field(ge=1)] = Field(15, description="of one attempt on the database")
+    write_deadline_seconds: Annotated[float, Field(ge=1)] = Field(15, description="of one answer of the database")
     stream_attempts: Annotated[int, Field(ge=1)] = Field(3, description="before a lane pauses and probes")
     stream_backoff_seconds: Annotated[float, Field(gt=0)] = 0.2
     stream_probe_seconds: Annotated[float, Field(gt=0)] = 1.0

@@ -38,8 +38,8 @@ class _Watched:
         self.still = 0.0  # seconds without progress
 
     @property
-    def position(self) -> tuple[int | None, int]:
-        return self.lane.next_offset, self.lane.caller.signs
+    def position(self) -> tuple[int | None, int, int]:
+        return self.lane.next_offset, *self.lane.signs
 
     @property
     def moved(self) -> bool:

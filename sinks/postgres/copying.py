@@ -1,19 +1,29 @@
 """Rows into processing_activities: COPY straight in, or through a staging table when something stands in the way."""
 
-import io
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
+import msgspec
 import psycopg2
+from sqlalchemy.dialects import postgresql
 
+from schemas.tables import processing_activities
+from sinks.postgres.calls import TimedCursor
 from sinks.postgres.errors import meaning, sqlstate
 from sinks.postgres.metrics import BYTES
-from sinks.postgres.rows import COLUMNS
+from sinks.postgres.pieces import GATHERED, send_in_pieces
+from sinks.postgres.rows import COLUMNS, values_of
 
 Key = tuple[str, str]
 _COLUMN_LIST: Final = ", ".join(COLUMNS)
-_COPY_ROWS: Final = f"COPY processing_activities ({_COLUMN_LIST}) FROM STDIN"
-_COPY_STAGED: Final = f"COPY staged_activities ({_COLUMN_LIST}) FROM STDIN"
-_BUFFER: Final = 1 << 20
+_ROWS: Final = "processing_activities"
+_STAGED: Final = "staged_activities"
+_COPY: Final = f"COPY {{table}} ({_COLUMN_LIST}) FROM STDIN"
+_TYPES: Final = [processing_activities.c[name].type.compile(postgresql.dialect()) for name in COLUMNS]  # type: ignore[no-untyped-call]
+_INSERT: Final = f"""
+INSERT INTO {{table}} ({_COLUMN_LIST})
+SELECT {", ".join(f"(row->>{at})::{kind}" for at, kind in enumerate(_TYPES))} FROM (SELECT {GATHERED}::json) AS one (row)
+"""
 
 _STAGE: Final = """
 CREATE TEMP TABLE IF NOT EXISTS staged_activities (
@@ -40,18 +50,24 @@ class Stored(NamedTuple):
     cross_border: int = 0
 
 
-def copy_straight(cursor: Any, lines: list[str]) -> None:
+def copy_straight(cursor: TimedCursor, lines: list[str]) -> None:
     """All lines or none. Raises psycopg2's error as it is."""
-    _copy(cursor, _COPY_ROWS, lines)
+    for part in cursor.parts.cut(lines, len):
+        _copy(cursor, _ROWS, part)
 
 
-def _copy(cursor: Any, statement: str, lines: list[str]) -> None:
+def _copy(cursor: TimedCursor, table: str, lines: Sequence[str]) -> None:
     data = "".join(lines).encode()
     BYTES.inc(len(data))
-    cursor.copy_expert(statement, io.BytesIO(data), _BUFFER)
+    limit = cursor.parts.limit
+    if limit is not None and len(lines) == 1 and len(data) > limit:
+        send_in_pieces(cursor, msgspec.json.encode(values_of(lines[0])).decode())
+        cursor.execute(_INSERT.format(table=table))
+    else:
+        cursor.copy_in(_COPY.format(table=table), data)
 
 
-def copy_staged(cursor: Any, lines: list[str]) -> tuple[dict[Key, Stored], dict[int, str]]:
+def copy_staged(cursor: TimedCursor, lines: list[str]) -> tuple[dict[Key, Stored], dict[int, str]]:
     """Stores what can be stored: duplicates are skipped, lines that the database refuses are left out.
 
     Returns what each scan gained, and {position in lines: SQLSTATE} of the refused.
@@ -59,18 +75,23 @@ def copy_staged(cursor: Any, lines: list[str]) -> tuple[dict[Key, Stored], dict[
     cursor.execute(_STAGE)
     gained: dict[Key, Stored] = {}
     refused: dict[int, str] = {}
-    _store(cursor, lines, 0, gained, refused)
+    first = 0
+    for part in cursor.parts.cut(lines, len):
+        _store(cursor, part, first, gained, refused)
+        first += len(part)
     return gained, refused
 
 
-def _store(cursor: Any, lines: list[str], first: int, gained: dict[Key, Stored], refused: dict[int, str]) -> None:
+def _store(
+    cursor: TimedCursor, lines: Sequence[str], first: int, gained: dict[Key, Stored], refused: dict[int, str]
+) -> None:
     """Halves until a line that the database refuses stands alone. What the staging table takes the real one may refuse still:
     only that one has constraints and triggers."""
     cursor.execute("SAVEPOINT part")
     try:
         if first:
             cursor.execute("TRUNCATE staged_activities")  # of the part before
-        _copy(cursor, _COPY_STAGED, lines)
+        _copy(cursor, _STAGED, lines)
         cursor.execute(_MERGE)
         rows = cursor.fetchall()
         cursor.execute("RELEASE SAVEPOINT part")

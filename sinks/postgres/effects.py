@@ -8,6 +8,7 @@ import msgspec
 from schemas.errors import FieldError, Text
 from schemas.status import ERRORS_SAMPLE, Scan, error_sample, number
 from sinks.base import Incoming, MicroBatch, Rejected
+from sinks.postgres.calls import TimedCursor
 from sinks.postgres.copying import Stored
 from sinks.postgres.mending import only, take_rejections
 from sinks.postgres.returned import note_returned
@@ -24,6 +25,7 @@ _MENDED: Final = Text(
     "{mended} mended records came: {stored} stored, {rejected} rejected again, {duplicate} duplicates.",
 )
 
+_ENTRY_BYTES: Final = 200  # of the ledger's statement, for each array
 _LEDGER: Final = """
 INSERT INTO scan_messages (tenant_id, scan_id, first_index, records, kafka_partition, kafka_offset)
 SELECT t, s, i, n, %(partition)s, o
@@ -36,7 +38,7 @@ ON CONFLICT DO NOTHING RETURNING kafka_offset
 class Ledger:
     """Which numbered arrays are new: the same one sent again counts nothing (design, section 4)."""
 
-    def __init__(self, cursor: Any, batch: MicroBatch) -> None:
+    def __init__(self, cursor: TimedCursor, batch: MicroBatch) -> None:
         self._cursor = cursor
         self._batch = batch
 
@@ -52,18 +54,20 @@ class Ledger:
         if not first:
             return set()
         ordered = [first[key] for key in sorted(first)]
-        self._cursor.execute(
-            _LEDGER,
-            {
-                "partition": self._batch.partition,
-                "tenants": [message.envelope.tenant_id for message in ordered],
-                "scans": [message.envelope.scan_id for message in ordered],
-                "indexes": [message.envelope.first_index for message in ordered],
-                "records": [message.count for message in ordered],
-                "offsets": [message.offset for message in ordered],
-            },
-        )
-        return numbered - {row[0] for row in self._cursor.fetchall()}
+        for part in self._cursor.parts.cut(ordered, lambda _: _ENTRY_BYTES):
+            self._cursor.execute(
+                _LEDGER,
+                {
+                    "partition": self._batch.partition,
+                    "tenants": [message.envelope.tenant_id for message in part],
+                    "scans": [message.envelope.scan_id for message in part],
+                    "indexes": [message.envelope.first_index for message in part],
+                    "records": [message.count for message in part],
+                    "offsets": [message.offset for message in part],
+                },
+            )
+            numbered.difference_update(row[0] for row in self._cursor.fetchall())
+        return numbered
 
     def returned(self) -> set[int]:
         """Offsets of dead letters that were sent again (see returned.py)."""
@@ -196,22 +200,6 @@ class Effects:
             scan.errors_sample = [*scan.errors_sample, sample]
         self.rejects.append((message, rejected))
 
-    def reject_columns(self) -> dict[str, Any]:
-        """Parameters for the rejects' INSERT, a list per column."""
-        rows = self.rejects
-        return {
-            "partition": self.batch.partition,
-            "tenants": [message.envelope.tenant_id for message, _ in rows],
-            "scans": [message.envelope.scan_id for message, _ in rows],
-            "indexes": [message.index_of(rejected.position) for message, rejected in rows],
-            "keys": [rejected.activity_key for _, rejected in rows],
-            "codes": [rejected.errors[0].code for _, rejected in rows],
-            "pointers": [rejected.errors[0].pointer for _, rejected in rows],
-            "errors": [_json(rejected.errors).decode() for _, rejected in rows],
-            "originals": [rejected.original for _, rejected in rows],
-            "offsets": [message.offset for message, _ in rows],
-        }
-
     def _gains(self) -> dict[Key, tuple[int, int, int]]:
         return {
             key: (
@@ -228,8 +216,8 @@ class Effects:
         gains = list(self._gains().values())
         return {name: sum(gain[at] for gain in gains) for at, name in enumerate(("stored", "rejected", "duplicate"))}
 
-    def audit_rows(self, actor: str) -> str:
-        """JSON rows of audit_log: what was touched, how much, when and by whom (Law 91/2025/QH15, Article 23)."""
+    def audit_rows(self, actor: str) -> list[dict[str, Any]]:
+        """Rows of audit_log: what was touched, how much, when and by whom (Law 91/2025/QH15, Article 23)."""
         rows = []
         for (tenant_id, scan_id), (stored, rejected, duplicate) in self._gains().items():
             scan = self._scans[tenant_id, scan_id]
@@ -261,4 +249,4 @@ class Effects:
                     },
                 }
             )
-        return _json(rows).decode()
+        return rows

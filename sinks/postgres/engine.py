@@ -6,6 +6,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import Engine
 
 MAX_CONNECTIONS: Final = 50  # of the write pool, per worker
+DEADLINE: Final = "scanline_deadline_seconds"  # of the engine's execution options
 
 
 def write_engine(
@@ -20,7 +21,8 @@ def write_engine(
     With `schema` (lower-case letters, digits, underscores) its sessions see no tables but those.
 
     tcp_user_timeout notices a network that swallows packets; statement_timeout a server that does not come back; both are
-    within the deadline of one micro-batch. Transactions commit asynchronously unless they say otherwise (see sink.py).
+    within the deadline of one statement. The sink reads the deadline off the engine. Transactions commit asynchronously
+    unless they say otherwise (see sink.py).
     """
     if not 1 <= connections <= MAX_CONNECTIONS:
         raise ValueError(f"the write pool takes 1 to {MAX_CONNECTIONS} connections, not {connections}")
@@ -45,4 +47,5 @@ def write_engine(
         pool_timeout=deadline_seconds,
         pool_reset_on_return=None,  # the sink ends its transactions itself
         connect_args=arguments,
+        execution_options={DEADLINE: deadline_seconds},
     )

@@ -1,6 +1,6 @@
 """Metrics of the sink and of the write pool, each with what to do about it."""
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import REGISTRY, Collector
 from sqlalchemy.engine import Engine
@@ -29,6 +29,11 @@ ERRORS = Counter(
 FENCED = Counter(
     "scanline_sink_fenced_total",
     "Micro-batches refused because the offset had moved. Some at a rebalance are normal; many mean two groups on one pipeline.",
+)
+PART_BYTES = Gauge(
+    "scanline_sink_part_bytes",
+    "Most bytes of one statement, learnt from a slow link; 0: the link is not slow. Above 0 for long: look at the network to"
+    " PostgreSQL.",
 )
 CHECKOUT = Histogram(
     "scanline_pool_checkout_seconds",

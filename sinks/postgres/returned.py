@@ -1,9 +1,11 @@
 """Dead letters that an operator sent again, as they come in: each takes itself off its scan's count of unreadable messages."""
 
-from typing import Any, Final
+from typing import Final
 
 from sinks.base import MicroBatch
+from sinks.postgres.calls import TimedCursor
 
+_LETTER_BYTES: Final = 200  # of the statement, for each
 # Only what was claimed for this very scan counts, and only once: anybody can write a header.
 _ARRIVED: Final = """
 INSERT INTO dead_letter_actions (letter_partition, letter_offset, failed_at_ms, action, tenant_id, scan_id, actor, details)
@@ -18,22 +20,23 @@ ON CONFLICT DO NOTHING RETURNING (details->>'offset')::bigint
 """
 
 
-def note_returned(cursor: Any, batch: MicroBatch) -> set[int]:
+def note_returned(cursor: TimedCursor, batch: MicroBatch) -> set[int]:
     """Offsets of the messages that were dead letters, were sent again by an operator, and are here for the first time."""
     back = [(message, message.envelope.letter) for message in batch.messages if message.envelope.letter is not None]
-    if not back:
-        return set()
-    cursor.execute(
-        _ARRIVED,
-        {
-            "topic": batch.topic,
-            "partition": batch.partition,
-            "partitions": [letter.partition for _, letter in back],
-            "offsets": [letter.offset for _, letter in back],
-            "times": [letter.failed_at_ms for _, letter in back],
-            "tenants": [message.envelope.tenant_id for message, _ in back],
-            "scans": [message.envelope.scan_id for message, _ in back],
-            "places": [message.offset for message, _ in back],
-        },
-    )
-    return {row[0] for row in cursor.fetchall()}
+    arrived: set[int] = set()
+    for part in cursor.parts.cut(back, lambda _: _LETTER_BYTES):
+        cursor.execute(
+            _ARRIVED,
+            {
+                "topic": batch.topic,
+                "partition": batch.partition,
+                "partitions": [letter.partition for _, letter in part],
+                "offsets": [letter.offset for _, letter in part],
+                "times": [letter.failed_at_ms for _, letter in part],
+                "tenants": [message.envelope.tenant_id for message, _ in part],
+                "scans": [message.envelope.scan_id for message, _ in part],
+                "places": [message.offset for message, _ in part],
+            },
+        )
+        arrived.update(row[0] for row in cursor.fetchall())
+    return arrived

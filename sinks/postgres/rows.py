@@ -4,6 +4,7 @@ The fast way writes what needs no escaping as it stands: a message that is plain
 so no text in it can hold a quote, a tab, a line feed or a backslash. Everything else goes the careful way.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -42,7 +43,10 @@ COLUMNS: Final = (
 _NULL: Final = "\\N"
 _HOME_OR_NONE: Final = frozenset({None, HOME_COUNTRY})
 _json = msgspec.json.Encoder().encode
-_COPY_ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_ESCAPES: Final = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
+_COPY_ESCAPES: Final = str.maketrans(_ESCAPES)
+_UNESCAPED: Final = {escaped: character for character, escaped in _ESCAPES.items()}
+_ESCAPED: Final = re.compile("|".join(map(re.escape, _UNESCAPED)))
 
 
 class Lines(NamedTuple):
@@ -151,6 +155,15 @@ def _transfer(record: Record) -> str:
 
 def _escape(text: str) -> str:
     return text.translate(_COPY_ESCAPES)
+
+
+def values_of(line: str) -> list[str | None]:
+    """The texts that a line of COPY holds, one for each of COLUMNS."""
+    return [None if field == _NULL else _ESCAPED.sub(_unescape, field) for field in line[:-1].split("\t")]
+
+
+def _unescape(found: re.Match[str]) -> str:
+    return _UNESCAPED[found[0]]
 
 
 def _plain_array(items: list[str]) -> str:

@@ -2,11 +2,12 @@
 
 import datetime as dt
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from schemas.status import Scan
+from sinks.postgres.calls import TimedCursor
 
 Key = tuple[str, str]  # (tenant_id, scan_id)
 
@@ -37,30 +38,49 @@ WHERE s.tenant_id = v.tenant_id AND s.scan_id = v.scan_id
 # partition's last change counts as recent.
 _MARGIN: Final = dt.timedelta(minutes=1)
 _CHANGED_WITHIN: Final = f"""
+BEGIN; DECLARE changed NO SCROLL CURSOR FOR
 SELECT {_SELECT} FROM scans
 WHERE kafka_partition = %(partition)s
   AND (updated_at >= least(clock_timestamp() - %(within)s,
                            (SELECT max(updated_at) FROM scans WHERE kafka_partition = %(partition)s) - %(margin)s)
-       OR status IN ('queued', 'processing', 'failed'))
+       OR status IN ('queued', 'processing', 'failed'));
+FETCH FORWARD {{count}} FROM changed
 """
+_MORE: Final = "FETCH FORWARD {count} FROM changed"
+# One with twenty errors in its sample. Scans mostly have none, and the page is bounded all the same.
+_SCAN_BYTES: Final = 8 * 1024
+_PAGE: Final = 200
 
 
-def lock(cursor: Any, partition: int, keys: Iterable[Key]) -> dict[Key, Scan]:
+def lock(cursor: TimedCursor, partition: int, keys: Iterable[Key]) -> dict[Key, Scan]:
     """The scans of these keys, opened where they are new, locked until the transaction ends."""
-    ordered = sorted(set(keys))
-    if not ordered:
-        return {}
-    tenants, scans = [key[0] for key in ordered], [key[1] for key in ordered]
-    cursor.execute(_OPEN, {"tenants": tenants, "scans": scans, "partition": partition})
-    return {(row[0], row[1]): Scan(*row) for row in cursor.fetchall()}
+    locked: dict[Key, Scan] = {}
+    for part in cursor.parts.cut(sorted(set(keys)), lambda _: _SCAN_BYTES):
+        tenants, scans = [key[0] for key in part], [key[1] for key in part]
+        cursor.execute(
+            _OPEN,
+            {"tenants": tenants, "scans": scans, "partition": partition},
+            answer_bytes=(len(part) - 1) * _SCAN_BYTES,  # where one alone takes long, it is its lock that is waited for
+        )
+        locked.update({(row[0], row[1]): Scan(*row) for row in cursor.fetchall()})
+    return locked
 
 
-def changed_within(cursor: Any, partition: int, within: dt.timedelta) -> list[Scan]:
-    """Unfinished scans of the partition and those changed within that time."""
-    cursor.execute(_CHANGED_WITHIN, {"partition": partition, "within": within, "margin": _MARGIN})
-    return [Scan(*row) for row in cursor.fetchall()]
-
-
-def to_json(scans: Iterable[Scan]) -> str:
-    """Rows for UPDATE."""
-    return msgspec.json.encode(list(scans)).decode()
+def changed_within(cursor: TimedCursor, partition: int, within: dt.timedelta) -> list[Scan]:
+    """Unfinished scans of the partition and those changed within that time, as of one moment. Page by page, so that a slow link
+    brings them however many they are."""
+    found: list[Scan] = []
+    statement = _CHANGED_WITHIN
+    while True:
+        count = cursor.parts.count_of(_SCAN_BYTES, _PAGE)
+        cursor.execute(
+            statement.format(count=count),
+            {"partition": partition, "within": within, "margin": _MARGIN},
+            answer_bytes=count * _SCAN_BYTES,
+        )
+        page = cursor.fetchall()
+        found += [Scan(*row) for row in page]
+        if len(page) < count:
+            cursor.execute("COMMIT")
+            return found
+        statement = _MORE

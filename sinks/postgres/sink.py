@@ -7,7 +7,6 @@ late, or repeats an attempt whose answer was lost, finds the offset moved and wr
 import datetime as dt
 import os
 import socket
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,13 +17,17 @@ from prometheus_client.registry import REGISTRY
 from psycopg2 import errorcodes
 from sqlalchemy.engine import Engine
 
-from schemas.status import ScanStatus, status_of
+from schemas.status import Scan, ScanStatus, status_of
 from sinks.base import Fenced, MicroBatch, Place, Unavailable
 from sinks.postgres import metrics, scans
+from sinks.postgres.calls import Calls, TimedCursor
 from sinks.postgres.copying import copy_staged, copy_straight
 from sinks.postgres.effects import Ledger, Plan
+from sinks.postgres.engine import DEADLINE
 from sinks.postgres.errors import DATABASE_ERRORS, meaning, sqlstate
 from sinks.postgres.mending import first_errors
+from sinks.postgres.parts import Parts
+from sinks.postgres.rejects import insert_rejects
 from sinks.postgres.rows import lines_of
 
 _MOVE: Final = """
@@ -43,23 +46,16 @@ WHERE pipeline = %(pipeline)s AND topic = %(topic)s AND partition = ANY (%(parti
 SELECT partition, next_offset, topic_id FROM stream_offsets
 WHERE pipeline = %(pipeline)s AND topic = %(topic)s AND partition = ANY (%(partitions)s)
 """
-_REJECTS: Final = """
-INSERT INTO rejected_records (tenant_id, scan_id, record_index, activity_key, code, pointer, errors, original,
-                              kafka_partition, kafka_offset)
-SELECT t, s, i, k, c, p, e::jsonb, o, %(partition)s, f
-FROM unnest(%(tenants)s::text[], %(scans)s::uuid[], %(indexes)s::int[], %(keys)s::text[], %(codes)s::text[],
-            %(pointers)s::text[], %(errors)s::text[], %(originals)s::bytea[], %(offsets)s::bigint[])
-     AS r (t, s, i, k, c, p, e, o, f)
-"""
-_FINISH: Final = (
-    scans.UPDATE
-    + """;
+_AUDIT: Final = """
 INSERT INTO audit_log (tenant_id, scan_id, actor, action, details, message)
-SELECT tenant_id, scan_id, actor, action, details, message FROM json_populate_recordset(NULL::audit_log, %(audit)s::json);
-SET LOCAL synchronous_commit TO {commit};
+SELECT tenant_id, scan_id, actor, action, details, message FROM json_populate_recordset(NULL::audit_log, %(audit)s::json)
+"""
+_FINISH: Final = f"""
+{scans.UPDATE};
+{_AUDIT};
+SET LOCAL synchronous_commit TO {{commit}};
 COMMIT
 """
-)
 
 # statement_timeout does not reach a COPY that waits for its client. A worker that is frozen in the middle of one would hold
 # its partition's offset for as long as it stays frozen; its session is ended after the time its statement was given.
@@ -88,7 +84,10 @@ class PostgresSink:
         self._pipeline = pipeline
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
         self._collector = metrics.watch_pool("write", engine)
-        self._held: dict[int, Any] = {}  # connection by the thread that is using it
+        deadline = engine.get_execution_options()[DEADLINE]
+        self._parts = Parts(deadline)
+        self._calls = Calls(deadline)
+        metrics.PART_BYTES.set_function(lambda: self._parts.limit or 0)
 
     def load_offsets(self, topic: str, partitions: Iterable[int], topic_id: str | None = None) -> dict[int, Place]:
         """See Sink. Makes the rows that do not exist yet."""
@@ -124,7 +123,7 @@ class PostgresSink:
             metrics.RECORDS.labels(outcome).inc(count)
         return statuses
 
-    def _transaction(self, cursor: Any, plan: Plan, *, staged: bool) -> tuple[list[ScanStatus], dict[str, int]]:
+    def _transaction(self, cursor: TimedCursor, plan: Plan, *, staged: bool) -> tuple[list[ScanStatus], dict[str, int]]:
         batch = plan.batch
         place = batch.topic, batch.partition, batch.start, batch.topic_id
         cursor.execute(_MOVE, (batch.end, self._owner, self._pipeline, *place))
@@ -145,8 +144,7 @@ class PostgresSink:
                         raise
                     raise _Staging from error
                 effects.settle_straight()
-        if effects.rejects:
-            cursor.execute(_REJECTS, effects.reject_columns())
+        insert_rejects(cursor, batch.partition, effects.rejects)
         for key in effects.mended:
             locked[key].errors_sample = first_errors(cursor, *key)
         for scan in locked.values():
@@ -154,15 +152,24 @@ class PostgresSink:
         # Whoever is told that a scan is finished must be able to rely on it: that commit waits for the disk, and takes
         # everything written before it along. All others may lose their tail in a crash, with their offsets.
         durable = any(scan.finished for scan in locked.values())
+        self._finish(cursor, batch.partition, list(locked.values()), effects.audit_rows(self._owner), durable=durable)
+        return [status_of(scan) for scan in locked.values()], effects.outcomes()
+
+    @staticmethod
+    def _finish(
+        cursor: TimedCursor, partition: int, changed: list[Scan], audit: list[dict[str, Any]], *, durable: bool
+    ) -> None:
+        """Progress and audit; what is left of them when parts of them were sent goes with the commit."""
+        *scan_parts, last_scans = list(cursor.parts.cut_json(changed)) or ["[]"]
+        for part in scan_parts:
+            cursor.execute(scans.UPDATE, {"partition": partition, "scan_rows": part})
+        *audit_parts, last_audit = list(cursor.parts.cut_json(audit)) or ["[]"]
+        for part in audit_parts:
+            cursor.execute(_AUDIT, {"audit": part})
         cursor.execute(
             _FINISH.format(commit="on" if durable else "off"),
-            {
-                "partition": batch.partition,
-                "scan_rows": scans.to_json(locked.values()),
-                "audit": effects.audit_rows(self._owner),
-            },
+            {"partition": partition, "scan_rows": last_scans, "audit": last_audit},
         )
-        return [status_of(scan) for scan in locked.values()], effects.outcomes()
 
     def statuses(self, partition: int, changed_within: dt.timedelta) -> list[ScanStatus]:
         """See Sink."""
@@ -182,12 +189,17 @@ class PostgresSink:
             return bool(cursor.fetchone()[0])
 
     def interrupt(self, thread: int) -> None:
-        """See Sink. Shuts the thread's socket: libpq then sees the end of the connection, whatever the server does."""
-        connection = self._held.get(thread)
-        if connection is None:
-            return
-        with suppress(OSError, *DATABASE_ERRORS), socket.socket(fileno=os.dup(connection.fileno())) as half:
-            half.shutdown(socket.SHUT_RDWR)
+        """See Sink."""
+        self._calls.end(thread)
+
+    def answers(self, thread: int | None) -> int:
+        """See Sink."""
+        return self._calls.answers(thread)
+
+    @property
+    def batch_bytes(self) -> int | None:
+        """See Sink."""
+        return self._parts.batch_bytes
 
     def probe(self) -> None:
         """See Sink. Writes nothing, but asks for the right to: a standby or a full server must not look healthy."""
@@ -198,10 +210,11 @@ class PostgresSink:
         """See Sink."""
         with suppress(KeyError):
             REGISTRY.unregister(self._collector)
+        self._calls.close()
         self._engine.dispose()
 
     @contextmanager
-    def _cursor(self) -> Iterator[Any]:
+    def _cursor(self) -> Iterator[TimedCursor]:
         """A cursor of a pooled connection in autocommit; transactions are opened and closed by our own statements, which
         saves round trips. Any error gives the connection up, so that no half-done transaction returns to the pool."""
         try:
@@ -211,9 +224,10 @@ class PostgresSink:
         except DATABASE_ERRORS as error:
             raise self._unavailable(error) from error
         try:
-            self._held[threading.get_ident()] = connection.driver_connection
-            connection.driver_connection.autocommit = True  # type: ignore[union-attr]
-            cursor = connection.cursor()
+            driver: Any = connection.driver_connection
+            driver.autocommit = True
+            cursor = driver.cursor(cursor_factory=TimedCursor)
+            cursor.call, cursor.parts = self._calls.begin(driver), self._parts
             yield cursor
             cursor.close()
         except (_Staging, Fenced):
@@ -229,7 +243,7 @@ class PostgresSink:
             connection.invalidate()
             raise
         finally:
-            self._held.pop(threading.get_ident(), None)
+            self._calls.finish()
             connection.close()
 
     @staticmethod

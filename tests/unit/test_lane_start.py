@@ -54,6 +54,11 @@ class MemorySink:
     def statuses(self, partition: int, changed_within: timedelta) -> list[Any]:
         return []
 
+    batch_bytes = None
+
+    def answers(self, thread: int | None) -> int:
+        return 0
+
     def probe(self) -> None: ...
 
     def close(self) -> None: ...

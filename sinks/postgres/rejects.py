@@ -1,0 +1,63 @@
+"""Rows into rejected_records: every refused record with its reasons and its bytes as they came."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from sinks.base import Incoming, Rejected
+from sinks.postgres.calls import TimedCursor
+from sinks.postgres.pieces import GATHERED, send_in_pieces
+
+Reject = tuple[Incoming, Rejected]
+_json: Final = msgspec.json.Encoder().encode
+_ROW_BYTES: Final = 600  # of the statement, beside the original
+_PER_BYTE: Final = 2  # an original is written in hexadecimal digits
+
+_REJECTS: Final = """
+INSERT INTO rejected_records (tenant_id, scan_id, record_index, activity_key, code, pointer, errors, original,
+                              kafka_partition, kafka_offset)
+SELECT t, s, i, k, c, p, e::jsonb, {original}, %(partition)s, f
+FROM unnest(%(tenants)s::text[], %(scans)s::uuid[], %(indexes)s::int[], %(keys)s::text[], %(codes)s::text[],
+            %(pointers)s::text[], %(errors)s::text[], %(originals)s::bytea[], %(offsets)s::bigint[])
+     AS r (t, s, i, k, c, p, e, o, f)
+"""
+_WHOLE: Final = _REJECTS.format(original="o")
+_GATHERED: Final = _REJECTS.format(original=f"decode({GATHERED}, 'hex')")
+
+
+def insert_rejects(cursor: TimedCursor, partition: int, rejects: Sequence[Reject]) -> None:
+    """All of them, in order."""
+    for part in cursor.parts.cut(rejects, _size_of):
+        limit = cursor.parts.limit
+        if limit is not None and _size_of(part[0]) > limit:
+            _insert_in_pieces(cursor, partition, part[0])
+        else:
+            cursor.execute(_WHOLE, _columns(partition, part))
+
+
+def _size_of(reject: Reject) -> int:
+    return _ROW_BYTES + _PER_BYTE * len(reject[1].original)
+
+
+def _insert_in_pieces(cursor: TimedCursor, partition: int, reject: Reject) -> None:
+    """One whose original does not fit into a statement: it may be as large as a message."""
+    message, rejected = reject
+    send_in_pieces(cursor, rejected.original.hex())
+    cursor.execute(_GATHERED, _columns(partition, [(message, rejected._replace(original=b""))]))
+
+
+def _columns(partition: int, rejects: Sequence[Reject]) -> dict[str, object]:
+    """Parameters of the INSERT, a list per column."""
+    return {
+        "partition": partition,
+        "tenants": [message.envelope.tenant_id for message, _ in rejects],
+        "scans": [message.envelope.scan_id for message, _ in rejects],
+        "indexes": [message.index_of(rejected.position) for message, rejected in rejects],
+        "keys": [rejected.activity_key for _, rejected in rejects],
+        "codes": [rejected.errors[0].code for _, rejected in rejects],
+        "pointers": [rejected.errors[0].pointer for _, rejected in rejects],
+        "errors": [_json(rejected.errors).decode() for _, rejected in rejects],
+        "originals": [rejected.original for _, rejected in rejects],
+        "offsets": [message.offset for message, _ in rejects],
+    }

@@ -1,0 +1,99 @@
+"""A link to PostgreSQL that is slow rather than away stores rows all the same; one that swallows them is noticed."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from infra import generator
+from infra.chaos.links import Hop, Link
+from infra.children import free_port
+from infra.processes import Service
+from infra.stack import Stack
+from tests.blocking import held
+from tests.helpers import Database, Publisher, assert_accounted, changed, new_scan, wait_for
+from tests.load import LONG, metric
+
+KILOBYTES: Final = 20  # a second
+SETTINGS: Final = {"SCANLINE_WRITE_DEADLINE_SECONDS": "3", "SCANLINE_STREAM_PROBE_SECONDS": "0.2"}
+
+
+@pytest.fixture
+def link(stack: Stack, tmp_path: Path) -> Iterator[Link]:
+    """Between the worker and PostgreSQL."""
+    between = Link("worker-postgres", [Hop(free_port(), stack.postgres.port)], tmp_path / "link.log")
+    between.start()
+    yield between
+    between.stop()
+
+
+def start_worker(stack: Stack, link: Link, stall_seconds: int) -> Service:
+    url = stack.env["SCANLINE_POSTGRES_WRITE_URL"].replace(f":{stack.postgres.port}/", f":{link.port}/")
+    settings = {
+        **SETTINGS,
+        "SCANLINE_POSTGRES_WRITE_URL": url,
+        "SCANLINE_STREAM_STALL_SECONDS": str(stall_seconds),
+    }
+    return stack.start_worker(settings)
+
+
+def test_over_a_slow_link_everything_is_stored(stack: Stack, link: Link) -> None:
+    """Neither the rows of one message, nor the bytes of one refused record, pass within a statement's deadline; and a call that
+    takes longer than a lane may stand still is not started again while it gets on."""
+    worker = start_worker(stack, link, stall_seconds=10)
+    lines = generator.records(600, 1, "slow")
+    lines[300] = changed(lines[300], name="a" * 50_000)
+    with Database(stack.postgres.superuser_dsn()) as database, Publisher(stack.kafka.bootstrap) as publisher:
+        before = publisher.scan("slow", generator.records(10, 2, "slow"))
+        publisher.flush()
+        assert database.finished("slow", before)["status"] == "completed"
+        link.slow(latency_ms=5, rate_kb=KILOBYTES)
+        scan = publisher.scan("slow", lines)
+        publisher.flush()
+        row = database.finished("slow", scan, LONG)
+        assert (row["status"], row["records_stored"]) == ("completed_with_errors", 599)
+        assert_accounted(database, "slow", scan)
+        assert database.rejected("slow", scan)[0]["original"].tobytes() == lines[300]
+        assert metric(worker, "scanline_sink_part_bytes") > 0
+        assert metric(worker, "scanline_stream_stalls_total") == 0
+        link.heal()
+        after = [publisher.scan("slow", generator.records(1_000, 3 + number, "slow")) for number in range(6)]
+        publisher.flush()
+        for each in after:
+            assert database.finished("slow", each, LONG)["status"] == "completed"
+
+
+def test_a_link_that_takes_everything_and_delivers_nothing_is_given_up(stack: Stack, link: Link) -> None:
+    """The kernel at its end confirms every byte, so that no timeout of TCP's runs out, and PostgreSQL's run where nobody hears
+    them. The watchdog is far away."""
+    worker = start_worker(stack, link, stall_seconds=600)
+    lines = generator.records(2_000, 1, "silent")
+    with Database(stack.postgres.superuser_dsn()) as database, Publisher(stack.kafka.bootstrap) as publisher:
+        scan = new_scan()
+        publisher.records("silent", scan, lines[:1_000])
+        publisher.flush()
+        wait_for(lambda: database.scan("silent", scan), "the scan is known")
+        before = metric(worker, "scanline_sink_errors_total")
+        with held(stack, [("silent", scan)]):
+            publisher.records("silent", scan, lines[1_000:], first=1_000)
+            publisher.closed("silent", scan, len(lines))
+            publisher.flush()
+            pid = wait_for(lambda: waiting_session(database), "a session waits for the row", LONG)
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            wait_for(lambda: metric(worker, "scanline_sink_errors_total") > before, "the call is given up")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert database.finished("silent", scan, LONG)["records_stored"] == len(lines)
+        assert metric(worker, "scanline_stream_stalls_total") == 0
+
+
+def waiting_session(database: Database) -> int | None:
+    """Of the worker's, one that waits for a lock."""
+    rows = database.rows(
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'scanline-worker' AND wait_event_type = 'Lock'"
+    )
+    return int(rows[0]["pid"]) if rows else None
