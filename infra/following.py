@@ -97,7 +97,7 @@ class StatusFollower:
             try:
                 key = split_status_key(message.key() or b"")
                 status = msgspec.json.decode(message.value()) if message.value() else None
-            except (ValueError, msgspec.MsgspecError):
+            except (ValueError, RecursionError, msgspec.MsgspecError):
                 continue  # not one of ours; the API's follower logs it
             if is_tenant_id(key[0]):
                 self._take(Change(key, status, time.perf_counter()))

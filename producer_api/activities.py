@@ -10,9 +10,10 @@ from starlette.responses import Response
 
 from producer_api import openapi
 from producer_api.caller import Caller, caller
-from producer_api.cursors import cursor_of, place_of
+from producer_api.cursors import place_of
+from producer_api.page import Bounds, page_answer
 from producer_api.reads import Filters, ReadsUnavailable
-from producer_api.scans import Limit, json_answer
+from producer_api.scans import Limit
 from producer_api.services import Services, services
 from schemas.codes import BasicCategory, SensitiveCategory
 
@@ -36,8 +37,7 @@ async def processing_activities(
     after = place_of(cursor, _Place) if cursor is not None else None
     filters = Filters(scan_id, category, sensitive, cross_border)
     try:
-        found, more = await run_in_threadpool(service.reader.activities, who.tenant_id, filters, after, limit)
+        page = await run_in_threadpool(service.reader.activities, who.tenant_id, filters, after, Bounds(limit))
     except ReadsUnavailable:
         raise service.later("reads_unavailable") from None
-    next_cursor = cursor_of(more) if more is not None else None
-    return json_answer({"processing_activities": found, "next_cursor": next_cursor})
+    return page_answer("processing_activities", page, lambda row: (row.scan_id, row.activity_key))

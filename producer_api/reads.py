@@ -1,28 +1,29 @@
 """Reads from PostgreSQL: rejected records and processing activities, through a pool of their own."""
 
-import base64
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
-import msgspec
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import REGISTRY, Collector
-from sqlalchemy import Select, create_engine, select, tuple_
+from sqlalchemy import Connection, Select, create_engine, select, tuple_
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from producer_api import metrics
+from producer_api.page import Bounds, Page, SourceFailed, page_of
+from producer_api.rows import ACTIVITY_COLUMNS, REJECTED_COLUMNS, activity, rejected
 from producer_api.settings import ApiSettings
-from schemas.errors import FieldError
 from schemas.tables import processing_activities, rejected_records, scans
 
-_CHUNK: Final = 1_000  # rows of an NDJSON download read at a time
-_check_json: Final = msgspec.json.Decoder(msgspec.Raw).decode
+# Rows that come from PostgreSQL at a time, and so are held beside the page: one can have a quarter of a megabyte.
+_AT_ONCE: Final = 16
+_DOWNLOAD: Final = Bounds(1_000, 1024 * 1024)  # of what an NDJSON download reads and holds at a time
 
 
-class ReadsUnavailable(Exception):
+class ReadsUnavailable(SourceFailed):
     """PostgreSQL did not answer in time."""
 
 
@@ -58,7 +59,7 @@ class Reader:
     """Blocking calls, made from the thread pool. Each raises ReadsUnavailable."""
 
     def __init__(self, settings: ApiSettings) -> None:
-        seconds = settings.read_deadline_seconds
+        seconds = self._seconds = settings.read_deadline_seconds
         self._engine = create_engine(
             settings.postgres_read_url.get_secret_value(),
             pool_size=settings.read_connections,
@@ -80,50 +81,54 @@ class Reader:
         REGISTRY.unregister(self._collector)
         self._engine.dispose()
 
-    def _rows(self, query: Select[Any]) -> list[Any]:
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
         asked = time.perf_counter()
         try:
             with self._engine.connect() as connection:
                 metrics.POOL_CHECKOUT.labels("read").observe(time.perf_counter() - asked)
-                return list(connection.execute(query))
+                yield connection
         except SQLAlchemyError as error:
             raise ReadsUnavailable(type(error).__name__) from None
 
+    def _page(self, query: Select[Any], encode: Callable[[Any], bytes], bounds: Bounds) -> Page[Any]:
+        """Rows come by a cursor of the server's, some at a time: a page that is full leaves the others where they are. One that
+        has anything ends after half the deadline, so that rows which take long are read all the same, page by page."""
+        query = query.limit(bounds.items + 1)
+        with self._connected() as connection:
+            in_pieces = connection.execution_options(stream_results=True, max_row_buffer=_AT_ONCE)
+            return page_of(_given(in_pieces, query), encode, bounds._replace(seconds=self._seconds / 2))
+
     def has_scan(self, tenant_id: str, scan_id: str) -> bool:
         """Whether anything of the scan was written yet."""
-        table = scans
-        return bool(
-            self._rows(
-                select(table.c.scan_id).where(table.c.tenant_id == tenant_id, table.c.scan_id == uuid.UUID(scan_id))
-            )
-        )
+        query = select(scans.c.scan_id).where(scans.c.tenant_id == tenant_id, scans.c.scan_id == uuid.UUID(scan_id))
+        with self._connected() as connection:
+            return connection.execute(query).first() is not None
 
-    def errors(self, tenant_id: str, scan_id: str, after: int, limit: int) -> tuple[list[dict[str, Any]], int | None]:
-        """A page of rejected records in the order they were rejected, and where the next one begins."""
+    def errors(self, tenant_id: str, scan_id: str, after: int, bounds: Bounds) -> Page[Any]:
+        """A page of rejected records in the order they were rejected; each has its `id`."""
         table = rejected_records
         query = (
-            select(table)
+            select(*REJECTED_COLUMNS)
             .where(table.c.tenant_id == tenant_id, table.c.scan_id == uuid.UUID(scan_id), table.c.id > after)
             .order_by(table.c.id)
-            .limit(limit + 1)
         )
-        rows = self._rows(query)
-        more = rows[limit - 1].id if len(rows) > limit else None
-        return [_rejected(row) for row in rows[:limit]], more
+        return self._page(query, rejected, bounds)
 
     def all_errors(self, tenant_id: str, scan_id: str) -> Iterator[bytes]:
         """Every rejected record as NDJSON, read in chunks."""
         after: int | None = 0
         while after is not None:
-            found, after = self.errors(tenant_id, scan_id, after, _CHUNK)
-            yield b"".join(msgspec.json.encode(each) + b"\n" for each in found)
+            page = self.errors(tenant_id, scan_id, after, _DOWNLOAD)
+            after = None if page.last is None else page.last.id
+            yield b"".join([each + b"\n" for each in page.items])
 
     def activities(
-        self, tenant_id: str, filters: Filters, after: tuple[uuid.UUID, str] | None, limit: int
-    ) -> tuple[list[dict[str, Any]], tuple[str, str] | None]:
-        """A page of processing activities by (scan_id, activity_key), and where the next one begins."""
+        self, tenant_id: str, filters: Filters, after: tuple[uuid.UUID, str] | None, bounds: Bounds
+    ) -> Page[Any]:
+        """A page of processing activities in the order of (scan_id, activity_key); each has both."""
         table = processing_activities
-        query = select(table).where(table.c.tenant_id == tenant_id)
+        query = select(*ACTIVITY_COLUMNS).where(table.c.tenant_id == tenant_id)
         if filters.scan_id is not None:
             query = query.where(table.c.scan_id == filters.scan_id)
         if filters.category is not None:
@@ -134,32 +139,11 @@ class Reader:
             query = query.where(table.c.cross_border == filters.cross_border)
         if after is not None:
             query = query.where(tuple_(table.c.scan_id, table.c.activity_key) > tuple_(*after))
-        rows = self._rows(query.order_by(table.c.scan_id, table.c.activity_key).limit(limit + 1))
-        last = rows[limit - 1] if len(rows) > limit else None
-        more = None if last is None else (str(last.scan_id), last.activity_key)
-        return [dict(row._mapping) for row in rows[:limit]], more
+        return self._page(query.order_by(table.c.scan_id, table.c.activity_key), activity, bounds)
 
 
-def _rejected(row: Any) -> dict[str, Any]:
-    """A rejected record as it is shown: why, and the record itself, ready to be mended and sent again."""
-    errors = [FieldError(**error) for error in row.errors]
-    return {
-        "id": row.id,
-        "index": row.record_index,
-        "activity_key": row.activity_key,
-        "code": row.code,
-        "pointer": row.pointer,
-        "messages": errors[0].messages_for(row.record_index),
-        "errors": [{"code": each.code, "pointer": each.pointer, "messages": each.messages} for each in errors],
-        **_original(bytes(row.original)),
-        "rejected_at": row.rejected_at,
-    }
-
-
-def _original(value: bytes) -> dict[str, Any]:
-    """The record as JSON where it is JSON, else its bytes in Base64 (RFC 4648)."""
+def _given(connection: Connection, query: Select[Any]) -> Iterator[Any]:
     try:
-        value.decode()
-        return {"record": _check_json(value)}
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return {"record": None, "record_base64": base64.b64encode(value).decode()}
+        yield from connection.execute(query)
+    except SQLAlchemyError as error:
+        raise ReadsUnavailable(type(error).__name__) from None

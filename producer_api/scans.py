@@ -11,8 +11,9 @@ from starlette.responses import Response, StreamingResponse
 
 from producer_api import openapi
 from producer_api.caller import Caller, caller
-from producer_api.cursors import cursor_of, place_of
+from producer_api.cursors import place_of
 from producer_api.headers import traceparent
+from producer_api.page import Bounds, page_answer, page_of
 from producer_api.problems import PAGE_LIMIT, ApiProblem
 from producer_api.publisher import PublishFailed
 from producer_api.reads import ReadsUnavailable
@@ -46,9 +47,7 @@ async def list_scans(
         raise service.later("statuses_unavailable")
     before = place_of(cursor, tuple[float, str]) if cursor is not None else None
     found = service.statuses.page(who.tenant_id, status, before, limit + 1)
-    page = found[:limit]
-    more = cursor_of(page[-1][0]) if len(found) > limit else None
-    return json_answer({"scans": [msgspec.Raw(entry.value) for _, entry in page], "next_cursor": more})
+    return page_answer("scans", page_of(found, lambda each: each[1].value, Bounds(limit)), lambda each: each[0])
 
 
 @router.get("/scans/{scan_id}", **openapi.STATUS)
@@ -116,10 +115,10 @@ async def errors(
             first = await run_in_threadpool(next, lines, b"")  # what can go wrong goes wrong before the answer begins
             name = f'attachment; filename="{scan_id}-errors.ndjson"'
             return StreamingResponse(_after(first, lines), 200, {"Content-Disposition": name}, _NDJSON)
-        found, more = await run_in_threadpool(service.reader.errors, who.tenant_id, scan_id, after, limit)
+        page = await run_in_threadpool(service.reader.errors, who.tenant_id, scan_id, after, Bounds(limit))
     except ReadsUnavailable:
         raise service.later("reads_unavailable") from None
-    return json_answer({"errors": found, "next_cursor": cursor_of(more) if more is not None else None})
+    return page_answer("errors", page, lambda row: row.id)
 
 
 async def _stored(service: Services, tenant_id: str, scan_id: str) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 from typing import Any, Final
 
+import msgspec
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
@@ -13,15 +14,16 @@ from producer_api.budget import Overloaded
 from producer_api.caller import Caller, caller
 from producer_api.elements import Lines
 from producer_api.headers import body_kind
+from producer_api.page import PAGE_BYTES
 from producer_api.problems import ApiProblem, language_of
 from producer_api.scans import json_answer
 from producer_api.services import Services, services
 from producer_api.submission import read_json
 from schemas.problems import quantity
-from schemas.validation import examine
+from schemas.validation import Outcome, examine
 
 router = APIRouter()
-_SHOWN: Final = 1_000  # errors in the answer; all are counted
+_SHOWN: Final = 1_000  # rejected records in the answer, unless bytes end it before; all are counted
 _AT_ONCE: Final = 200  # records between two looks at other requests
 
 
@@ -31,7 +33,8 @@ class _Report:
     def __init__(self) -> None:
         self._now = dt.datetime.now(dt.UTC)
         self._keys: set[str] = set()
-        self._errors: list[dict[str, Any]] = []
+        self._errors: list[msgspec.Raw] = []
+        self._size = 0  # of them
         self.total = self._rejected = self._duplicates = self._sensitive = self._cross_border = 0
 
     def add(self, raw: bytes) -> None:
@@ -40,27 +43,32 @@ class _Report:
         record = outcome.record
         if record is None:
             self._rejected += 1
-            if len(self._errors) < _SHOWN:
-                first = outcome.errors[0]
-                self._errors.append(
-                    {
-                        "index": index,
-                        "activity_key": outcome.activity_key,
-                        "code": first.code,
-                        "pointer": first.pointer,
-                        "messages": first.messages_for(index),
-                        "errors": [
-                            {"code": each.code, "pointer": each.pointer, "messages": each.messages}
-                            for each in outcome.errors
-                        ],
-                    }
-                )
+            self._show(index, outcome)
         elif record.activity_key in self._keys:
             self._duplicates += 1
         else:
             self._keys.add(record.activity_key)
             self._sensitive += record.sensitive
             self._cross_border += record.cross_border
+
+    def _show(self, index: int, outcome: Outcome) -> None:
+        if len(self._errors) == _SHOWN or self._size > PAGE_BYTES:
+            return
+        first = outcome.errors[0]
+        shown = msgspec.json.encode(
+            {
+                "index": index,
+                "activity_key": outcome.activity_key,
+                "code": first.code,
+                "pointer": first.pointer,
+                "messages": first.messages_for(index),
+                "errors": [
+                    {"code": each.code, "pointer": each.pointer, "messages": each.messages} for each in outcome.errors
+                ],
+            }
+        )
+        self._size += len(shown)
+        self._errors.append(msgspec.Raw(shown))
 
     def answer(self) -> dict[str, Any]:
         return {

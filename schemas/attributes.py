@@ -10,7 +10,7 @@ from typing import Final
 
 from schemas.errors import FieldError
 from schemas.record import MAX_ATTRIBUTES_BYTES, MAX_DEPTH, MAX_NUMBER_DIGITS
-from schemas.structure import pointer_to, too_deep, walk
+from schemas.structure import is_deeper, pointer_to, too_deep, walk
 
 POINTER: Final = "/attributes"
 # Digits, signs of an exponent and opening brackets as one byte each, so that one look tells whether a closer one is needed.
@@ -23,6 +23,7 @@ _SHAPE: Final = bytes(
 _OBJECTS: Final = {b"{"}
 _EXPONENT: Final = b"0e"
 _LONG: Final = b"0" * (MAX_NUMBER_DIGITS // 2)  # digits before or behind the point of any number that is too long
+_TOO_LONG: Final = b"0" * (MAX_NUMBER_DIGITS + 1)
 _NUMBER: Final = re.compile(rb"-?([0-9]+)(?:\.([0-9]+))?(?:[eE]([-+]?)0*([0-9]+))?")
 _ENDLESS: Final = 1_000_000  # stands for an exponent of more digits than that
 
@@ -80,3 +81,13 @@ def _digits(number: re.Match[bytes]) -> int:
     if sign == b"-":
         power = -power
     return max(1, len(whole) + power) + max(0, len(fraction) - power)
+
+
+def is_readable(text: bytes, levels: int) -> bool:
+    """Whether any parser takes this JSON: nested no deeper than `levels`, and no number that Python or JavaScript would
+    refuse or cut for its many digits. What an older version stored may be otherwise."""
+    if is_deeper(text, levels):
+        return False
+    if _TOO_LONG not in text.translate(_SHAPE):
+        return True
+    return all(_TOO_LONG not in token.translate(_SHAPE) for token, _ in walk(text))

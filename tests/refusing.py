@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+
+import psycopg2
 
 from tests.helpers import Database
 
@@ -27,3 +30,15 @@ def rule(database: Database, tenant: str, kind: str) -> Iterator[None]:
         yield
     finally:
         database.rows(drop)
+
+
+@contextmanager
+def locked(dsn: str, table: str) -> Iterator[None]:
+    """Nobody else can read or write the table."""
+    holder: Any = psycopg2.connect(dsn)
+    try:
+        with holder.cursor() as cursor:
+            cursor.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        yield
+    finally:
+        holder.close()

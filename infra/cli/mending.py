@@ -1,6 +1,5 @@
 """`scanline errors` and `scanline mend`: what a scan rejected, out to a file, and mended back into the same scan."""
 
-import json as json_module
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +24,16 @@ def _pieces(file: Path, progress: Progress) -> Iterator[bytes]:
             progress.update(task, advance=len(piece))
 
 
+def _as_array(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """The lines as one JSON array, byte by byte as they came: a scan can have more than memory holds, and numbers that Python
+    would not give back."""
+    before = b"["
+    for line in lines:
+        yield before + line.rstrip(b"\n")
+        before = b",\n"
+    yield b"[]\n" if before == b"[" else b"]\n"
+
+
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
 
@@ -42,11 +51,8 @@ def register(app: typer.Typer) -> None:
 
         with ApiClient(InfraSettings().api_url) as api:
             lines = api.errors(checked_tenant(tenant), scan_id)
-            if json:
-                show([json_module.loads(line) for line in lines], title="errors", as_json=True)
-                return
-            for line in lines:
-                sys.stdout.buffer.write(line)
+            for piece in _as_array(lines) if json else lines:
+                sys.stdout.buffer.write(piece)
             sys.stdout.buffer.flush()
 
     @app.command()

@@ -2,10 +2,8 @@
 
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
-import psycopg2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -21,7 +19,7 @@ from tests.helpers import (
     changed,
     wait_for,
 )
-from tests.refusing import rule
+from tests.refusing import locked, rule
 
 IMPATIENT: Final = {
     "SCANLINE_WRITE_DEADLINE_SECONDS": "1",
@@ -108,25 +106,13 @@ def test_duplicates_and_refused_records_in_one_micro_batch_are_told_apart(
     assert_told(database, statuses, [tenant])
 
 
-@contextmanager
-def locked(own: Stack, table: str) -> Iterator[None]:
-    """Nobody else can write the table."""
-    holder: Any = psycopg2.connect(own.postgres.superuser_dsn())
-    try:
-        with holder.cursor() as cursor:
-            cursor.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
-        yield
-    finally:
-        holder.close()
-
-
 @pytest.mark.parametrize("table", ["processing_activities", "stream_offsets", "scans"])
 def test_a_lock_is_waited_for_and_the_lane_goes_on_by_itself(
     table: str, own: Stack, database: Database, statuses: StatusTopic, tenant: str, only: Service
 ) -> None:
     lines = generator.records(500, 32, tenant)
     errors = metric(only, "scanline_sink_errors_total", sqlstate_class="55")
-    with locked(own, table):
+    with locked(own.postgres.superuser_dsn(), table):
         with Publisher(own.kafka.bootstrap) as publisher:
             scan = publisher.scan(tenant, lines, at_once=100)
         wait_for(lambda: only.health()["paused_partitions"], "the lane pauses")

@@ -1,0 +1,92 @@
+"""Rows of PostgreSQL as the JSON that is answered.
+
+Whatever is stored can be answered: JSON is passed on as the text that PostgreSQL writes, never decoded, so that no digit
+is lost; and what an older version stored that no client could read is left out, and said to be.
+"""
+
+import base64
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Text, case, cast, func
+
+from schemas.attributes import is_readable
+from schemas.errors import FieldError
+from schemas.record import MAX_DEPTH
+from schemas.tables import processing_activities, rejected_records
+
+# Of attributes, as PostgreSQL writes them. What is accepted has at most 4 KiB, and 6 with PostgreSQL's spaces.
+_SHOWN_BYTES: Final = 64 * 1024
+_SHOWN_ERRORS: Final = 50  # of one record; what is accepted has fewer
+_encode: Final = msgspec.json.Encoder().encode
+_LINE_ENDS: Final = bytes.maketrans(b"\r\n", b"  ")  # they stand between JSON's tokens; a line of NDJSON has none
+_check_json: Final = msgspec.json.Decoder(msgspec.Raw).decode
+_read_errors: Final = msgspec.json.Decoder(list[FieldError]).decode
+
+
+def _text(column: Any, most_bytes: int) -> Any:
+    """jsonb as text; NULL where it is longer: a number of a few bytes may be written as 131,072 digits."""
+    text = cast(column, Text)
+    return case((func.octet_length(text) <= most_bytes, text)).label(column.name)
+
+
+_activities: Final = processing_activities.c
+ACTIVITY_COLUMNS: Final = tuple(
+    _text(column, _SHOWN_BYTES) if column.name in ("transfer", "attributes") else column for column in _activities
+)
+_rejected: Final = rejected_records.c
+REJECTED_COLUMNS: Final = (
+    *(_rejected[name] for name in ("id", "record_index", "activity_key", "code", "pointer", "original", "rejected_at")),
+    cast(func.jsonb_path_query_array(_rejected.errors, f"$[0 to {_SHOWN_ERRORS - 1}]"), Text).label("errors"),
+)
+
+
+def activity(row: Any) -> bytes:
+    """A processing activity. Its `attributes` are null, with `attributes_left_out`, where no client could read them."""
+    fields = dict(row._mapping)
+    if row.transfer is not None:
+        fields["transfer"] = msgspec.Raw(row.transfer.encode())
+    attributes = (row.attributes or "").encode()
+    if attributes and is_readable(attributes, MAX_DEPTH):
+        fields["attributes"] = msgspec.Raw(attributes)
+    else:
+        fields |= {"attributes": None, "attributes_left_out": True}
+    return _encode(fields)
+
+
+def rejected(row: Any) -> bytes:
+    """A rejected record as it is shown: why, and the record itself, ready to be mended and sent again."""
+    errors = _errors(row)
+    return _encode(
+        {
+            "id": row.id,
+            "index": row.record_index,
+            "activity_key": row.activity_key,
+            "code": row.code,
+            "pointer": row.pointer,
+            "messages": errors[0].messages_for(row.record_index),
+            "errors": [{"code": each.code, "pointer": each.pointer, "messages": each.messages} for each in errors],
+            **_original(bytes(row.original)),
+            "rejected_at": row.rejected_at,
+        }
+    )
+
+
+def _errors(row: Any) -> list[FieldError]:
+    try:
+        found = _read_errors(row.errors)
+    except msgspec.MsgspecError:
+        found = []
+    return found or [FieldError(row.code, row.pointer)]
+
+
+def _original(value: bytes) -> dict[str, Any]:
+    """The record as JSON where it is JSON that a client can read, else its bytes in Base64 (RFC 4648)."""
+    try:
+        value.decode()
+        if is_readable(value, MAX_DEPTH + 1):
+            _check_json(value)
+            return {"record": msgspec.Raw(value.translate(_LINE_ENDS))}
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass
+    return {"record": None, "record_base64": base64.b64encode(value).decode()}
