@@ -15,6 +15,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sinks.local.passed_over import PassedOver
 from sinks.local.rows import Row
 
 MANIFEST: Final = "_manifest.json"  # DuckDB and pandas leave names with an underscore alone
@@ -56,7 +57,7 @@ SCHEMA: Final = pa.schema(
     ]
 )
 _encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(Row).decode
+_decode: Final = msgspec.msgpack.Decoder().decode  # whatever it is: Arrow says which column is wrong
 
 
 class ParquetOutput:
@@ -84,7 +85,7 @@ class ParquetOutput:
             [(row.tenant_id, name, number, _encode(row)) for number, row in enumerate(rows, first)],
         )
 
-    def finish(self, connection: sqlite3.Connection) -> None:
+    def finish(self, connection: sqlite3.Connection, passed_over: PassedOver) -> None:
         """See Output. An earlier result is replaced: its files go when the new ones are there."""
         groups = connection.execute(
             "SELECT tenant_id, day, count(*) FROM waiting GROUP BY 1, 2 ORDER BY 1, 2"
@@ -92,10 +93,11 @@ class ParquetOutput:
         files: list[dict[str, Any]] = []
         for tenant, day, count in groups:
             name = f"{tenant}_{day}.parquet"  # a tenant id holds nothing that a file's name may not
-            self._write(
-                name, _rows(connection, tenant, day), None if day == _UNKNOWN_DAY else dt.date.fromisoformat(day)
-            )
-            files.append({"file": name, "tenant_id": tenant, "received_on": day, "rows": count})
+            received_on = None if day == _UNKNOWN_DAY else dt.date.fromisoformat(day)
+            before = passed_over.count
+            self._write(name, _rows(connection, tenant, day), received_on, passed_over)
+            written = count - (passed_over.count - before)
+            files.append({"file": name, "tenant_id": tenant, "received_on": day, "rows": written})
         self._remove_earlier(kept={file["file"] for file in files})
         document = {"selection": json.loads(self._selection), "day_zone": "Asia/Ho_Chi_Minh", "files": files}
         arriving = self._folder / f"{MANIFEST}.new"
@@ -111,15 +113,33 @@ class ParquetOutput:
                 if file["file"] not in kept:
                     (self._folder / Path(file["file"]).name).unlink(missing_ok=True)
 
-    def _write(self, name: str, rows: Iterator[list[Row]], day: dt.date | None) -> None:
+    def _write(self, name: str, rows: Iterator[list[Row]], day: dt.date | None, passed_over: PassedOver) -> None:
         arriving = self._folder / f"{name}.new"
         with pq.ParquetWriter(arriving, SCHEMA, compression="zstd") as writer:
             for some in rows:
-                columns = list(zip(*some, strict=True))
-                arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=False)]
-                arrays.append(pa.array([day] * len(some), pa.date32()))
-                writer.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA))
+                for table in _tables(some, day, passed_over):
+                    writer.write_table(table)
         arriving.rename(self._folder / name)
+
+
+def _tables(rows: list[Row], day: dt.date | None, passed_over: PassedOver) -> Iterator[pa.Table]:
+    """All rows in one table; where one of them cannot be in it, all others."""
+    try:
+        yield _table(rows, day)
+        return
+    except (ArithmeticError, TypeError, ValueError, pa.ArrowException) as error:
+        if len(rows) == 1:
+            passed_over.add_row(rows[0], error)
+            return
+    middle = len(rows) // 2
+    yield from _tables(rows[:middle], day, passed_over)
+    yield from _tables(rows[middle:], day, passed_over)
+
+
+def _table(rows: list[Row], day: dt.date | None) -> pa.Table:
+    columns = list(zip(*rows, strict=True))
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=False)]
+    return pa.Table.from_arrays([*arrays, pa.array([day] * len(rows), pa.date32())], schema=SCHEMA)
 
 
 def _rows(connection: sqlite3.Connection, tenant: str, day: str) -> Iterator[list[Row]]:
@@ -128,4 +148,4 @@ def _rows(connection: sqlite3.Connection, tenant: str, day: str) -> Iterator[lis
         "SELECT row FROM waiting WHERE tenant_id = ? AND day = ? ORDER BY number", (tenant, day)
     )
     while some := cursor.fetchmany(_ROWS):
-        yield [_decode(row[0]) for row in some]
+        yield [Row(*_decode(row[0])) for row in some]

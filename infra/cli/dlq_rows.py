@@ -146,6 +146,8 @@ def show_letter(letter: Mapping[str, Any], *, as_json: bool) -> None:
     console.print(f"  [bold]hiện nay / today[/bold]: {escape(letter['today'])}", highlight=False, soft_wrap=True)
     for name, value in letter["headers"]:
         console.print(f"    {escape(name)}: {escape(value)}", highlight=False, soft_wrap=True)
+    if left_out := letter.get("headers_left_out"):
+        console.print(f"    … {number(left_out, 'vi')} header(s)", highlight=False)
     for each in letter["history"]:
         console.print(f"  {local_time(each['at'])}  {each['action']}  {escape(each['actor'])}", highlight=False)
     for line in letter.get("preview", ()):

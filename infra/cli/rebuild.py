@@ -8,7 +8,7 @@ from types import FrameType
 import typer
 
 from infra.cli.output import show
-from infra.cli.replay import progress_bar, tell_differences
+from infra.cli.replay import exit_code_of, progress_bar, tell_differences, tell_passed_over
 from infra.cli.scan_rows import progress_console
 from infra.cli.servers import service_urls
 from infra.settings import InfraSettings
@@ -52,6 +52,8 @@ def register(app: typer.Typer) -> None:
 
         Bị ngắt giữa chừng: chạy lại với --continue. /
         Interrupted: run it again with --continue.
+
+        Mã thoát như của `scanline replay`. / Exit codes as of `scanline replay`.
         """
         from infra.replay.command import Request, run
         from infra.replay.rebuild import RebuildProgress
@@ -103,5 +105,5 @@ def register(app: typer.Typer) -> None:
             shown = {name: value for name, value in report.items() if not isinstance(value, list | dict)}
             show([shown], title="rebuild", as_json=False)
             tell_differences(report.get("differences", []))  # type: ignore[arg-type]
-        if report.get("differences"):
-            raise typer.Exit(1)
+            tell_passed_over(report)
+        raise typer.Exit(exit_code_of(report))

@@ -4,7 +4,7 @@ import contextlib
 import json as jsonlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -16,6 +16,7 @@ from infra.cli.output import console, show
 from infra.cli.scan_rows import progress_console
 from infra.settings import InfraSettings
 
+PASSED_OVER: Final = 3  # exit code: something could not be handled, everything else was
 _KINDS: Final = {
     "missing": "thiếu trong bảng / missing from the table",
     "extra": "chỉ có trong bảng / in the table alone",
@@ -91,6 +92,10 @@ def register(app: typer.Typer) -> None:
 
         Bị ngắt giữa chừng: chạy lại cùng lệnh để làm tiếp. /
         Interrupted: the same command again goes on.
+
+        Mã thoát: 0 ổn; 1 khác bảng, hoặc lỗi; 3 có bản ghi không xử lý được, bị bỏ qua và nêu tên; 130 bị ngắt. /
+        Exit code: 0 well; 1 the table differs, or an error; 3 records that could not be handled were passed over and are
+        named; 130 interrupted.
         """
         from infra.replay.command import Request, run
         from infra.replay.selection import Selection
@@ -118,8 +123,7 @@ def register(app: typer.Typer) -> None:
             progress_console.print(request.how_to_go_on, soft_wrap=True, highlight=False)
             raise typer.Exit(130) from None
         _tell(report, as_json=json, on_stderr=to_ndjson and output is None)
-        if report.get("differences"):
-            raise typer.Exit(1)
+        raise typer.Exit(exit_code_of(report))
 
 
 def _tell(report: dict[str, Any], *, as_json: bool, on_stderr: bool) -> None:
@@ -131,6 +135,7 @@ def _tell(report: dict[str, Any], *, as_json: bool, on_stderr: bool) -> None:
         shown = {name: value for name, value in report.items() if not isinstance(value, list | dict)}
         show([shown], title="replay", as_json=False)
         tell_differences(report.get("differences", []))
+        tell_passed_over(report)
 
 
 def tell_differences(differences: list[dict[str, Any]]) -> None:
@@ -144,6 +149,24 @@ def tell_differences(differences: list[dict[str, Any]]) -> None:
             if keys["count"]:
                 more = ", …" if keys["count"] > len(keys["first"]) else ""
                 _line(f"  {what}: {keys['count']}: {', '.join(keys['first'])}{more}")
+
+
+def tell_passed_over(report: Mapping[str, Any]) -> None:
+    """For people: a record a line, of those that could not be handled."""
+    found = report.get("passed_over") or {"count": 0, "first": []}
+    if found["count"]:
+        _line(f"bỏ qua, không xử lý được / passed over, could not be handled: {found['count']}")
+    for each in found["first"]:
+        where = f"{each['tenant_id']} {each['scan_id']} {each['activity_key']}"
+        index = "" if each["record_index"] is None else f" #{each['record_index']}"
+        _line(f"  {where}{index}: {each['reason']}")
+
+
+def exit_code_of(report: Mapping[str, Any]) -> int:
+    """0 well; 1 the table differs; 3 records were passed over."""
+    if report.get("differences"):
+        return 1
+    return PASSED_OVER if (report.get("passed_over") or {}).get("count") else 0
 
 
 def _line(text: str) -> None:

@@ -14,6 +14,7 @@ State = Literal["open", "claimed", "retried", "dropped"]  # what was done about 
 UNKNOWN: Final = "unknown"  # reason of a letter that no worker of ours wrote
 # anybody can write a header
 _MOST_REPLAYS: Final = 1_000_000
+_MOST_SOURCE: Final = 260  # a topic's name has 249 at the most
 _LAST_MS: Final = 253_402_300_799_999  # the last moment of the year 9999, which is where times end here
 
 
@@ -61,7 +62,7 @@ class Letter(NamedTuple):
             ("partition", topics.DLQ_PARTITION),
             ("offset", topics.DLQ_OFFSET),
         ):
-            found[name] = (named.get(header) or b"").decode("ascii", "replace")
+            found[name] = (named.get(header) or b"")[:_MOST_SOURCE].decode("ascii", "replace")
         return found
 
     def original_headers(self) -> list[Header]:

@@ -10,6 +10,9 @@ from schemas.dead_letters import REASON_HEADERS, RETRY_HEADERS
 
 # What a header of ours, or of CloudEvents, may say; anything else in it is somebody's own text, and is hidden.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.:/+-]{1,120}")
+# Of a letter's headers: anybody can write a megabyte of them, a byte or a thousand each.
+_MOST_HEADERS: Final = 100
+_MOST_CHARACTERS: Final = 1_000  # of a name or a value
 _SHOWN: Final = (
     {
         topics.HEADER_TYPE,
@@ -33,11 +36,15 @@ def hidden(value: bytes | None) -> str:
 def header_text(name: str, value: bytes | None, letter: Letter, *, reveal: bool) -> str:
     """A header's value, or how long it is."""
     if value is None or reveal:
-        return hidden(None) if value is None else escaped(value)
+        return hidden(None) if value is None else escaped(value[: 4 * _MOST_CHARACTERS])
     text = value.decode("ascii", "replace")
     if name == topics.HEADER_SUBJECT and letter.scan_id is not None:
         return text
     return text if name in _SHOWN and _PLAIN.fullmatch(text) else hidden(value)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}…"
 
 
 def escaped(value: bytes) -> str:
@@ -71,9 +78,12 @@ def described(letter: Letter, *, reveal: bool, most: int) -> dict[str, Any]:
         "key": letter.tenant_id or (hidden(letter.key) if letter.key is None or not reveal else escaped(letter.key)),
         "sha256": hashlib.sha256(letter.value or b"").hexdigest(),
         "headers": [
-            [escaped(name.encode()), header_text(name, value, letter, reveal=reveal)] for name, value in letter.headers
+            [_cut(escaped(name[:_MOST_CHARACTERS].encode())), _cut(header_text(name, value, letter, reveal=reveal))]
+            for name, value in letter.headers[:_MOST_HEADERS]
         ],
     }
+    if len(letter.headers) > _MOST_HEADERS:
+        found["headers_left_out"] = len(letter.headers) - _MOST_HEADERS
     if reveal:
         found["preview"] = preview(letter.value, most)
         found["preview_is_whole"] = letter.size <= most

@@ -19,6 +19,7 @@ from schemas.topics import RECORDS_TOPIC
 from sinks.base import Place
 from sinks.local import LocalSink, Nowhere, Output
 from sinks.local.ndjson import FileOutput, StreamOutput
+from sinks.local.passed_over import PassedOver
 from sinks.local.state import State
 
 _SELECTION: Final = "selection"
@@ -108,9 +109,12 @@ def _into_schema(request: Request, name: str, settings: InfraSettings, on_progre
         sink = target.sink()
         try:
             _insist_on_the_same_log(sink.load_offsets(RECORDS_TOPIC, places, topic_id), places)
-            replay = Replay(sink, request.selection, rate=request.rate, on_progress=on_progress)
+            passed_over = PassedOver()
+            replay = Replay(
+                sink, request.selection, rate=request.rate, on_progress=on_progress, passed_over=passed_over
+            )
             outcome = replay.run(settings.kafka_bootstrap, places)
-            return {"schema": name, **target.finish(), **outcome.as_json()}
+            return {"schema": name, **target.finish(), **outcome.as_json(), "passed_over": passed_over.as_json()}
         finally:
             sink.close()
 
@@ -142,12 +146,14 @@ def _into_files(request: Request, settings: InfraSettings, on_progress: OnProgre
             rate=request.rate,
             by_day=True,
             on_progress=on_progress,
+            passed_over=sink.passed_over,
         )
         outcome = replay.run(settings.kafka_bootstrap, places)
         sink.finish()
         report = _report(outcome, state)
         if request.verify:
-            report |= _verified(state, request, settings, outcome, on_progress)
+            report |= _verified(state, request, settings, outcome, sink.passed_over, on_progress)
+        report["passed_over"] = sink.passed_over.as_json()
     except (OSError, sqlite3.Error) as error:
         state.close()
         if isinstance(error, BrokenPipeError):
@@ -177,7 +183,12 @@ def _written(places: dict[int, Range], request: Request, settings: InfraSettings
 
 
 def _verified(
-    state: State, request: Request, settings: InfraSettings, outcome: Outcome, on_progress: OnProgress
+    state: State,
+    request: Request,
+    settings: InfraSettings,
+    outcome: Outcome,
+    passed_over: PassedOver,
+    on_progress: OnProgress,
 ) -> dict[str, Any]:
     read = {
         number: place._replace(start=place.first) if number in outcome.lost else place
@@ -189,6 +200,7 @@ def _verified(
             live,
             request.selection,
             read,
+            passed_over,
             lambda rows, total: on_progress(Progress(rows, total, outcome.messages, rows, doing="So sánh / comparing")),
         )
     return _as_json(found)

@@ -24,9 +24,15 @@ COUNTS: Final = (
     "records_cross_border",
     "messages_unreadable",
 )
-_AT_ONCE: Final = 2_000  # rows fetched
-_AS_TEXT: Final = frozenset({"scan_id", "transfer", "attributes"})
-_SELECT: Final = ", ".join(f"{name}::text" if name in _AS_TEXT else name for name in COLUMNS)
+_AT_ONCE: Final = 200  # rows fetched; one can have a quarter of a megabyte
+_AS_TEXT: Final = frozenset({"scan_id", "transfer", "discovered_at"})
+# Of attributes, as PostgreSQL writes them: what is accepted has at most 6 KiB; what once was could have 60 MB.
+_MOST_BYTES: Final = 64 * 1024
+_ATTRIBUTES: Final = f"CASE WHEN octet_length(attributes::text) <= {_MOST_BYTES} THEN attributes::text ELSE '' END"
+_SELECT: Final = ", ".join(
+    _ATTRIBUTES if name == "attributes" else f"{name}::text" if name in _AS_TEXT else name for name in COLUMNS
+)
+_DISCOVERED_AT: Final = COLUMNS.index("discovered_at")
 _WHERE: Final = """
 WHERE (%(tenants)s::text[] IS NULL OR tenant_id = ANY (%(tenants)s::text[]))
   AND (%(scans)s::uuid[] IS NULL OR scan_id = ANY (%(scans)s::uuid[]))
@@ -95,13 +101,14 @@ class Live:
         return {(row[0], row[1]): LiveScan(*row[2:]) for row in self._all(query, _of(selection))}
 
     def rows(self, selection: Selection) -> Iterator[Row]:
-        """The selected rows, in no order, some at a time."""
+        """The selected rows, in no order, some at a time. Attributes that are longer than any that is accepted are empty, which
+        is no JSON."""
         with self._connection.cursor("rows") as cursor:
             cursor.itersize = _AT_ONCE
             cursor.execute(f"SELECT {_SELECT} FROM processing_activities {_WHERE}", _of(selection))
             for values in cursor:
                 row = Row(*values)
-                yield row._replace(discovered_at=row.discovered_at.astimezone(dt.UTC))
+                yield row._replace(discovered_at=_moment(values[_DISCOVERED_AT]))
 
     def outside(self, selection: Selection, read: Mapping[int, Range]) -> set[Key]:
         """Selected scans of which something stands, or may stand, before or behind the offsets that were read."""
@@ -129,6 +136,14 @@ class Live:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._connection.close()
+
+
+def _moment(text: str) -> dt.datetime:
+    """What PostgreSQL writes of a time, in UTC. It has times that Python has not: of those the last one stands for all."""
+    try:
+        return dt.datetime.fromisoformat(text).astimezone(dt.UTC)
+    except ValueError:
+        return dt.datetime.max.replace(tzinfo=dt.UTC)
 
 
 def _of(selection: Selection) -> dict[str, Any]:

@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from infra.replay.pace import Pace
+from infra.replay.preparing import prepared_for
 from infra.replay.reading import Piece, ReadMessage, read
 from infra.replay.selection import ZONE, Range, Selection
 from schemas.topics import RECORDS_TOPIC
 from sinks.base import Incoming, MicroBatch, Place, Sink, Unavailable
+from sinks.local.passed_over import PassedOver
 from stream_app.builder import Builder, Limits
 from stream_app.large_batches import Oversized
 
@@ -62,8 +64,10 @@ class Replay:
         rate: float = 0.0,
         by_day: bool = False,
         on_progress: Callable[[Progress], None] = lambda _: None,
+        passed_over: PassedOver,
     ) -> None:
         """`rate` records a second, 0: as fast as it goes."""
+        self._passed_over = passed_over
         self._sink = sink
         self._selection = selection
         self._pace = Pace(rate)
@@ -135,7 +139,7 @@ class Replay:
 
     def _write(self, lane: "_Lane", end: int, messages: Sequence[Incoming]) -> None:
         batch = MicroBatch(RECORDS_TOPIC, lane.partition, lane.next_offset, end, messages, lane.topic_id)
-        prepared = self._sink.prepare(batch)
+        prepared = prepared_for(self._sink, batch, self._passed_over)
         self._insist(lambda: self._sink.write(prepared))
         self._offsets += batch.end - max(batch.start, lane.start)
         lane.next_offset = batch.end

@@ -6,7 +6,8 @@ from typing import Any, Final, NamedTuple
 from infra.replay.live import COUNTS, Live, LiveScan
 from infra.replay.selection import Range, Selection
 from schemas.status import Scan
-from sinks.local.rows import fingerprint
+from sinks.local.passed_over import PassedOver
+from sinks.local.rows import UNKNOWN, Row, fingerprint
 from sinks.local.state import Compared, Key, State
 
 NAMED: Final = 20  # keys of each kind that a scan's difference names
@@ -61,15 +62,17 @@ def verify(
     live: Live,
     selection: Selection,
     read: Mapping[int, Range],
+    passed_over: PassedOver,
     on_rows: Callable[[int, int], None] = lambda *_: None,
 ) -> Verified:
     """`read` is what the replay went over; `on_rows(done, total)` hears of the live rows. A scan of which something stands
-    outside of it cannot be compared: only where it is the same all the same does it count, as equal."""
+    outside of it cannot be compared: only where it is the same all the same does it count, as equal. Live rows that
+    nobody can read today are passed over."""
     live.begin()
     outside, known = live.outside(selection, read), live.scans(selection)
     numbers, replayed, expected = _replayed(state)
     total = sum(scan.records_stored for scan in known.values())
-    held = _held(live, selection, lambda rows: on_rows(rows, max(rows, total)))
+    held = _held(live, selection, passed_over, lambda rows: on_rows(rows, max(rows, total)))
     differences = []
     apart = 0
     keys = sorted(replayed.keys() | known.keys() | held.keys())
@@ -101,17 +104,26 @@ def _added(marks: Iterable[bytes]) -> Sum:
     return Sum(len(numbers), sum(numbers) % _MODULUS)
 
 
-def _held(live: Live, selection: Selection, on_rows: Callable[[int], None]) -> dict[Key, Sum]:
+def _held(live: Live, selection: Selection, passed_over: PassedOver, on_rows: Callable[[int], None]) -> dict[Key, Sum]:
     sums: dict[Key, Sum] = {}
     rows = 0
     for row in live.rows(selection):
         key = row.tenant_id, row.scan_id
-        sums[key] = sums.get(key, Sum()).plus(fingerprint(row))
+        sums[key] = sums.get(key, Sum()).plus(_mark(row, passed_over))
         rows += 1
         if rows % _EVERY == 0:
             on_rows(rows)
     on_rows(rows)
     return sums
+
+
+def _mark(row: Row, passed_over: PassedOver) -> bytes:
+    """Its fingerprint. A row that nobody can read today is named, and equal to none but another such."""
+    try:
+        return fingerprint(row)
+    except Exception as error:
+        passed_over.add_row(row, error)
+        return UNKNOWN
 
 
 def _counts(replayed: Scan | None, live: LiveScan | None, names: Iterable[str] = COUNTS) -> dict[str, tuple[Any, Any]]:
@@ -135,7 +147,8 @@ def _difference(
     """By name; None where the only difference is what PostgreSQL itself refused."""
     refused = live.refused(key)
     of_scan = Selection((key[0],), (key[1],))
-    marks = ((row.activity_key, fingerprint(row)) for row in live.rows(of_scan))
+    known_already = PassedOver()
+    marks = ((row.activity_key, _mark(row, known_already)) for row in live.rows(of_scan))
     compared = state.compare(number or 0, marks, refused, NAMED)
     counts = _counts(replayed, known)
     if compared.excused and replayed is not None and known is not None:

@@ -9,6 +9,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from sinks.local.passed_over import PassedOver
 from sinks.local.rows import COLUMNS, Row
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -43,7 +44,7 @@ class StreamOutput:
         self._stream.write(b"".join([line(row, day) for row in rows]))
         self._stream.flush()
 
-    def finish(self, connection: sqlite3.Connection) -> None:
+    def finish(self, connection: sqlite3.Connection, passed_over: PassedOver) -> None:
         """See Output."""
 
 
@@ -71,7 +72,7 @@ class FileOutput:
         self._file.flush()
         connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_LENGTH, str(self._file.tell())))
 
-    def finish(self, connection: sqlite3.Connection) -> None:
+    def finish(self, connection: sqlite3.Connection, passed_over: PassedOver) -> None:
         """See Output."""
         assert self._file is not None
         os.fsync(self._file.fileno())

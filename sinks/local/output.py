@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Protocol
 
+from sinks.local.passed_over import PassedOver
 from sinks.local.rows import Row
 
 
@@ -17,11 +18,12 @@ class Output(Protocol):
         ...
 
     def take(self, connection: sqlite3.Connection, rows: Sequence[Row], day: dt.date | None) -> None:
-        """Rows of one micro-batch, all received on that day (Asia/Ho_Chi_Minh). Raises OSError."""
+        """Rows of one micro-batch, all received on that day (Asia/Ho_Chi_Minh). Raises OSError; anything else where a row
+        cannot be written, and then nothing of this call is."""
         ...
 
-    def finish(self, connection: sqlite3.Connection) -> None:
-        """Everything was taken. Raises OSError."""
+    def finish(self, connection: sqlite3.Connection, passed_over: PassedOver) -> None:
+        """Everything was taken. Rows that cannot be written are passed over. Raises OSError."""
         ...
 
 
@@ -34,5 +36,5 @@ class Nowhere:
     def take(self, connection: sqlite3.Connection, rows: Sequence[Row], day: dt.date | None) -> None:
         """See Output."""
 
-    def finish(self, connection: sqlite3.Connection) -> None:
+    def finish(self, connection: sqlite3.Connection, passed_over: PassedOver) -> None:
         """See Output."""

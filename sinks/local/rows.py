@@ -13,6 +13,7 @@ from sinks.base import Incoming
 
 _encode: Final = msgspec.json.Encoder().encode
 _FINGERPRINT_BYTES: Final = 16
+UNKNOWN: Final = b""  # stands for the fingerprint of a row that has none
 _EMPTY: Final = frozenset({"{}", None})
 
 

@@ -3,6 +3,7 @@
 """
 
 import datetime as dt
+import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -11,7 +12,8 @@ from zoneinfo import ZoneInfo
 from schemas.status import ScanStatus, status_of
 from sinks.base import Fenced, Incoming, MicroBatch, Place
 from sinks.local.output import Output
-from sinks.local.rows import Row, fingerprint, row_of
+from sinks.local.passed_over import PassedOver
+from sinks.local.rows import UNKNOWN, Row, fingerprint, row_of
 from sinks.local.state import Key, State
 from sinks.postgres.copying import Stored
 from sinks.postgres.effects import Plan
@@ -30,6 +32,7 @@ class LocalSink:
         with state.transaction() as connection:
             output.begin(connection)
         self.outcomes: Counter[str] = Counter()  # records by outcome, of this run
+        self.passed_over = PassedOver()  # of this run
 
     def load_offsets(self, topic: str, partitions: Iterable[int], topic_id: str | None = None) -> dict[int, Place]:
         """See Sink. A replay holds its topic's id for itself, over all partitions."""
@@ -58,7 +61,7 @@ class LocalSink:
                 scan.settle(now)
             self._state.save_scans(scans, numbers)
             if rows:
-                self._output.take(connection, rows, _day(batch))
+                self._take(connection, rows, _day(batch))
         self.outcomes.update(effects.outcomes())
         return [status_of(scan) for scan in scans.values()]
 
@@ -76,18 +79,50 @@ class LocalSink:
             for (message, at), name in zip(places, names, strict=True):
                 if name not in known:
                     known.add(name)
-                    fresh.append(row_of(message, at))
-            self._state.add_keys((numbers[key], row.activity_key, fingerprint(row)) for row in fresh)
-            gained[key] = Stored(
-                len(fresh), sum(row.sensitive for row in fresh), sum(row.cross_border for row in fresh)
+                    fresh.append((message, at))
+            found = [self._row(message, at) for message, at in fresh]
+            self._state.add_keys(
+                (numbers[key], message.records[at].activity_key, mark)
+                for (message, at), (_, mark) in zip(fresh, found, strict=True)
             )
-            rows += fresh
+            records = [message.records[at] for message, at in fresh]
+            gained[key] = Stored(
+                len(records), sum(each.sensitive for each in records), sum(each.cross_border for each in records)
+            )
+            rows += [row for row, _ in found if row is not None]
         return rows, gained
+
+    def _row(self, message: Incoming, at: int) -> tuple[Row | None, bytes]:
+        """The row and its fingerprint. A record of which something unexpected is raised counts as stored, and is in no output."""
+        try:
+            row = row_of(message, at)
+            return row, fingerprint(row)
+        except Exception as error:
+            envelope, key, index = (
+                message.envelope,
+                message.records[at].activity_key,
+                message.index_of(message.positions[at]),
+            )
+            self.passed_over.add(envelope.tenant_id, envelope.scan_id, key, index, error)
+            return None, UNKNOWN
+
+    def _take(self, connection: sqlite3.Connection, rows: list[Row], day: dt.date | None) -> None:
+        """Into the output, all at once; where one of them cannot be written, one by one."""
+        try:
+            self._output.take(connection, rows, day)
+        except (OSError, sqlite3.Error):
+            raise
+        except Exception as error:
+            if len(rows) == 1:
+                self.passed_over.add_row(rows[0], error)
+                return
+            for row in rows:
+                self._take(connection, [row], day)
 
     def finish(self) -> None:
         """Everything was written; the output is completed."""
         with self._state.transaction() as connection:
-            self._output.finish(connection)
+            self._output.finish(connection, self.passed_over)
 
     def statuses(self, partition: int, changed_within: dt.timedelta) -> list[ScanStatus]:
         """See Sink."""
