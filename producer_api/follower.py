@@ -202,6 +202,6 @@ def _told(message: Message) -> Told | None:
             message.timestamp()[1] / 1000,
             claim,  # type: ignore[arg-type]
         )
-    except (ValueError, OverflowError, RecursionError):
+    except ValueError:
         log.error("no status at %s-%d, offset %d", STATUS_TOPIC, message.partition(), message.offset())
         return None

@@ -58,5 +58,6 @@ REJECTED: Final[dict[str, Shape]] = {
     "control characters": lambda _: b"\x01" * 20_000,
     "nested too deep": lambda _: b'{"attributes":' + b"[" * 10_000 + b"]" * 10_000 + b"}",
     "a number too long": lambda number: _attributes('{"a":1e4000}')(number),
+    "long pointer": lambda number: _attributes('{"' + "😀" * 60 + '":{"' + "😀" * 70 + '":1e999}}')(number),
     "digits too long": lambda number: _with(attributes={"a": 0})(number).replace(b"0}", b"1" * 3_000 + b"}"),
 }
