@@ -41,6 +41,7 @@ def main() -> None:
         workers=settings.api_processes if settings.api_processes > 1 else None,
         loop="uvloop",
         http="producer_api.connections:BoundedProtocol",
+        ws="none",  # whatever happens to be installed: an offered upgrade is ignored
         access_log=False,
         log_config=_logging(level),
         log_level=level.lower(),

@@ -121,6 +121,18 @@ PROBLEMS: Final[dict[str, Problem]] = {
             "What was received does not follow the grammar of HTTP/1.1, so the connection is closed. Check the sending program.",
         ),
     ),
+    "transfer_unsupported": Problem(
+        501,
+        Text("Cách truyền không được hỗ trợ", "Unsupported way of transfer"),
+        Text(
+            "API nhận HTTP/1.1 hoặc HTTP/1.0, nội dung có «Content-Length» hoặc (chỉ với HTTP/1.1) «Transfer-Encoding: "
+            "chunked» không kèm cách mã hóa nào khác, và không mở đường hầm (CONNECT). Chưa có gì được ghi nhận và kết nối "
+            "được đóng. Hãy đổi cách gửi; nội dung nén được khai bằng «Content-Encoding».",
+            "The API takes HTTP/1.1 or HTTP/1.0, a body with «Content-Length» or (with HTTP/1.1 alone) «Transfer-Encoding: "
+            "chunked» without any other coding, and opens no tunnel (CONNECT). Nothing was accepted, and the connection is "
+            "closed. Send it another way; a compressed body is declared by «Content-Encoding».",
+        ),
+    ),
     "submission_in_progress": Problem(
         409,
         Text("Lần gửi trước còn đang đến", "The first submission is still arriving"),

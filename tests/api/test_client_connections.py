@@ -54,6 +54,11 @@ def until_refused(connection: Connection, pieces: Iterator[bytes], pause: float 
         return
 
 
+def wait_until_received(connection: Connection) -> None:
+    """The other side's kernel has taken all that was sent."""
+    wait_for(lambda: connection.unsent == 0, "what was sent has been received")
+
+
 def test_headers_that_never_end_have_a_time(strict: Service) -> None:
     with Connection(strict.base_url) as silent, Connection(strict.base_url) as slow:
         slow.send(b"GET /healthz HTTP/1.1\r\nHost: test\r\nX-Slow: ")
@@ -97,6 +102,45 @@ def test_a_large_body_behind_small_headers_is_no_large_head(strict: Service, ten
         )
         connection.send(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         assert connection.answer().status == 202
+
+
+def test_a_head_whose_last_byte_comes_with_a_large_body_is_no_large_head(strict: Service, tenant: str) -> None:
+    body = b"\n" * 100_000 + generator.records(1, 1, tenant)[0]
+    with Connection(strict.base_url) as connection:
+        head = (
+            f"POST {scans_of(tenant)} HTTP/1.1\r\nHost: test\r\nContent-Type: application/x-ndjson\r\n"
+            f"Connection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+        ).encode()
+        connection.send(head[:-1])
+        wait_until_received(connection)
+        connection.send(head[-1:] + body)
+        assert connection.answer().status == 202
+
+
+@pytest.mark.parametrize("begin", [b"5;extension=", b"5\r\n{}\n{}\r\n0\r\nX-Trailer: "], ids=["extension", "trailer"])
+def test_what_lies_between_and_after_chunks_has_a_size(strict: Service, tenant: str, begin: bytes) -> None:
+    def flood() -> None:
+        with Connection(strict.base_url) as connection:
+            connection.post(scans_of(tenant))
+            connection.send(begin)
+            until_refused(connection, itertools.repeat(b"x" * 60_000, 5_000))
+
+    assert growth(strict, flood) < 30
+
+
+def test_what_is_left_of_an_answered_body_has_a_time(strict: Service, tenant: str) -> None:
+    with Connection(strict.base_url) as connection:
+        connection.post(f"/v1/tenants/{tenant}/nowhere")
+        assert connection.next_answer().status == 404
+        until_refused(connection, itertools.repeat(b"1\r\n \r\n"), 0.05)
+
+
+def test_a_connection_goes_on_after_an_answer_that_came_before_the_body_was_there(strict: Service, tenant: str) -> None:
+    with Connection(strict.base_url) as connection:
+        connection.post(f"/v1/tenants/{tenant}/nowhere")
+        assert connection.next_answer().status == 404
+        connection.send(b"1\r\n \r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: test\r\n\r\n")
+        assert connection.next_answer().status == 200
 
 
 def test_what_is_no_http_is_told(strict: Service) -> None:

@@ -269,6 +269,7 @@ ELSEWHERE: Final = {
     "head_too_slow",
     "head_too_large",
     "http_malformed",
+    "transfer_unsupported",  # test_framing.py
     "too_many_connections",
     "scan_cancelled",  # test_mending.py, as the next two
     "mend_content_type",
