@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from producer_api import activities, mending, pages, problems, scans, submit, validate
 from producer_api.backlog import Backlog
@@ -12,6 +12,7 @@ from producer_api.draining import Drain, Leaving
 from producer_api.follower import Follower
 from producer_api.idempotency import Keys
 from producer_api.metrics import Timing
+from producer_api.parameters import check_parameters
 from producer_api.publisher import Publisher
 from producer_api.reads import Reader
 from producer_api.services import Services
@@ -53,11 +54,12 @@ def build_app(settings: ApiSettings | None = None) -> FastAPI:
         description="Kết quả quét dữ liệu cá nhân, mỗi bản ghi đúng một lần. / Data-scan results, each record exactly once.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # to http://, whatever the client's own address is behind a proxy
         lifespan=lifespan,
     )
     problems.install(app)
     for module in (submit, scans, mending, activities, validate):
-        app.include_router(module.router, prefix="/v1/tenants/{tenant_id}")
+        app.include_router(module.router, prefix="/v1/tenants/{tenant_id}", dependencies=[Depends(check_parameters)])
     app.include_router(pages.router)
     app.add_middleware(Timing)
     app.add_middleware(Leaving, drain=drain, retry_after=chosen.api_retry_after_seconds)

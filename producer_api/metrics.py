@@ -5,17 +5,17 @@ import time
 from typing import Any
 
 from prometheus_client import (
-    CONTENT_TYPE_LATEST,
     REGISTRY,
     CollectorRegistry,
     Counter,
     Gauge,
     Histogram,
     disable_created_metrics,
-    generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from schemas.exposition import exposition
 
 disable_created_metrics()  # a second series for each, that nobody asks for
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 1, 2.5, 5, 10, 30)
@@ -76,13 +76,13 @@ POOL_CHECKOUT = Histogram(
 )
 
 
-def render() -> tuple[bytes, str]:
+def render(accept: str) -> tuple[bytes, str]:
     """The exposition and its content type; of all processes where there are several."""
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)
-        return generate_latest(registry), CONTENT_TYPE_LATEST
-    return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
+        return exposition(registry, accept)
+    return exposition(REGISTRY, accept)
 
 
 class Timing:

@@ -1,7 +1,7 @@
 """/healthz, /readyz, /metrics, and /docs: a page of our own, so that nobody's browser loads scripts from abroad."""
 
 import html
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import HTMLResponse, Response
@@ -11,16 +11,17 @@ from producer_api.scans import json_answer
 from producer_api.services import Services, services
 
 router = APIRouter(include_in_schema=False)
+_PROBED: Final = ["GET", "HEAD"]  # their queries are not checked: some probes add a changing one against caches
 
 
-@router.get("/healthz")
+@router.api_route("/healthz", methods=_PROBED)
 async def healthz(service: Services = Depends(services)) -> Response:
     """200 while the threads that serve requests are there; otherwise the process is to be restarted."""
     parts = {"publisher": service.publisher.alive, "follower": service.follower.alive}
     return json_answer({"ok": all(parts.values()), **parts}, 200 if all(parts.values()) else 503)
 
 
-@router.get("/readyz")
+@router.api_route("/readyz", methods=_PROBED)
 async def readyz(service: Services = Depends(services)) -> Response:
     """200 when Kafka answers and the statuses have been read, until the process is told to end (SIGTERM).
 
@@ -34,11 +35,11 @@ async def readyz(service: Services = Depends(services)) -> Response:
     return json_answer({"ok": all(parts.values()), **parts}, 200 if all(parts.values()) else 503)
 
 
-@router.get("/metrics")
-async def prometheus() -> Response:
+@router.api_route("/metrics", methods=_PROBED)
+async def prometheus(request: Request) -> Response:
     """Prometheus exposition."""
-    body, kind = metrics.render()
-    return Response(body, media_type=kind)
+    body, kind = metrics.render(", ".join(request.headers.getlist("accept")))
+    return Response(body, headers={"Content-Type": kind, "Vary": "Accept"})
 
 
 @router.get("/docs")

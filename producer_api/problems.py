@@ -52,6 +52,11 @@ def request_error(code: str, field: str, *, parameter: bool = False, **params: s
     return {**place, "code": code, "messages": REQUEST_ERRORS[code].fill({"field": field_name(field), **params})}  # type: ignore[dict-item]
 
 
+def printable(name: str) -> str:
+    """A name from outside as it may be shown, cut short."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in name[:80])
+
+
 def request_invalid(errors: Sequence[Mapping[str, Any]]) -> ApiProblem:
     """422 with each place that is wrong."""
     first = errors[0]["messages"]
@@ -146,8 +151,19 @@ def _methods(request: Request) -> str:
     return ", ".join(scope["method"] for scope in asked if any(r.matches(scope)[0] is Match.FULL for r in routes))
 
 
+def _without_slash(request: Request) -> str | None:
+    """The address that was meant, where only a slash at the end is too many."""
+    path = request.url.path.rstrip("/")
+    scope = {**request.scope, "path": request.scope["path"].rstrip("/")}
+    if path == request.url.path or all(route.matches(scope)[0] is Match.NONE for route in request.app.routes):
+        return None
+    return path
+
+
 async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == 404 and (address := _without_slash(request)) is not None:
+        return answer(ApiProblem("slash_at_the_end", address=address), request)
     if error.status_code == 405:
         allowed = _methods(request)
         return answer(ApiProblem("method_not_allowed", headers={"Allow": allowed}, allowed=allowed), request)

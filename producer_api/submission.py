@@ -7,7 +7,7 @@ from typing import Any, Final, get_args
 import msgspec
 
 from producer_api.elements import without_half_characters
-from producer_api.problems import ApiProblem, request_error, request_invalid
+from producer_api.problems import ApiProblem, printable, request_error, request_invalid
 from schemas.messages import Language
 from schemas.problems import quantity
 from schemas.text import TextRefused, normalise
@@ -176,5 +176,4 @@ def _first_bad_byte(body: bytes) -> int:
 
 def _shown(name: str) -> str:
     """A name from outside as part of a JSON pointer, cut short."""
-    printable = "".join(character if character.isprintable() else "\ufffd" for character in name[:80])
-    return printable.replace("~", "~0").replace("/", "~1")
+    return printable(name).replace("~", "~0").replace("/", "~1")

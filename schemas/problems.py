@@ -80,6 +80,14 @@ PROBLEMS: Final[dict[str, Problem]] = {
             "The API has no such address; /docs lists the calls.",
         ),
     ),
+    "slash_at_the_end": Problem(
+        404,
+        Text("Địa chỉ thừa dấu gạch chéo ở cuối", "A slash too many at the end of the address"),
+        Text(
+            "API không có địa chỉ kết thúc bằng dấu gạch chéo. Hãy gửi lại đúng yêu cầu này tới {address}.",
+            "The API has no address with a slash at its end. Send the same request to {address}.",
+        ),
+    ),
     "method_not_allowed": Problem(
         405,
         Text("Phương thức không được phép", "Method not allowed"),
@@ -365,6 +373,21 @@ PROBLEMS: Final[dict[str, Problem]] = {
 # What is wrong with one field or parameter of a request (not with a record: those are schemas.errors.RECORD_ERRORS).
 REQUEST_ERRORS: Final[dict[str, Text]] = {
     "field_missing": Text("thiếu «{field}»", "«{field}» is missing"),
+    "parameter_misspelt": Text(
+        "lệnh gọi này không có tham số «{field}»; có lẽ là {expected}",
+        "this call takes no parameter «{field}»; perhaps {expected} was meant",
+    ),
+    "parameter_unknown": Text(
+        "lệnh gọi này không có tham số «{field}», chỉ có: {allowed}",
+        "this call takes no parameter «{field}», only: {allowed}",
+    ),
+    "parameter_unexpected": Text(
+        "lệnh gọi này không nhận tham số nào, nên bỏ «{field}»",
+        "this call takes no parameters; leave «{field}» out",
+    ),
+    "parameter_repeated": Text(
+        "tham số «{field}» chỉ được có một lần", "the parameter «{field}» may be given once only"
+    ),
     "field_unexpected": Text("«{field}» không có trong yêu cầu này", "«{field}» is not part of this request"),
     "body_not_object": Text("nội dung phải là một đối tượng JSON", "the body must be a JSON object"),
     "not_list": Text("«{field}» phải là danh sách", "«{field}» must be a list"),

@@ -6,7 +6,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+from prometheus_client import REGISTRY
+
+from schemas.exposition import exposition
 
 Check = Callable[[], tuple[bool, dict[str, Any]]]  # (well?, details for people)
 
@@ -18,7 +20,8 @@ def serve(host: str, port: int, ready: Check, alive: Check) -> ThreadingHTTPServ
         def do_GET(self) -> None:
             path = self.path.split("?")[0]
             if path == "/metrics":
-                self._answer(200, CONTENT_TYPE_LATEST, generate_latest(REGISTRY))
+                body, kind = exposition(REGISTRY, ", ".join(self.headers.get_all("Accept", [])))
+                self._answer(200, kind, body, Vary="Accept")
             elif path in ("/readyz", "/healthz"):
                 well, details = (ready if path == "/readyz" else alive)()
                 body = json.dumps({"ok": well, **details}, ensure_ascii=False).encode()
@@ -26,12 +29,20 @@ def serve(host: str, port: int, ready: Check, alive: Check) -> ThreadingHTTPServ
             else:
                 self._answer(404, "text/plain", b"/metrics, /readyz, /healthz\n")
 
-        def _answer(self, status: int, kind: str, body: bytes) -> None:
+        do_HEAD = do_GET  # the body is left out in _answer
+
+        def _not_allowed(self) -> None:
+            self._answer(405, "text/plain", b"GET, HEAD\n", Allow="GET, HEAD")
+
+        do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _not_allowed
+
+        def _answer(self, status: int, kind: str, body: bytes, **headers: str) -> None:
             self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
+            for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **headers}.items():
+                self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(body)
+            if self.command != "HEAD":
+                self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
             """Probes come every few seconds; they are not news."""

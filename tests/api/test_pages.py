@@ -36,6 +36,30 @@ def test_health(http: httpx.Client) -> None:
     assert (answer.status_code, answer.json()) == (200, {"ok": True, "kafka": True, "statuses": True, "serving": True})
 
 
+def test_probes_and_metrics_answer_a_head(http: httpx.Client) -> None:
+    for path in ("/healthz", "/readyz", "/metrics"):
+        got, head = http.get(path), http.head(path)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-type"] == got.headers["content-type"]
+        assert head.headers.keys() == got.headers.keys()
+        refused = http.post(path)
+        assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("text/plain;version=0.0.4", "text/plain; version=0.0.4; charset=utf-8"),
+        ("application/openmetrics-text", "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        ("text/plain; version=x", "text/plain; version=0.0.4; charset=utf-8"),
+    ],
+)
+def test_metrics_come_in_the_format_asked_for(http: httpx.Client, accept: str, kind: str) -> None:
+    answer = http.get("/metrics", headers={"Accept": accept})
+    assert answer.headers["content-type"] == kind
+    assert answer.text.endswith("# EOF\n") == kind.startswith("application/openmetrics-text")
+
+
 def listed() -> dict[str, dict[str, tuple[str, set[str]]]]:
     """dashboards/README.md: {heading: {name: (kind, labels)}}."""
     text = (ROOT / "dashboards" / "README.md").read_text(encoding="utf-8")

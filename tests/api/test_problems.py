@@ -193,6 +193,8 @@ CASES: Final = [
     Case("scan_not_found", get(f"{{tenant}}/scans/{uuid.UUID(int=7)}"), {"scans_url": "{tenant}/scans"}),
     Case("scan_not_found", get("{tenant}/scans/no-uuid/errors"), {"scans_url": "{tenant}/scans"}),
     Case("route_not_found", get("/v1/nothing")),
+    Case("slash_at_the_end", get("{tenant}/scans/"), {"address": "{tenant}/scans"}),
+    Case("slash_at_the_end", get("{tenant}/scans/", method="POST"), {"address": "{tenant}/scans"}),
     Case(
         "method_not_allowed", get("{tenant}/scans", method="PUT"), {"allowed": "GET, POST"}, {}, {"allow": "GET, POST"}
     ),

@@ -60,8 +60,8 @@ BODIES: Final[list[tuple[str, Any, str, str, str]]] = [
     ),
 ]
 
-# code, path below the tenant, the parameter, its value, and both texts
-PARAMETERS: Final = [
+# code, path below the tenant, the parameter, its value (or values), and both texts
+PARAMETERS: Final[list[tuple[str, str, str, str | list[str], str, str]]] = [
     (
         "not_uuid",
         "processing-activities",
@@ -88,6 +88,38 @@ PARAMETERS: Final = [
             "«limit» must be a whole number from 1 to 1,000",
         )
         for value in ("0", "1001", "-1", "1.5", "ten", "", "9" * 5_000)
+    ),
+    (
+        "parameter_misspelt",
+        "scans",
+        "limits",
+        "0912345678",
+        "lệnh gọi này không có tham số «limits»; có lẽ là «limit»",
+        "this call takes no parameter «limits»; perhaps «limit» was meant",
+    ),
+    (
+        "parameter_unknown",
+        "scans",
+        "tenant",
+        "0912345678",
+        "lệnh gọi này không có tham số «tenant», chỉ có: cursor, limit, status",
+        "this call takes no parameter «tenant», only: cursor, limit, status",
+    ),
+    (
+        "parameter_unexpected",
+        f"scans/{uuid.UUID(int=7)}",
+        "limit",
+        "0912345678",
+        "lệnh gọi này không nhận tham số nào, nên bỏ «limit»",
+        "this call takes no parameters; leave «limit» out",
+    ),
+    (
+        "parameter_repeated",
+        "processing-activities",
+        "category",
+        ["basic_name", "basic_gender"],
+        "tham số «category» chỉ được có một lần",
+        "the parameter «category» may be given once only",
     ),
     (
         "not_in_list",
@@ -121,7 +153,7 @@ def test_a_field_of_the_body_is_told_by_pointer(
 
 @pytest.mark.parametrize(("code", "path", "name", "value", "vi", "en"), PARAMETERS)
 def test_a_parameter_is_told_by_name(
-    http: httpx.Client, tenant: str, code: str, path: str, name: str, value: str, vi: str, en: str
+    http: httpx.Client, tenant: str, code: str, path: str, name: str, value: str | list[str], vi: str, en: str
 ) -> None:
     answer = http.get(f"/v1/tenants/{tenant}/{path}", params={name: value})
     assert_refused(answer, [{"parameter": name, "code": code, "messages": {"vi": vi, "en": en}}])
