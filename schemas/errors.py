@@ -173,6 +173,10 @@ MESSAGE_ERRORS: Final[dict[str, Text]] = {
     "message_too_many_records": Text(
         "Thông điệp chứa hơn {max} bản ghi.", "The message holds more than {max} records."
     ),
+    "processing_failed": Text(
+        "Hệ thống gặp lỗi ngoài dự kiến khi xử lý thông điệp; thông điệp được giữ lại để gửi lại sau khi sửa lỗi.",
+        "The system met an unexpected error while it processed the message, which is kept to be sent again once that is mended.",
+    ),
 }
 
 ALL_TEXTS: Final[dict[str, Text]] = RECORD_ERRORS | MESSAGE_ERRORS

@@ -67,6 +67,13 @@ class MessageRefused(ValueError):
         self.params = params
 
 
+class ProcessingFailed(MessageRefused):
+    """Our own code failed on this message; what it raised is the cause. Whoever mends it can send the message again."""
+
+    def __init__(self) -> None:
+        super().__init__("processing_failed")
+
+
 def is_tenant_id(text: str) -> bool:
     """1 to 64 lower-case letters, digits, dots, dashes, underscores."""
     return _TENANT.fullmatch(text) is not None

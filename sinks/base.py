@@ -79,6 +79,11 @@ class Fenced(SinkError):
     """The offsets have moved: another worker, or an attempt of ours whose answer was lost, has been here."""
 
 
+class Unstorable(SinkError):
+    """The store is well and refuses a value in the micro-batch, so that handing it in again cannot help. What the store raised
+    is the cause."""
+
+
 class Unavailable(SinkError):
     """The store cannot take anything now; the same micro-batch may be handed in again. `cause_code` is its SQLSTATE."""
 
@@ -104,8 +109,9 @@ class Sink(Protocol[Prepared]):
 
     def write(self, prepared: Prepared) -> list[ScanStatus]:
         """Writes all of it in one transaction, moves the offset of that topic from `start` to `end`, and returns the status of
-        each scan it touched, with times by the store's clock: workers' clocks differ, and jump. Raises Fenced or Unavailable;
-        then nothing was written, or (a lost answer) the next call says Fenced."""
+        each scan it touched, with times by the store's clock: workers' clocks differ, and jump. Raises Fenced, Unavailable or
+        Unstorable; then nothing was written, or (a lost answer) the next call says Fenced. A micro-batch of no messages that
+        ends where it starts is written by the same statements, and changes nothing."""
         ...
 
     def statuses(self, partition: int, changed_within: dt.timedelta) -> list[ScanStatus]:

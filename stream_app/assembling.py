@@ -10,9 +10,11 @@ from typing import Any, Final, NamedTuple
 from sinks.base import Incoming, MicroBatch, Place, Sink
 from stream_app import metrics
 from stream_app.builder import Builder, Letter, Limits
+from stream_app.culprits import Culprits, suspecting
 from stream_app.dead_letter_limit import History
 from stream_app.decoding import Message
 from stream_app.limiting import Limiter
+from stream_app.trial import log_put_aside
 
 # One lane computes at a time. Threads that decode side by side share one interpreter lock: they get no more done, and spend
 # a third of the processor on handing the lock around. What waits for PostgreSQL holds neither.
@@ -32,7 +34,7 @@ class Work(NamedTuple):
     end: int
     letters: list[Letter]
     history: History | None  # of the partition with these messages behind it; None where all could be read
-    messages: int
+    taken: Sequence[Message]
     bytes: int  # that these messages hold in memory
     controls: Sequence[Incoming]  # those that open, close or cancel a scan
 
@@ -40,12 +42,15 @@ class Work(NamedTuple):
 class Assembler:
     """Of one lane. Called in its thread, but for forget()."""
 
-    def __init__(self, topic: str, partition: int, sink: Sink[Any], limiter: Limiter, limits: Limits) -> None:
+    def __init__(
+        self, topic: str, partition: int, sink: Sink[Any], limiter: Limiter, limits: Limits, culprits: Culprits
+    ) -> None:
         self._topic = topic
         self._partition = partition
         self._sink = sink
         self._limiter = limiter
         self._limits = limits
+        self._culprits = culprits
         self._carry: Incoming | None = None  # the buffer's first message, decoded: it did not fit the last micro-batch
 
     def forget(self) -> None:
@@ -54,13 +59,14 @@ class Assembler:
 
     def assemble(self, buffer: deque[Message], place: Place) -> Work:
         """Takes the messages of the next micro-batch, which begins at `place`, off the buffer. Raises LimitReached where the
-        dead-letter limit holds the first of them, and Unavailable; the buffer is then as it was."""
+        dead-letter limit holds the first of them, Unavailable, and Unexpected; the buffer is then as it was."""
+        before = self._culprits.before
         with _computing:
-            work = self._assemble(buffer, place)
+            work = self._assemble(buffer, place, before)
         if work is None:
             self._limiter.ask()
             with _computing:
-                work = self._assemble(buffer, place)
+                work = self._assemble(buffer, place, before)
         if work is None:
             raise self._limiter.reached()
         return work
@@ -68,20 +74,24 @@ class Assembler:
     def is_too_large(self, work: Work) -> bool:
         """Whether less had better be tried after an attempt that failed. Dead letters that were sent are not sent again."""
         most = self._sink.batch_bytes
-        return most is not None and work.bytes > most and work.messages > 1 and work.history is None
+        return most is not None and work.bytes > most and len(work.taken) > 1 and work.history is None
 
     def _fitting_limits(self) -> Limits:
         """Less where the store is slow: what has been stored is visible, and is not sent again after an error."""
         most = self._sink.batch_bytes
         return self._limits if most is None else self._limits._replace(bytes=min(self._limits.bytes, most))
 
-    def _assemble(self, buffer: deque[Message], place: Place, before: int | None = None) -> Work | None:
+    def _assemble(self, buffer: deque[Message], place: Place, before: int | None) -> Work | None:
         """Of the messages with offsets below `before`, where that is given. None where the dead-letter limit holds what comes
         first."""
-        started = time.perf_counter()
-        builder = Builder(self._fitting_limits(), dt.datetime.now(dt.UTC), self._carry)
-        self._carry = None
         taken: list[Message] = []
+        with suspecting(buffer, taken):
+            return self._work(buffer, taken, place, before)
+
+    def _work(self, buffer: deque[Message], taken: list[Message], place: Place, before: int | None) -> Work | None:
+        started = time.perf_counter()
+        builder = Builder(self._fitting_limits(), dt.datetime.now(dt.UTC), self._carry, self._culprits.aside)
+        self._carry = None
         while buffer and (before is None or buffer[0].offset < before) and builder.offer(buffer[0]):
             taken.append(buffer.popleft())
         messages, letters = builder.finish()
@@ -89,9 +99,15 @@ class Assembler:
         if letters:
             history, first_held = self._limiter.judge(taken, letters)
             if first_held is not None:
+                first = taken[0].offset
                 buffer.extendleft(reversed(taken))
+                taken.clear()
                 # what can be read before it can be written
-                return self._assemble(buffer, place, first_held) if first_held > taken[0].offset else None
+                return self._work(buffer, taken, place, first_held) if first_held > first else None
+            letters = [letter for letter in letters if not self._culprits.is_sent(letter[0].offset)]
+            fresh = {message.offset for message, _ in letters}
+            failures = {offset: what for offset, what in builder.failures.items() if offset in fresh}
+            log_put_aside(self._topic, self._partition, failures)
         end = taken[-1].offset + 1 if taken else place.next_offset
         self._carry = builder.left_over
         builder.count()
@@ -99,4 +115,4 @@ class Assembler:
         metrics.BATCH_ROWS.observe(builder.rows)
         batch = MicroBatch(self._topic, self._partition, place.next_offset, end, messages, place.topic_id)
         controls = [message for message in messages if message.control is not None]
-        return Work(self._sink.prepare(batch), end, letters, history, len(taken), size_of(taken), controls)
+        return Work(self._sink.prepare(batch), end, letters, history, taken, size_of(taken), controls)

@@ -2,18 +2,19 @@
 
 import datetime as dt
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-import msgspec
-
-from schemas.messages import Envelope, MessageRefused, read_envelope
+from schemas.messages import Envelope, MessageRefused, ProcessingFailed
 from schemas.record import CLOCK_TOLERANCE, decode_record
 from schemas.text import is_plain
 from schemas.topics import MAX_MESSAGE_BYTES, RECORDS
+from schemas.unexpected import described, is_of_the_machine
 from sinks.base import Incoming
 from stream_app import metrics
-from stream_app.decoding import Message, acceptable, decode, received_at, whose
+from stream_app.decoding import Message, acceptable, decode, envelope_of, received_at, whose
 from stream_app.large_batches import Oversized
 
 Letter = tuple[Message, str]  # a message for the dead-letter topic, and why
@@ -46,11 +47,22 @@ class Builder:
     later, comes to the same verdict. Where brokers do not stamp messages, the clock decides.
     """
 
-    def __init__(self, limits: Limits, now: dt.datetime, known: Incoming | None = None) -> None:
-        """`known` is a message already decoded, left over by the builder before."""
+    def __init__(
+        self,
+        limits: Limits,
+        now: dt.datetime,
+        known: Incoming | None = None,
+        aside: Mapping[int, bool] = MappingProxyType({}),
+    ) -> None:
+        """`known` is a message already decoded, left over by the builder before. `aside`: offsets of messages that are not
+        read but put aside, and whether their scans are to count them."""
         self._limits = limits
         self._now = now
         self._known = known
+        self._aside = aside
+        self.failures: dict[
+            int, str
+        ] = {}  # offset of a message that our own code failed on: what was raised, and where
         self._messages: list[Incoming] = []
         self._singles: dict[Envelope, list[Message]] = {}
         self._seen: dict[tuple[Any, ...], _Single] = {}  # by key and headers: one lookup instead of reading them again
@@ -69,13 +81,16 @@ class Builder:
         size = len(value) if value else 0
         if self._closed:
             return False
+        if message.offset in self._aside:
+            self._dead(message, ProcessingFailed())
+            return True
         look = (message.key, *message.headers)
         single = self._seen.get(look)
         if single is None:
             try:
-                envelope = read_envelope(message.key, message.headers)
+                envelope = envelope_of(message)
             except MessageRefused as refused:
-                self._dead(message, refused.code)
+                self._dead(message, refused)
                 return True
             if envelope.first_index is not None or envelope.type != RECORDS:
                 return self._take_whole(message, size)
@@ -96,7 +111,7 @@ class Builder:
             try:
                 incoming = self._decode(message)
             except MessageRefused as refused:
-                self._dead(message, refused.code)
+                self._dead(message, refused)
                 return True
         scan = incoming.envelope[1:3]
         # Mended records make a micro-batch of their own: they may meet rejections, their own too, only as these are stored.
@@ -130,13 +145,13 @@ class Builder:
         self.bytes += size
         self._rows_of[scan] += count
 
-    def _dead(self, message: Message, code: str) -> None:
+    def _dead(self, message: Message, refused: MessageRefused) -> None:
         self._empty = False
-        if isinstance(message, Oversized):
-            code = message.reason
-        self._letters.append((message, code))
+        self._letters.append((message, message.reason if isinstance(message, Oversized) else refused.code))
         self._types["unreadable"] += 1
-        envelope = whose(message)
+        if refused.__cause__ is not None:
+            self.failures[message.offset] = described(refused.__cause__)
+        envelope = whose(message) if self._aside.get(message.offset, True) else None
         if envelope is not None:
             self._messages.append(Incoming(message.offset, envelope, unreadable=True, received_at=received_at(message)))
 
@@ -156,13 +171,15 @@ class Builder:
         if not gathered:
             return
         values = [message.value or b"" for message in gathered]
-        plain = is_plain(b"".join(values))
-        at = received_at(min(gathered, key=_stamp))
-        latest = (at or self._now) + CLOCK_TOLERANCE  # the strictest of theirs: who fails it is judged by its own
         try:
+            plain = is_plain(b"".join(values))
+            at = received_at(min(gathered, key=_stamp))
+            latest = (at or self._now) + CLOCK_TOLERANCE  # the strictest of theirs: who fails it is judged by its own
             records = [decode_record(value) for value in values]
             good = acceptable(records, plain, latest)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except Exception as error:  # one by one it comes to light whose fault it is
+            if is_of_the_machine(error):
+                raise
             good = False
         if good and max(map(len, values)) <= MAX_MESSAGE_BYTES:
             # Each record is a message of its own: none has a position among others.
@@ -186,7 +203,7 @@ class Builder:
             try:
                 self._add(self._decode(message))
             except MessageRefused as refused:
-                self._dead(message, refused.code)
+                self._dead(message, refused)
 
     def finish(self) -> tuple[list[Incoming], list[Letter]]:
         """Everything taken, in an order that keeps each scan's own, and the dead letters."""

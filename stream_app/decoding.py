@@ -1,20 +1,24 @@
 """One Kafka message to what the sink takes. Pure: values in, values out."""
 
 import datetime as dt
-from collections.abc import Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Final, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
 from schemas import topics
 from schemas.attributes import attributes_are_right
-from schemas.messages import Envelope, Header, MessageRefused, read_control, read_envelope
+from schemas.messages import Envelope, Header, MessageRefused, ProcessingFailed, read_control, read_envelope
 from schemas.record import CLOCK_TOLERANCE, EARLIEST, Record, decode_record, decode_records
 from schemas.splitting import is_array, split_records
 from schemas.text import is_plain
+from schemas.unexpected import is_of_the_machine
 from schemas.validation import examine, offset_is_right, text_is_clean
 from sinks.base import Incoming, Rejected
 
+Given = ParamSpec("Given")
+Read = TypeVar("Read")
 _BY_THE_BROKER: Final = 1  # timestamp_type of a message that the broker stamped (LogAppendTime)
 
 
@@ -32,9 +36,37 @@ def received_at(message: Message) -> dt.datetime | None:
     """When the broker took the message; None where the stamp is the publisher's own."""
     if getattr(message, "timestamp_type", 0) != _BY_THE_BROKER:
         return None
-    return dt.datetime.fromtimestamp(message.timestamp / 1000, dt.UTC)
+    try:
+        return dt.datetime.fromtimestamp(message.timestamp / 1000, dt.UTC)
+    except (ValueError, OverflowError, OSError):  # no time that a calendar knows
+        return None
 
 
+def _refusing(read: Callable[Given, Read]) -> Callable[Given, Read]:
+    """The same reader, which raises nothing but MessageRefused, as long as the machine is well: what our own code fails on is
+    put aside like what a publisher got wrong, and stops nobody else."""
+
+    @wraps(read)
+    def reading(*args: Given.args, **kwargs: Given.kwargs) -> Read:
+        try:
+            return read(*args, **kwargs)
+        except MessageRefused:
+            raise
+        except Exception as error:
+            if is_of_the_machine(error):
+                raise
+            raise ProcessingFailed from error
+
+    return reading
+
+
+@_refusing
+def envelope_of(message: Message) -> Envelope:
+    """Who and what a message is about. Raises MessageRefused."""
+    return read_envelope(message.key, message.headers)
+
+
+@_refusing
 def decode(message: Message, now: dt.datetime) -> Incoming:
     """Reads a message. Raises MessageRefused where it cannot be read as a whole; single bad records are in `rejected`."""
     envelope = read_envelope(message.key, message.headers)
@@ -129,8 +161,13 @@ def _try_fast(part: bytes, latest: dt.datetime) -> Record | None:
 
 def whose(message: Message) -> Envelope | None:
     """The scan that an unreadable message belongs to, as far as its envelope can be read."""
-    headers = [header for header in message.headers if header[0] in (topics.HEADER_SUBJECT, topics.RETRY_LETTER)]
     try:
-        return read_envelope(message.key, [(topics.HEADER_TYPE, topics.RECORDS.encode()), *headers])
+        return _owning_envelope(message)
     except MessageRefused:
         return None
+
+
+@_refusing
+def _owning_envelope(message: Message) -> Envelope:
+    headers = [header for header in message.headers if header[0] in (topics.HEADER_SUBJECT, topics.RETRY_LETTER)]
+    return read_envelope(message.key, [(topics.HEADER_TYPE, topics.RECORDS.encode()), *headers])

@@ -13,11 +13,13 @@ from typing import Any, Final, NamedTuple
 
 from schemas.status import ScanStatus
 from schemas.topics import CANCELLED, CLOSED, HEADER_TYPE
+from schemas.unexpected import described
 from sinks.base import Fenced, Place, Sink
 from stream_app import metrics
 from stream_app.assembling import Assembler, Work, size_of
 from stream_app.builder import Limits
 from stream_app.calling import Caller
+from stream_app.culprits import Culprits, Unexpected, suspecting
 from stream_app.dead_letter_limit import Limit
 from stream_app.decoding import Message
 from stream_app.footing import Footing, Replaced
@@ -25,6 +27,7 @@ from stream_app.limiting import Limiter
 from stream_app.pausing import UnfinishedScans
 from stream_app.publishing import Publisher
 from stream_app.retry import Backoff
+from stream_app.trial import Trial
 from stream_app.writers import Writers
 
 log = logging.getLogger("scanline.lane")
@@ -102,7 +105,9 @@ class Lane:
         self._scans = UnfinishedScans()
         self._paused_since: float | None = None
         self._limiter = Limiter(sink, topic, partition, settings.dead_letters)
-        self._assembler = Assembler(topic, partition, sink, self._limiter, settings.limits)
+        self._culprits = Culprits()
+        self._trial = Trial(topic, partition, sink, self._culprits)
+        self._assembler = Assembler(topic, partition, sink, self._limiter, settings.limits, self._culprits)
         self.caller = Caller(
             partition,
             writers,
@@ -242,11 +247,13 @@ class Lane:
                     await self._write_next()
             except asyncio.CancelledError:
                 raise
-            except Exception:
+            except Exception as error:
                 self.caller.set_paused("unexpected")
-                log.exception(
-                    "partition %d: unexpected; nothing was skipped, starting again from the stored offset",
-                    self.partition,
+                log.error(
+                    "%s phân vùng %d: lỗi ngoài dự kiến ở offset %s: %s; không bỏ qua gì, đọc lại từ offset đã lưu"
+                    " / %s partition %d: an unexpected error at offset %s: %s; nothing is skipped, reading again from the"
+                    " stored offset",
+                    *(self.topic, self.partition, self.next_offset, described(error.__cause__ or error)) * 2,
                 )
                 await self.caller.nap(self._settings.probe_seconds)
                 self._forget()
@@ -277,6 +284,7 @@ class Lane:
         self._work = None
         self._assembler.forget()
         self._limiter.forget()
+        self._culprits.forget()
 
     async def _wait_for_work(self) -> None:
         """Until there is a window's worth, or what there is has waited long enough, or a status must be told again."""
@@ -288,7 +296,7 @@ class Lane:
                 full = len(self._buffer) >= limits.rows or self._buffered >= min(
                     limits.bytes, self._settings.lane_bytes
                 )
-                if timeout <= 0 or full or self._hurry:
+                if timeout <= 0 or full or self._hurry or self._culprits.before is not None:
                     return
             self._wake.clear()
             try:
@@ -320,7 +328,10 @@ class Lane:
         if self._paused_since is None:
             self._paused_since = time.monotonic()
         in_hand = self._work.controls if self._work is not None else ()
-        self._publisher.tell(self.partition, self._scans.waiting(in_hand, self._buffer, reason))
+        try:
+            self._publisher.tell(self.partition, self._scans.waiting(in_hand, self._buffer, reason))
+        except Exception as error:  # a lane that waits has to go on waiting
+            log.error("partition %d: scans were not told to wait: %s", self.partition, described(error))
 
     def _after_pause(self) -> None:
         if self._paused_since is None:
@@ -340,30 +351,44 @@ class Lane:
             return
         self._buffered -= self._taken
         self._oldest = time.monotonic()
+        if self._culprits.in_doubt:
+            await self.caller.nap(self._settings.backoff.delay(1))
 
     def _step(self) -> bool:
-        """In a thread: builds the next micro-batch unless one is left from a failed attempt, and writes it."""
+        """In a thread: writes the next micro-batch, or comes closer to the message that keeps it from being written."""
+        assert self.next_offset is not None
+        place = Place(self.next_offset, self.footing.topic_id)
+        self._taken = 0
+        try:
+            self._write(place)
+        except Unexpected as unexpected:
+            self._work = None
+            self._trial.hold(unexpected, place)
+        return True
+
+    def _write(self, place: Place) -> None:
+        """Builds the next micro-batch unless one is left from a failed attempt, and writes it."""
         work = self._work
         if work is None:
-            assert self.next_offset is not None
-            place = Place(self.next_offset, self.footing.topic_id)
             work = self._work = self._assembler.assemble(self._buffer, place)
-            self._taken = work.bytes
         elif self._assembler.is_too_large(work):
             raise Fenced("the store is slow, and less goes into the next micro-batch")
         if self.footing.held:
             raise Fenced("what was read may be another topic's")
         if work.letters:
             self._publisher.dead_letter(self.partition, work.letters)
+            self._culprits.sent([message.offset for message, _ in work.letters])
             self._work = work = work._replace(letters=[])
         if self._written_off:
-            return True
-        statuses = self._sink.write(work.prepared)
+            return
+        with suspecting(self._buffer, work.taken):
+            statuses = self._sink.write(work.prepared)
         if self._written_off:
             self._loop.call_soon_threadsafe(self._on_late, self.partition)
-            return True
+            return
         self._work = None
+        self._taken = work.bytes
         self.next_offset = work.end
-        self._limiter.written(work.messages, work.history)
+        self._culprits.written(work.end)
+        self._limiter.written(len(work.taken), work.history)
         self._told(statuses)
-        return True

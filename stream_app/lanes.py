@@ -8,6 +8,7 @@ from typing import Any
 
 from schemas.status import PauseReason
 from schemas.topics import RECORDS_TOPIC
+from schemas.unexpected import described
 from sinks.base import Place, Sink, Unavailable
 from stream_app import metrics
 from stream_app.lane import RETELL, Lane, Settings, Slice
@@ -106,8 +107,10 @@ class Lanes:
         if lane is not None:
             try:
                 await lane.accept(piece)
-            except Exception:
-                log.exception("partition %d: a slice was not accepted; it will be fetched again", partition)
+            except Exception as error:
+                log.error(
+                    "partition %d: a slice was not accepted (%s); it will be fetched again", partition, described(error)
+                )
                 lane.start_again()  # or nothing would fetch it before the next message came, if ever one did
 
     def has_room(self, partition: int) -> bool:

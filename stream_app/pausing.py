@@ -1,15 +1,16 @@
 """What is told of scans while their lane waits: the same counts, and that they wait."""
 
+import datetime as dt
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from schemas import topics
 from schemas.codes import FINAL_STATES
-from schemas.messages import Cancelled, Closed, Envelope, MessageRefused, Opened, read_control, read_envelope
+from schemas.messages import Cancelled, Closed, Envelope, MessageRefused, Opened
 from schemas.status import PauseReason, Scan, ScanStatus, paused_status, status_of
 from sinks.base import Incoming
-from stream_app.decoding import Message, received_at
+from stream_app.decoding import Message, decode, envelope_of, received_at
 
 Key = tuple[str, str]  # (tenant_id, scan_id)
 MOST_SCANS: Final = 256  # of a lane: those it touched last
@@ -68,10 +69,10 @@ class UnfinishedScans:
                 continue
             self._looked = message.offset
             try:
-                envelope = read_envelope(message.key, message.headers)
+                envelope = envelope_of(message)
                 if envelope.type not in (topics.OPENED, topics.CANCELLED):
                     continue
-                self._heed(envelope, read_control(envelope.type, message.value, received_at(message)))
+                self._heed(envelope, decode(message, received_at(message) or dt.datetime.now(dt.UTC)).control)
             except MessageRefused:
                 continue
 

@@ -1,5 +1,6 @@
 """What the worker tells Kafka: statuses after their commit, and messages that could not be read."""
 
+import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -9,7 +10,9 @@ from confluent_kafka import KafkaException, Producer
 
 from schemas import topics
 from schemas.dead_letters import REASON_HEADERS
+from schemas.messages import Header
 from schemas.status import ScanStatus, encode_status
+from schemas.unexpected import described
 from stream_app import metrics
 from stream_app.decoding import Message
 from stream_app.large_batches import Oversized
@@ -18,6 +21,7 @@ from stream_app.large_batches import Oversized
 # must not wake up and tell what is no longer true.
 STATUS_TIMEOUT_MS: Final = 10_000
 _DEAD_LETTER_SECONDS: Final = 10.0
+log = logging.getLogger("scanline.publishing")
 
 
 class DeadLetterFailed(Exception):
@@ -65,6 +69,9 @@ class Publisher:
                 self._producer.produce(topics.STATUS_TOPIC, encode_status(status), key, on_delivery=delivered)
             except (BufferError, KafkaException):
                 self._fail(partition)
+            except Exception as error:  # this one only: other scans' are told, and telling it again would not help
+                metrics.STATUS_FAILURES.inc()
+                log.error("the status of scan %s could not be told: %s", status.scan_id, described(error))
 
     def _fail(self, partition: int) -> None:
         metrics.STATUS_FAILURES.inc()
@@ -91,7 +98,7 @@ class Publisher:
                 done.set()
 
         for message, reason in letters:
-            headers: list[tuple[str, bytes | None]] = [
+            headers: list[Header] = [
                 # reasons of an earlier failure, copied back by hand, would pile up and mislead
                 *(header for header in message.headers if header[0] not in REASON_HEADERS),
                 (topics.DLQ_REASON, reason.encode()),
@@ -104,9 +111,7 @@ class Publisher:
                 headers.append((topics.DLQ_NOT_KEPT, str(message.size).encode()))
                 headers.append((topics.DLQ_LAST_OFFSET, str(message.last_offset).encode()))
             try:
-                self._producer.produce(
-                    topics.DLQ_TOPIC, message.value, message.key, headers=headers, on_delivery=delivered
-                )
+                self._produce_letter(message, headers, delivered)
             except (BufferError, KafkaException) as error:
                 raise DeadLetterFailed(type(error).__name__) from error
         if letters and not done.wait(_DEAD_LETTER_SECONDS + STATUS_TIMEOUT_MS / 1000):
@@ -115,6 +120,16 @@ class Publisher:
             raise DeadLetterFailed(failures[0])
         for _, reason in letters:
             metrics.DEAD_LETTERS.labels(reason).inc()
+
+    def _produce_letter(self, message: Message, headers: list[Header], delivered: Any) -> None:
+        def produce(headers: list[Header]) -> None:
+            self._producer.produce(topics.DLQ_TOPIC, message.value, message.key, headers=headers, on_delivery=delivered)
+
+        try:
+            produce(headers)
+        except (ValueError, TypeError) as error:  # the client cannot write one of the publisher's headers
+            log.error("offset %d: put aside without its own headers: %s", message.offset, described(error))
+            produce([header for header in headers if header[0] in REASON_HEADERS])
 
     def close(self, seconds: float = 5.0) -> None:
         """Delivers what is queued, for at most that long."""

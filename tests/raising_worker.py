@@ -7,7 +7,7 @@ would. Everything else is the worker as it is.
 import functools
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from sinks.postgres import PostgresSink
@@ -18,22 +18,35 @@ from stream_app.publishing import Publisher
 
 VARIABLE: Final = "SCANLINE_TEST_RAISE_IN"
 EVERY: Final = 3  # each third call, so that what is tried again gets through in the end
-_calls: Counter[str] = Counter()
+_calls: Counter[int] = Counter()  # by partition
 
 
 class PlantedError(Exception):
     """Unexpected, by design."""
 
 
-def _due(place: str) -> bool:
-    _calls[place] += 1
-    return _calls[place] % EVERY == 1
+def _due(args: Sequence[Any]) -> bool:
+    """In turns for each partition: what is tried again at once gets through."""
+    partition = next(found for each in args if (found := _partition_of(each)) is not None)
+    _calls[partition] += 1
+    return _calls[partition] % EVERY == 1
+
+
+def _partition_of(value: Any) -> int | None:
+    """Of a lane, an assembler, a micro-batch, a plan; a number is one."""
+    if isinstance(value, int):
+        return value
+    for name in ("partition", "_partition"):
+        found = getattr(getattr(value, "batch", value), name, None)
+        if found is not None:
+            return int(found)
+    return None
 
 
 def _before(function: Callable[..., Any], place: str) -> Callable[..., Any]:
     @functools.wraps(function)
     def raising(*args: Any, **kwargs: Any) -> Any:
-        if _due(place):
+        if _due(args):
             raise PlantedError(place)
         return function(*args, **kwargs)
 
@@ -44,7 +57,7 @@ def _after(function: Callable[..., Any], place: str) -> Callable[..., Any]:
     @functools.wraps(function)
     def raising(*args: Any, **kwargs: Any) -> Any:
         result = function(*args, **kwargs)
-        if _due(place):
+        if _due(args):
             raise PlantedError(place)
         return result
 

@@ -18,7 +18,7 @@ from psycopg2 import errorcodes
 from sqlalchemy.engine import Engine
 
 from schemas.status import Scan, ScanStatus, status_of
-from sinks.base import Fenced, MicroBatch, Place, Unavailable
+from sinks.base import Fenced, MicroBatch, Place, Unavailable, Unstorable
 from sinks.postgres import metrics, scans
 from sinks.postgres.calls import Calls, TimedCursor
 from sinks.postgres.copying import copy_staged, copy_straight
@@ -117,6 +117,11 @@ class PostgresSink:
                 break
             except _Staging:
                 staged = True
+            except Unavailable as failure:
+                error = failure.__cause__
+                if error is not None and meaning(error) == "data":
+                    raise Unstorable(failure.cause_code) from error
+                raise
         metrics.SECONDS.observe(time.perf_counter() - started)
         metrics.BATCHES.labels("staged" if staged else "direct").inc()
         for outcome, count in counts.items():

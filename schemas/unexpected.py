@@ -1,0 +1,48 @@
+"""Exceptions that nobody thought of: how the log names one, and whether the machine is at fault rather than what was read.
+
+Their texts are never repeated: they can hold the very value that could not be processed.
+"""
+
+from types import FrameType, TracebackType
+from typing import Final
+
+_OURS: Final = frozenset({"schemas", "sinks", "stream_app", "producer_api", "infra"})
+# Out of memory, out of files, a broken disk: what was read is not at fault, and reading it again may well succeed.
+_OF_THE_MACHINE: Final = (MemoryError, OSError)
+
+
+def is_of_the_machine(error: BaseException) -> bool:
+    """Whether the machine is at fault, not the data and not our code."""
+    return isinstance(error, _OF_THE_MACHINE)
+
+
+def described(error: BaseException) -> str:
+    """The type, the SQLSTATE of a database's error, and the innermost line of ours that it came through:
+    `UnicodeEncodeError at schemas.validation:112`."""
+    sqlstate = getattr(error, "pgcode", None)
+    name = type(error).__name__ + (f" (SQLSTATE {sqlstate})" if sqlstate else "")
+    return f"{name} at {_place_of(error.__traceback__)}"
+
+
+def stack_of(frame: FrameType | None) -> str:
+    """Where a thread is, from the outermost call to the innermost: modules, functions and lines, no values."""
+    places = []
+    while frame is not None:
+        places.append(f"{_module(frame)}.{frame.f_code.co_name}:{frame.f_lineno}")
+        frame = frame.f_back
+    return " > ".join(reversed(places))
+
+
+def _place_of(trace: TracebackType | None) -> str:
+    innermost = ours = "?"
+    while trace is not None:
+        module = _module(trace.tb_frame)
+        innermost = f"{module}:{trace.tb_lineno}"
+        if module.partition(".")[0] in _OURS:
+            ours = innermost
+        trace = trace.tb_next
+    return innermost if ours == "?" else ours
+
+
+def _module(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "?"))
