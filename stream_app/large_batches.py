@@ -1,4 +1,5 @@
-"""Record batches that are too large to be unpacked at once, record by record, in bounded memory.
+"""Record batches that the client cannot read, record by record, in bounded memory: those that are too large to be unpacked at
+once, and those with a header whose name is no UTF-8, at which it raises and would never get past.
 
 What is too large to be kept is described instead: where it stands, whose it is and how large. Nothing stops a lane here.
 """
@@ -7,9 +8,12 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
+from aiokafka.record.memory_records import MemoryRecords
+
 from schemas.messages import Header
 from schemas.topics import MAX_MESSAGE_BYTES
-from stream_app.unpacking import NotWhole
+from schemas.unexpected import is_of_the_machine
+from stream_app.unpacking import NotWhole, unpacked
 
 MAX_VALUE_BYTES: Final = 32 * 1024 * 1024  # of a value that is kept; half of what the dead-letter topic takes
 KEPT_BYTES: Final = 64 * 1024 * 1024  # of all values together that are too large to be read, in the whole process
@@ -18,6 +22,11 @@ _MAX_KEY_BYTES: Final = 1024
 _MAX_HEADER_BYTES: Final = 64 * 1024
 _MAX_HEADERS: Final = 1_000
 _BROKERS_TIME: Final = 1
+_LENGTH: Final = slice(8, 12)  # where a batch says how long it is, less what comes before
+_VERSION: Final = 16  # where it says which format it has
+_CODEC: Final = 22
+_CODECS: Final = 0b111
+_RECORDS: Final = 61  # where the records begin
 
 
 class _Kept(bytes):
@@ -66,35 +75,52 @@ class Oversized(NamedTuple):
 
 
 class Batches:
-    """aiokafka's MemoryRecords, whose compressed batches can be as large as they like."""
+    """aiokafka's MemoryRecords, whose batches can be as large as they like, and hold headers of any name."""
 
-    def __init__(self, records: Any) -> None:
-        self._records = records
+    def __init__(self, fetched: bytes) -> None:
+        self._records = MemoryRecords(fetched)
+        self._fetched = fetched
+        self._at = 0
 
     def has_next(self) -> bool:
         """See MemoryRecords."""
         return bool(self._records.has_next())
 
+    def size_in_bytes(self) -> int:
+        """See MemoryRecords."""
+        return int(self._records.size_in_bytes())
+
     def next_batch(self) -> Any:
         """See MemoryRecords."""
         batch = self._records.next_batch()
-        return _Batch(batch) if getattr(batch, "compression_type", 0) else batch
+        start, fetched = self._at, self._fetched
+        self._at += _LENGTH.stop + int.from_bytes(fetched[start + _LENGTH.start : start + _LENGTH.stop], "big")
+        if fetched[start + _VERSION] < 2 or batch.is_control_batch:
+            return batch
+        return _Batch(batch, memoryview(fetched)[start : self._at])
 
 
 class _Batch:
-    """A compressed batch: iterating over it unpacks it."""
+    """A batch of publishers' messages: iterating over it unpacks it."""
 
-    def __init__(self, batch: Any) -> None:
+    def __init__(self, batch: Any, raw: memoryview) -> None:
         self._batch = batch
+        self._raw = raw
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
 
     def __iter__(self) -> Iterator[Any]:
         try:
-            return iter(self._batch)
+            yield from self._batch
         except NotWhole as large:
-            return read(self._batch, large.pieces)
+            yield from read(self._batch, large.pieces)
+        except Exception as error:
+            if is_of_the_machine(error):
+                raise
+            # from the first message again: who asks passes over what was handed out
+            codec, payload = self._raw[_CODEC] & _CODECS, bytes(self._raw[_RECORDS:])
+            yield from read(self._batch, unpacked(codec, payload))
 
 
 def read(batch: Any, pieces: Iterator[bytes]) -> Iterator[Streamed | Oversized]:
@@ -220,7 +246,7 @@ class _Records:
             name_size = stream.varint()
             if stream.position + name_size > most:
                 return headers, False
-            name = stream.take(name_size).decode()
+            name = stream.take(name_size).decode(errors="replace")
             size = stream.varint()
             if stream.position + size > most:
                 return headers, False

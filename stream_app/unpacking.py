@@ -120,9 +120,17 @@ def _bounded(pieces: Pieces) -> Callable[[Any], bytes]:
     return decode
 
 
+_CODECS: Final[dict[str, Pieces]] = {"gzip": _gzip, "snappy": _snappy, "lz4": _lz4, "zstd": _zstd}
+
+
+def unpacked(codec: int, payload: bytes) -> Iterator[bytes]:
+    """A batch's records, piece by piece. `codec` by its number in the batch's attributes: 0 is none, then in the order above."""
+    return list(_CODECS.values())[codec - 1](payload, _WINDOW) if codec else iter([payload])
+
+
 def bound_the_client() -> None:
     """From now on aiokafka unpacks no batch of this process beyond WHOLE_BYTES. It looks its decoders up by name."""
     module: Any = sys.modules[DefaultRecordBatch.__module__]
-    for name, pieces in {"gzip": _gzip, "snappy": _snappy, "lz4": _lz4, "zstd": _zstd}.items():
+    for name, pieces in _CODECS.items():
         assert callable(getattr(module, f"{name}_decode"))
         setattr(module, f"{name}_decode", _bounded(pieces))

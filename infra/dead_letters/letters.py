@@ -70,9 +70,17 @@ class Letter(NamedTuple):
         return [header for header in self.headers if header[0] not in REASON_HEADERS | RETRY_HEADERS]
 
 
+def headers_of(message: Any) -> list[Header]:
+    """Of a message of confluent-kafka; none where the client cannot read them, which is so where a name is no UTF-8."""
+    try:
+        return list(message.headers() or [])
+    except UnicodeDecodeError:
+        return []
+
+
 def letter_of(message: Any) -> Letter:
     """A message of confluent-kafka as a letter."""
-    headers = [(name, value) for name, value in message.headers() or []]
+    headers = headers_of(message)
     named = dict(headers)
     stamp = message.timestamp()[1]
     failed = _whole(named.get(topics.DLQ_FAILED_AT))

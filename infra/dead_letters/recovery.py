@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from confluent_kafka import KafkaException
 
 from infra.dead_letters.ledger import Claim, Ledger
-from infra.dead_letters.letters import Letter, State
+from infra.dead_letters.letters import Letter, State, headers_of
 from infra.dead_letters.reading import consumer, kafka_error, messages, partitions_of, spans
 from schemas.dead_letters import LetterId
 from schemas.topics import RECORDS_TOPIC, RETRY_LETTER
@@ -36,7 +36,7 @@ def found_again(bootstrap: str, claims: Sequence[Claim]) -> dict[LetterId, tuple
         }
         for polled in messages(client, RECORDS_TOPIC, places, bootstrap):
             for message in polled:
-                name = LetterId.of_header(dict(message.headers() or []).get(RETRY_LETTER))
+                name = LetterId.of_header(dict(headers_of(message)).get(RETRY_LETTER))
                 if name in wanted:
                     found.setdefault(name, (message.partition(), message.offset()))
         return found

@@ -11,6 +11,7 @@ from infra import generator
 from infra.children import free_port
 from infra.processes import Service
 from infra.stack import Stack
+from tests import header_names
 from tests.commands import Commands
 from tests.helpers import (
     Database,
@@ -265,6 +266,21 @@ def test_a_store_that_goes_away_meanwhile_is_waited_for(
     assert (row["records_stored"], row["messages_unreadable"]) == (good, len(bad))
     assert_neighbour(database, tenant, other, len(sent))
     assert sorted(letter.value() or b"" for letter in dead_letters.of(tenant.encode())) == sorted(bad)
+    assert_told(database, statuses, [tenant])
+
+
+async def test_a_header_whose_name_is_no_utf8_stops_nobody(
+    own: Stack, database: Database, statuses: StatusTopic, tenant: str
+) -> None:
+    lines, scan = generator.records(9, 8, tenant), new_scan()
+    ours = [(b"ce_type", b"vn.scanline.scan.records.v1"), (b"ce_subject", scan.encode())]
+    odd = [(array(lines[at : at + 3]), [*ours, (b"\xff\xfe", b"1")][: 3 if at == 3 else 2]) for at in (0, 3, 6)]
+    await header_names.send(own.kafka.bootstrap, 0, tenant.encode(), odd)
+    with Publisher(own.kafka.bootstrap) as publisher:
+        publisher.closed(tenant, scan, len(lines))
+    row = database.finished(tenant, scan)
+    assert (row["status"], row["records_stored"], row["messages_unreadable"]) == ("completed", 9, 0)
+    assert own.workers[0].is_ready()
     assert_told(database, statuses, [tenant])
 
 
