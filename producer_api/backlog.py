@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from producer_api import metrics
 from producer_api.settings import ApiSettings
 from schemas.topics import RECORDS_TOPIC
+from schemas.unexpected import described
 
 log = logging.getLogger("scanline.backlog")
 _REQUEST_SECONDS = 5.0
@@ -58,6 +59,8 @@ class Backlog:
                     metrics.BACKLOG.set(self._messages)
                 except KafkaException as error:
                     log.warning("no word of the backlog: %s", error.args[0].name())
+                except Exception as error:  # without an answer the limit would hold, or not hold, for ever
+                    log.error("no word of the backlog: %s", described(error))
                 self._stopping.wait(self._every)
         finally:
             consumer.close()

@@ -23,6 +23,7 @@ from producer_api.status_messages import Told, read
 from producer_api.statuses import NotCaughtUp, StatusStore
 from schemas.messages import is_tenant_id
 from schemas.topics import STATUS_TOPIC, split_status_key
+from schemas.unexpected import described
 
 log = logging.getLogger("scanline.follower")
 CLAIM_HEADER: Final = "scanline_claim"
@@ -202,6 +203,8 @@ def _told(message: Message) -> Told | None:
             message.timestamp()[1] / 1000,
             claim,  # type: ignore[arg-type]
         )
-    except ValueError:
-        log.error("no status at %s-%d, offset %d", STATUS_TOPIC, message.partition(), message.offset())
+    except Exception as error:  # whatever it holds: every other scan's status is read on
+        log.error(
+            "no status at %s-%d, offset %d: %s", STATUS_TOPIC, message.partition(), message.offset(), described(error)
+        )
         return None

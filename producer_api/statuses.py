@@ -6,6 +6,7 @@ the event loop; the follower's thread hands its batches over.
 
 import asyncio
 import heapq
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,7 +16,9 @@ from typing import Final, NamedTuple
 from producer_api import metrics
 from producer_api.status_messages import Key, Told
 from schemas.codes import FINAL_STATES
+from schemas.unexpected import described
 
+log = logging.getLogger("scanline.follower")
 SortKey = tuple[float, str]  # (submitted at, seconds since 1970; scan_id): the order of lists
 _ENTRY_BYTES: Final = 700  # what Python takes to hold a scan, its status itself aside
 _PROMISES: Final = 10_000
@@ -70,7 +73,7 @@ class StatusStore:
 
     def apply(self, batch: Iterable[Told], positions: Mapping[int, int]) -> None:
         """What the follower has read, and how far it is now."""
-        touched = [told.key for told in batch if self._put(told)]
+        touched = [told.key for told in batch if self._take(told)]
         for told in batch:
             self._broker_ahead = max(self._broker_ahead, told.told_at - time.monotonic())
         self._positions.update(positions)
@@ -90,6 +93,14 @@ class StatusStore:
         entry = self.get(key)
         if entry is not None:
             self._tenants[key[0]][key[1]] = entry._replace(failed_upload=True)
+
+    def _take(self, told: Told) -> bool:
+        """As _put. A status that cannot be taken keeps no other scan's from being followed."""
+        try:
+            return self._put(told)
+        except Exception as error:
+            log.error("the status at partition %d, offset %d: %s", told.partition, told.offset, described(error))
+            return False
 
     def _put(self, told: Told) -> bool:
         scans = self._tenants.setdefault(told.key[0], {})

@@ -6,11 +6,13 @@ whoever supervises it starts it anew; nothing is lost by that at any moment.
 
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
+from schemas.unexpected import stack_of
 from stream_app import metrics
 from stream_app.lane import Lane
 from stream_app.lanes import Lanes
@@ -127,6 +129,7 @@ class Watchdog:
             " / partition %d has stood still for %.0f s at offset %s (%s); started again, time %d, nothing is lost",
             partition, watched.still, offset, doing, times, partition, watched.still, offset, doing, times,
         )  # fmt: skip
+        _log_stack(f"partition {partition}", watched.lane.caller.thread)
         if times > self._rules.restarts:
             self._give_up(f"partition {partition} stands still at offset {offset} ({doing})")
             return
@@ -155,6 +158,7 @@ class Watchdog:
                 still = still + step if self._looked == looked else 0.0
                 looked = self._looked
                 if still > 2 * self._rules.stall_seconds:
+                    _log_stack("the event loop", threading.main_thread().ident)
                     self._give_up("the event loop stands still")
             if time.monotonic() >= next_ask:
                 self._ends = self._ask_ends(list(self._watched))
@@ -162,3 +166,9 @@ class Watchdog:
         time.sleep(_FAREWELL_SECONDS)
         logging.shutdown()
         os._exit(EXIT_STALLED)
+
+
+def _log_stack(what: str, thread: int | None) -> None:
+    """Says where the thread hangs."""
+    if thread is not None:
+        log.error("%s hangs in %s", what, stack_of(sys._current_frames().get(thread)))
