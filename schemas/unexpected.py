@@ -17,8 +17,10 @@ def is_of_the_machine(error: BaseException) -> bool:
 
 
 def described(error: BaseException) -> str:
-    """The type, the SQLSTATE of a database's error, and the innermost line of ours that it came through:
+    """Of the first cause: its type, the SQLSTATE of a database's error, and the innermost line of ours that it came through:
     `UnicodeEncodeError at schemas.validation:112`."""
+    while error.__cause__ is not None:
+        error = error.__cause__
     sqlstate = getattr(error, "pgcode", None)
     name = type(error).__name__ + (f" (SQLSTATE {sqlstate})" if sqlstate else "")
     return f"{name} at {_place_of(error.__traceback__)}"

@@ -150,7 +150,7 @@ class Builder:
         self._letters.append((message, message.reason if isinstance(message, Oversized) else refused.code))
         self._types["unreadable"] += 1
         if refused.__cause__ is not None:
-            self.failures[message.offset] = described(refused.__cause__)
+            self.failures[message.offset] = described(refused)
         envelope = whose(message) if self._aside.get(message.offset, True) else None
         if envelope is not None:
             self._messages.append(Incoming(message.offset, envelope, unreadable=True, received_at=received_at(message)))

@@ -253,7 +253,7 @@ class Lane:
                     "%s phân vùng %d: lỗi ngoài dự kiến ở offset %s: %s; không bỏ qua gì, đọc lại từ offset đã lưu"
                     " / %s partition %d: an unexpected error at offset %s: %s; nothing is skipped, reading again from the"
                     " stored offset",
-                    *(self.topic, self.partition, self.next_offset, described(error.__cause__ or error)) * 2,
+                    *(self.topic, self.partition, self.next_offset, described(error)) * 2,
                 )
                 await self.caller.nap(self._settings.probe_seconds)
                 self._forget()

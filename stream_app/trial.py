@@ -24,7 +24,7 @@ class Trial:
     def hold(self, unexpected: Unexpected, place: Place) -> None:
         """Narrows down which message it was, or puts that message aside. Raises the same where no message is at fault, and
         Fenced where the micro-batch was written after all."""
-        offsets, what = unexpected.offsets, described(unexpected.__cause__ or unexpected)
+        offsets, what = unexpected.offsets, described(unexpected)
         following = self._culprits.failed(offsets)
         log.warning(
             "partition %d: %d messages from offset %d on raised %s: %s",

@@ -127,13 +127,15 @@ def today(letter: Any) -> str:
     """What this version would read in it, without saying what stands there."""
     from infra.dead_letters.letters import judge
     from schemas.messages import MessageRefused
+    from schemas.unexpected import described
 
     if letter.not_kept:
         return both(OUTCOMES["not_kept"]._asdict())
     try:
         read = judge(letter, dt.datetime.now(dt.UTC))
     except MessageRefused as refused:
-        return f"{refused.code}: {both(meaning(refused.code))}"
+        cause = "" if refused.__cause__ is None else f" ({described(refused)})"
+        return f"{refused.code}: {both(meaning(refused.code))}{cause}"
     if read.control is not None:
         return "đọc được / readable"
     return (

@@ -63,6 +63,7 @@ def test_a_lane_that_waits_for_a_lock_is_started_again(stack: Stack) -> None:
     assert_exactly(stack, load.published | {("caught", scan): keys_of(lines)})
     log = worker_log(worker)
     assert "đứng yên" in log and "has stood still" in log and "(writing)" in log
+    assert " > sinks.postgres.sink.write:" in log  # where the thread hung
     assert worker.returncode is None
     wait_for(lambda: metric(worker, "scanline_stream_progress_age_seconds") == 0, "all lanes get on")
 

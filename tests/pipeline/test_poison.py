@@ -86,9 +86,10 @@ def messages_of(tenant: str, stage: str, errors: Sequence[str]) -> tuple[list[An
         else:
             poisoned = [changed(rest[0], attributes={"note": text}), *rest[1:]]
             sent.append(("records", array(poisoned), [("mark", tenant.encode())]))
-            sent.append(
-                ("records", changed(lines[-1 - number], attributes={"note": text}), [("mark", tenant.encode())])
-            )
+            if stage != "records":  # single records are read together with others
+                sent.append(
+                    ("records", changed(lines[-1 - number], attributes={"note": text}), [("mark", tenant.encode())])
+                )
     return sent, good
 
 
@@ -119,9 +120,8 @@ def test_the_message_at_fault_goes_alone(
     scan, other = publish(own, tenant, sent, good)
     row = database.finished(tenant, scan)
     assert_neighbour(database, tenant, other, len(sent))
-    counted = 0 if stage == "envelope" else len(bad)  # whose reading fails: nobody can tell which scan it was
-    assert (row["records_stored"], row["messages_unreadable"]) == (good, counted)
-    assert row["status"] == ("completed_with_errors" if counted else "completed")
+    counts = row["records_stored"], row["messages_unreadable"]
+    assert (row["status"], counts) == ("completed_with_errors", (good, len(bad)))
     letters = wait_for(lambda: len(found := dead_letters.of(tenant.encode())) >= len(bad) and found, "the letters")
     assert [letter.value() for letter in sorted(letters, key=lambda each: _offset(each))] == bad
     assert all(REASON in letter.headers() and letter.key() == tenant.encode() for letter in letters)
