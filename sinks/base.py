@@ -81,7 +81,11 @@ class Fenced(SinkError):
 
 class Unstorable(SinkError):
     """The store is well and refuses a value in the micro-batch, so that handing it in again cannot help. What the store raised
-    is the cause."""
+    is the cause, `cause_code` its SQLSTATE."""
+
+    def __init__(self, cause_code: str) -> None:
+        super().__init__(cause_code)
+        self.cause_code = cause_code
 
 
 class Unavailable(SinkError):

@@ -18,7 +18,7 @@ from infra.postgres.routines import CLOSE_TAKE_REJECTIONS, TAKE_REJECTIONS
 from infra.settings import InfraSettings
 from schemas.tables import HASH_PARTITIONS, metadata
 from schemas.topics import RECORDS_TOPIC
-from sinks.base import Fenced, Unavailable
+from sinks.base import Fenced, Unavailable, Unstorable
 from sinks.postgres import PostgresSink
 from sinks.postgres.engine import write_engine
 from sinks.postgres.errors import sqlstate
@@ -186,6 +186,13 @@ def _refusals(url: str, name: str) -> Iterator[None]:
         raise InfraError(
             f"Có ai khác đã ghi vào lược đồ {name}. Hãy chạy lại cùng lệnh.",
             f"Somebody else has written into the schema {name}. Run the same command again.",
+        ) from None
+    except Unstorable as error:
+        raise InfraError(
+            f"PostgreSQL từ chối một giá trị của thông điệp (SQLSTATE {error.cause_code}), nên việc phát lại dừng trước đó."
+            " Hãy xem ràng buộc và trigger của lược đồ, hoặc chọn phạm vi khác.",
+            f"PostgreSQL refuses a value of a message (SQLSTATE {error.cause_code}), and the replay has stopped before it."
+            " Look at the schema's constraints and triggers, or select other messages.",
         ) from None
     except Unavailable as error:
         raise InfraError(
