@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.producer import message_accumulator
+from aiokafka.producer import producer as producer_module
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy as Builder
 
 from tests.helpers import RECORDS
@@ -39,7 +40,8 @@ async def send(
     bootstrap: str, partition: int, key: bytes, messages: Sequence[tuple[bytes, list[tuple[bytes, bytes]]]]
 ) -> None:
     """(value, headers) of each message, in one batch."""
-    before, message_accumulator.DefaultRecordBatchBuilder = message_accumulator.DefaultRecordBatchBuilder, Builder
+    before = producer_module.DefaultRecordBatchBuilder
+    _write_by(Builder)
     try:
         async with AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=50) as producer:
             sent = [
@@ -51,4 +53,9 @@ async def send(
             for each in sent:
                 await each
     finally:
-        message_accumulator.DefaultRecordBatchBuilder = before
+        _write_by(before)
+
+
+def _write_by(builder: Any) -> None:
+    """aiokafka has a builder in C, which takes nothing but plain text, and one in Python; it looks them up by name."""
+    message_accumulator.DefaultRecordBatchBuilder = producer_module.DefaultRecordBatchBuilder = builder

@@ -256,6 +256,7 @@ def test_a_store_that_goes_away_meanwhile_is_waited_for(
 ) -> None:
     sent, good = messages_of(tenant, "planning", ["KeyError", "ValueError"])
     bad = [value for _, value, headers in sent if headers]
+    database.close()
     own.postgres.stop("immediate")
     scan, other = publish(own, tenant, sent, good)
     wait_for(lambda: own.workers[0].health()["paused_reasons"].get("0") == "database", "the lane waits")

@@ -1,4 +1,7 @@
-"""One message on which our own code fails keeps the API from nothing else: statuses are followed on, the backlog is asked again."""
+"""One message on which our own code fails keeps the API from nothing else: statuses are followed on, the backlog is asked again.
+
+Run by tests/unit/test_follower.py in a process of its own: API and worker have metrics of the same names.
+"""
 
 import datetime as dt
 from typing import Any, Final, NamedTuple
