@@ -28,7 +28,7 @@ def meaning(error: BaseException) -> Meaning:
     """ "conflict": a row is there already. "data": a value is at fault. "unavailable": everything else.
 
     What is neither data nor conflict waits for the database or its operator (08, 40, 53, 55P, 57P, 58, lost sockets, but also
-    a missing table or right, and XX000: docs/decisions/0008-unexpected-errors.md): pausing is safe, and dropping good
+    a missing table or right, and XX000: docs/decisions/0009-unexpected-errors.md): pausing is safe, and dropping good
     records never is.
     """
     code = _code(error)
