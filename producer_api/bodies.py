@@ -12,6 +12,7 @@ from producer_api.inflating import INFLATERS, Broken, Inflater
 from producer_api.problems import ApiProblem
 from schemas.problems import quantity
 
+PIECE: Final = 64 * 1024  # the most that is handed on at once
 _BREATHE: Final = 1024 * 1024  # inflated bytes after which other requests get their turn
 _RATIO_FROM: Final = 8 * 1024 * 1024
 _READ: Final = "scanline.body"  # in the ASGI scope: how much of the body was read, "some" or "all"
@@ -46,12 +47,20 @@ def content_length(request: Request) -> int | None:
     return int(text) if text.isascii() and text.isdigit() else None
 
 
+def most_of(request: Request, limits: BodyLimits) -> int:
+    """What the body may come to: known beforehand only where it is not compressed."""
+    length = content_length(request)
+    if length is None or encoding_of(request) not in ("", "identity"):
+        return limits.inflated
+    return min(length, limits.inflated)
+
+
 def _over(code: str, limit: int) -> ApiProblem:
     return ApiProblem(code, limit=quantity(limit), extra={"limit": limit})
 
 
 async def pieces(request: Request, limits: BodyLimits, patience: Patience) -> AsyncIterator[bytes]:
-    """The inflated body. Raises ApiProblem (413, 408, 400) and ClientDisconnect."""
+    """The inflated body, in pieces of at most PIECE bytes. Raises ApiProblem (413, 408, 400) and ClientDisconnect."""
     coding = encoding_of(request)
     if (content_length(request) or 0) > limits.received:
         raise _over("body_too_large", limits.received)
@@ -68,7 +77,8 @@ async def pieces(request: Request, limits: BodyLimits, patience: Patience) -> As
                     raise _over("inflated_too_large", limits.inflated)
                 if inflated > _RATIO_FROM and inflated > inflater.taken * limits.ratio:
                     raise _over("inflation_too_high", limits.ratio)
-                yield piece
+                for at in range(0, len(piece), PIECE):
+                    yield piece[at : at + PIECE]
                 if inflated - breathed > _BREATHE:
                     breathed = inflated
                     await asyncio.sleep(0)

@@ -18,6 +18,7 @@ _ESCAPE: Final = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[dD][89a-fA-F][0-9a-fA-F]{2}|.)", re.DOTALL
 )
 _KEPT_OF_LONG: Final = MAX_RECORD_BYTES + 64  # of a line that is too long: enough that the worker finds it too long
+MOST_GATHERED: Final = _KEPT_OF_LONG + MAX_MESSAGE_BYTES  # a line and a message, neither of them complete
 
 
 class Array(NamedTuple):
@@ -84,14 +85,22 @@ class Lines:
         self._first = True
         self._skipping = False  # inside a line that is too long
 
+    @property
+    def size(self) -> int:
+        """Bytes of the line begun."""
+        return len(self._rest)
+
     def feed(self, piece: bytes) -> Iterator[bytes]:
         """The elements that this piece completes."""
-        *lines, rest = piece.split(b"\n")
-        for line in lines:
-            yield from self._end_line(line)
+        at = 0
+        while (
+            end := piece.find(b"\n", at)
+        ) >= 0:  # not split at once: the lines of a piece may take many times its memory
+            yield from self._end_line(piece[at:end])
+            at = end + 1
         if self._skipping:
             return
-        self._rest = (self._rest + rest).lstrip(_WHITE_SPACE)
+        self._rest = (self._rest + piece[at:]).lstrip(_WHITE_SPACE)
         if len(self._rest) >= _KEPT_OF_LONG:
             yield self._too_long(self._rest)
             self._skipping = True
@@ -128,16 +137,16 @@ class Arrays:
 
     def __init__(self) -> None:
         self._elements: list[bytes] = []
-        self._size = 2
+        self.size = 2  # of the message begun
         self.count = 0  # elements taken in all
 
     def add(self, element: bytes) -> Array | None:
         """Takes an element; returns the message that was full before it."""
         full = None
-        if len(self._elements) == MAX_RECORDS_PER_MESSAGE or self._size + len(element) > MAX_MESSAGE_BYTES:
+        if len(self._elements) == MAX_RECORDS_PER_MESSAGE or self.size + len(element) > MAX_MESSAGE_BYTES:
             full = self.flush()
         self._elements.append(element)
-        self._size += len(element) + 1
+        self.size += len(element) + 1
         self.count += 1
         return full
 
@@ -147,7 +156,7 @@ class Arrays:
             return None
         array = Array(self.count - len(self._elements), len(self._elements), b"[" + b",".join(self._elements) + b"]")
         self._elements = []
-        self._size = 2
+        self.size = 2
         return array
 
 

@@ -15,8 +15,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from producer_api import metrics, openapi
-from producer_api.bodies import BodyLimits, drain, encoding_of, pieces
-from producer_api.budget import Overloaded
+from producer_api.bodies import PIECE, BodyLimits, drain, encoding_of, pieces
+from producer_api.budget import Overloaded, Room
 from producer_api.caller import Caller, caller
 from producer_api.elements import Lines
 from producer_api.headers import body_kind, idempotency_key, traceparent, wait_seconds
@@ -46,13 +46,14 @@ _decode: Final = msgspec.json.Decoder(Mend).decode
 class Mending:
     """One request's messages: at most 1,000 records and 768 KiB each, a bounded number of them on their way."""
 
-    def __init__(self, service: Services, key: Key, trace: str | None) -> None:
+    def __init__(self, service: Services, key: Key, trace: str | None, room: Room) -> None:
         self._service = service
+        self._room = room
         self.key = key
         self._trace = trace
         self._records: list[bytes] = []
         self._mends: list[int] = []
-        self._size = 2
+        self.size = 2  # of the message begun
         self._outstanding: deque[asyncio.Future[Delivered]] = deque()
         self.lines = 0
         self.records = 0  # sent
@@ -67,11 +68,12 @@ class Mending:
         if record == b"null":
             self.left += 1
             return
-        if len(self._records) == topics.MAX_RECORDS_PER_MESSAGE or self._size + len(record) > topics.MAX_MESSAGE_BYTES:
+        if len(self._records) == topics.MAX_RECORDS_PER_MESSAGE or self.size + len(record) > topics.MAX_MESSAGE_BYTES:
             await self.flush(self._service.settings.api_stream_messages)
         self._records.append(record)
         self._mends.append(mend.index if mend.index is not None else -(mend.id or 0))
-        self._size += len(record) + 1
+        self.size += len(record) + 1
+        await self._room.grow_to(self.size)
 
     def _read(self, line: bytes) -> Mend:
         try:
@@ -98,10 +100,12 @@ class Mending:
             )
             value = b"[" + b",".join(self._records) + b"]"
             sent = self._service.publisher.send(topics.RECORDS_TOPIC, self.key[0].encode(), value, headers)
+            self._room.lend(len(value), sent)
+            del value  # librdkafka has a copy of it
             self._outstanding.append(sent)
             self.messages += 1
             self.records += len(self._records)
-            self._records, self._mends, self._size = [], [], 2
+            self._records, self._mends, self.size = [], [], 2
         try:
             async with asyncio.timeout(self._service.settings.api_publish_deadline_seconds):
                 while len(self._outstanding) > but:
@@ -127,9 +131,9 @@ async def mend_records(
         await service.publisher.ensure_reachable()
         if service.backlog.too_long:
             raise service.later("backlog_too_long")
-        mending = Mending(service, (who.tenant_id, scan_id), traceparent(request))
-        async with service.budget.hold((service.settings.api_stream_messages + 1) * topics.MAX_MESSAGE_BYTES):
-            await _take(request, service, mending)
+        async with service.room_for_lines() as room:
+            mending = Mending(service, (who.tenant_id, scan_id), traceparent(request), room)
+            await _take(request, service, mending, room)
     except ApiProblem:
         await drain(request)
         raise
@@ -145,7 +149,7 @@ async def mend_records(
     return await _answer(request, who, service, mending, scan_id)
 
 
-async def _take(request: Request, service: Services, mending: Mending) -> None:
+async def _take(request: Request, service: Services, mending: Mending, room: Room) -> None:
     settings = service.settings
     limits = BodyLimits(settings.api_ndjson_bytes, settings.api_ndjson_inflated_bytes, settings.api_inflation_ratio)
     body: AsyncIterator[bytes] = pieces(request, limits, service.patience)
@@ -157,9 +161,10 @@ async def _take(request: Request, service: Services, mending: Mending) -> None:
             if mending.lines > settings.api_ndjson_records:
                 most = settings.api_ndjson_records
                 raise ApiProblem("too_many_records", limit=quantity(most), extra={"limit": most})
+            await room.grow_to(PIECE + lines.size + mending.size)
         for line in lines.finish():
             await mending.add(line)
-    except (ApiProblem, ClientDisconnect):
+    except (ApiProblem, Overloaded, ClientDisconnect):
         # what came before a line that is wrong, or before the client went away, is taken: it counts once, however often it comes
         await mending.flush()
         service.statuses.promise(mending.key, mending.messages)

@@ -47,7 +47,8 @@ BACKLOG = Gauge(
 )
 BUFFERED = Gauge(
     "scanline_api_buffered_bytes",
-    "Bodies held, against SCANLINE_API_BUFFER_BYTES. Near it for long: more API processes, or Kafka is slow.",
+    "Bodies held, against SCANLINE_API_BUFFER_BYTES."
+    " Near it for long: uploads wait for each other; more API processes, or Kafka is slow.",
     multiprocess_mode="livesum",
 )
 PUBLISH = Histogram(

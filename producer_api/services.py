@@ -1,14 +1,16 @@
 """What the routes share: one of each per process, made and closed with the app."""
 
 import re
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from fastapi import Request
 
 from producer_api.backlog import Backlog
-from producer_api.bodies import Patience
-from producer_api.budget import Budget
+from producer_api.bodies import PIECE, BodyLimits, Patience, most_of
+from producer_api.budget import Budget, Room
 from producer_api.draining import Drain
+from producer_api.elements import MOST_GATHERED
 from producer_api.follower import Follower
 from producer_api.idempotency import Keys
 from producer_api.problems import ApiProblem, retry_later
@@ -39,6 +41,14 @@ class Services:
     def patience(self) -> Patience:
         """With clients that send."""
         return Patience(self.settings.api_stream_silence_seconds, self.settings.api_stream_bytes_per_second)
+
+    def room_for_all(self, request: Request, limits: BodyLimits) -> AbstractAsyncContextManager[Room]:
+        """For a body that is held as a whole. Raises Overloaded."""
+        return self.budget.hold(PIECE, PIECE + most_of(request, limits))
+
+    def room_for_lines(self) -> AbstractAsyncContextManager[Room]:
+        """For a body that is taken line by line: a piece of it, a line, and a message being gathered. Raises Overloaded."""
+        return self.budget.hold(PIECE, PIECE + MOST_GATHERED)
 
     def later(self, code: str, **extra: object) -> ApiProblem:
         """A problem that passes, with the Retry-After of the settings."""

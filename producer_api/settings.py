@@ -30,14 +30,16 @@ class ApiSettings(BaseSettings):
         250, description="most times a body may grow by decompression; asked from the first 8 MiB on"
     )
     api_buffer_bytes: Annotated[int, Field(ge=MIB)] = Field(
-        96 * MIB, description="bodies held at the same time; more wait, then get 503"
+        96 * MIB, description="of bodies, held at the same time and shared by all uploads; who gets no room waits"
     )
     api_backlog_messages: Annotated[int, Field(ge=0)] = Field(
         2_000_000, description="messages that may wait for a worker before submissions get 503; 0: any number"
     )
     api_backlog_poll_seconds: Annotated[float, Field(gt=0)] = Field(5, description="between looks at the backlog")
     stream_pipeline: str = Field("inventory", description="the workers' consumer group")
-    api_buffer_wait_seconds: Annotated[float, Field(ge=0)] = Field(10, description="how long a body waits for room")
+    api_buffer_wait_seconds: Annotated[float, Field(ge=0)] = Field(
+        10, description="how long the line for room may stand still before who waits in it gets 503"
+    )
     api_stream_messages: Annotated[int, Field(ge=1, le=100)] = Field(
         6, description="messages of one NDJSON stream that may wait for Kafka"
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
@@ -12,8 +13,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from producer_api import metrics, openapi
-from producer_api.bodies import BodyLimits, content_length, drain, encoding_of, pieces
-from producer_api.budget import Overloaded
+from producer_api.bodies import PIECE, BodyLimits, drain, encoding_of, pieces
+from producer_api.budget import Overloaded, Room
 from producer_api.caller import Caller, caller
 from producer_api.elements import Array, Arrays, Lines, cut
 from producer_api.headers import body_kind, idempotency_key, traceparent, wait_seconds
@@ -25,11 +26,8 @@ from producer_api.statuses import NotCaughtUp
 from producer_api.submission import Details, details_of, read_json
 from producer_api.upload import Upload, count_accepted
 from schemas.problems import quantity
-from schemas.topics import MAX_MESSAGE_BYTES
 
 router = APIRouter()
-_COMPRESSED_GUESS: Final = 10  # how much a compressed body is taken to grow, until it is known
-_UNKNOWN_GUESS: Final = 1024 * 1024
 _CATCH_UP_SECONDS: Final = 3.0
 
 
@@ -81,24 +79,24 @@ async def submit(request: Request, who: Caller = Depends(caller), service: Servi
 async def _take_json(request: Request, who: Caller, service: Services, key: str | None) -> _Submitted:
     settings = service.settings
     limits = BodyLimits(settings.api_json_bytes, settings.api_json_inflated_bytes, settings.api_inflation_ratio)
-    async with service.budget.hold(_guess(request, limits)) as held:
+    async with service.room_for_all(request, limits) as room:
         parts: list[bytes] = []
         size = 0
         digest = new_digest("json", Details()) if key is not None else None
         async for piece in pieces(request, limits, service.patience):
             size += len(piece)
-            held.grow_to(size)
             parts.append(piece)
             if digest is not None:
                 digest.update(piece)
-        held.shrink_to(size)
+            await room.grow_to(PIECE + size)
+        room.settle(size)
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         del parts
         details, records = read_json(
             body, language_of(request.headers.get("accept-language")), settings.api_json_records
         )
         count = len(records)
-        arrays = cut(records)
+        arrays = deque(cut(records))
         del body, records
         hex_digest = digest.hexdigest() if digest is not None else None
         claim = _claim(who, service, key, hex_digest)
@@ -121,15 +119,15 @@ async def _take_json(request: Request, who: Caller, service: Services, key: str 
 
 
 async def _publish_whole(
-    service: Services, upload: Upload, arrays: list[Array], count: int, digest: str | None
+    service: Services, upload: Upload, arrays: deque[Array], count: int, digest: str | None
 ) -> None:
     """Everything of a scan that is at hand, within the deadline. Raises ApiProblem scan_not_queued, scan_unconfirmed."""
     try:
         async with asyncio.timeout(service.settings.api_publish_deadline_seconds):
             await upload.announce()
             upload.open()
-            for array in arrays:
-                upload.array(array)
+            while arrays:  # librdkafka has a copy of what is handed over
+                upload.array(arrays.popleft())
             upload.close(count, digest)
             await upload.delivered()
     except (PublishFailed, TimeoutError):
@@ -156,18 +154,18 @@ async def _take_ndjson(request: Request, who: Caller, service: Services, key: st
     claim = _claim(who, service, key, None)
     body = pieces(request, limits, service.patience)
     if claim.digest is not None:
-        return await _compare(body, claim, digest)
+        async with service.room_for_lines() as room:
+            return await _compare(body, room, claim, digest)
     upload = Upload(service, who.tenant_id, claim, details, records_total=None, digest=None, trace=traceparent(request))
-    room = min((settings.api_stream_messages + 1) * MAX_MESSAGE_BYTES, _guess(request, limits))
     with _arriving(service, who, claim):
-        async with service.budget.hold(room):
-            count = await _stream(body, service, upload, digest)
+        async with service.room_for_lines() as room:
+            count = await _stream(body, room, service, upload, digest)
     if digest is not None:
         service.keys.whole((who.tenant_id, claim.scan_id), digest.hexdigest())
     return _Submitted(claim.scan_id, count)
 
 
-async def _stream(body: AsyncIterator[bytes], service: Services, upload: Upload, digest: Any) -> int:
+async def _stream(body: AsyncIterator[bytes], room: Room, service: Services, upload: Upload, digest: Any) -> int:
     """Publishes arrays as they fill, a bounded number at a time; returns how many records there were."""
     settings = service.settings
     deadline = settings.api_publish_deadline_seconds
@@ -183,16 +181,17 @@ async def _stream(body: AsyncIterator[bytes], service: Services, upload: Upload,
                 if digest is not None:
                     digest.update(piece)
                 for element in lines.feed(piece):
-                    await _add(element, arrays, upload, settings.api_stream_messages, deadline)
+                    await _add(element, arrays, room, upload, settings.api_stream_messages, deadline)
                 _check_count(arrays.count, settings.api_ndjson_records)
+                await room.grow_to(PIECE + lines.size + arrays.size)
             for element in lines.finish():
-                await _add(element, arrays, upload, settings.api_stream_messages, deadline)
+                await _add(element, arrays, room, upload, settings.api_stream_messages, deadline)
             _check_count(arrays.count, settings.api_ndjson_records)
             async with asyncio.timeout(deadline):
                 last = arrays.flush()
                 if last is not None:
                     await upload.ensure_ours()
-                    upload.array(last)
+                    room.lend(len(last.value), upload.array(last))
                 await upload.delivered()
         async with asyncio.timeout(deadline):
             await upload.ensure_ours()
@@ -200,6 +199,9 @@ async def _stream(body: AsyncIterator[bytes], service: Services, upload: Upload,
             await upload.delivered()
     except (PublishFailed, TimeoutError):
         raise _not_confirmed(service, upload) from None
+    except Overloaded:
+        upload.cancel("upload_refused")
+        raise service.later("overloaded", scan_id=upload.scan_id) from None
     except ApiProblem as problem:
         if announced:  # else another upload has the key, and this one never began
             upload.cancel("upload_aborted" if problem.code == "upload_too_slow" else "upload_refused")
@@ -211,13 +213,16 @@ async def _stream(body: AsyncIterator[bytes], service: Services, upload: Upload,
     return arrays.count
 
 
-async def _add(element: bytes, arrays: Arrays, upload: Upload, most: int, deadline: float) -> None:
+async def _add(element: bytes, arrays: Arrays, room: Room, upload: Upload, most: int, deadline: float) -> None:
     full = arrays.add(element)
     if full is not None:
         async with asyncio.timeout(deadline):
             await upload.ensure_ours()
-            upload.array(full)
+            room.lend(len(full.value), upload.array(full))
+            del full  # librdkafka has a copy of it
             await upload.delivered(but=most)
+    if arrays.size > room.size:
+        await room.grow_to(arrays.size)
 
 
 def _check_count(count: int, most: int) -> None:
@@ -225,13 +230,14 @@ def _check_count(count: int, most: int) -> None:
         raise ApiProblem("too_many_records", limit=quantity(most), extra={"limit": most})
 
 
-async def _compare(body: AsyncIterator[bytes], claim: Claim, digest: Any) -> _Submitted:
+async def _compare(body: AsyncIterator[bytes], room: Room, claim: Claim, digest: Any) -> _Submitted:
     """The stream was taken before: reads it again only to see that it is the same."""
     lines = Lines()
     count = 0
     async for piece in body:
         digest.update(piece)
         count += sum(1 for _ in lines.feed(piece))
+        await room.grow_to(PIECE + lines.size)
     count += sum(1 for _ in lines.finish())
     if digest.hexdigest() != claim.digest:
         raise key_reused(claim.scan_id)
@@ -246,14 +252,6 @@ def _claim(who: Caller, service: Services, key: str | None, digest: str | None) 
 
 def _arriving(service: Services, who: Caller, claim: Claim) -> AbstractContextManager[None]:
     return nullcontext() if claim.token is None else service.keys.arriving((who.tenant_id, claim.scan_id))
-
-
-def _guess(request: Request, limits: BodyLimits) -> int:
-    """How much room the body will take."""
-    length = content_length(request)
-    if length is None:
-        return _UNKNOWN_GUESS
-    return min(length if encoding_of(request) in ("", "identity") else length * _COMPRESSED_GUESS, limits.inflated)
 
 
 async def _answer(request: Request, who: Caller, service: Services, submitted: _Submitted) -> Response:

@@ -120,9 +120,9 @@ class Upload:
         )
         self._send(topics.OPENED, _encode(opened))
 
-    def array(self, array: Array) -> None:
-        """Hands over a message of records."""
-        self._send(topics.RECORDS, array.value, array.first_index)
+    def array(self, array: Array) -> asyncio.Future[Delivered]:
+        """Hands over a message of records; the future ends with its way to Kafka."""
+        return self._send(topics.RECORDS, array.value, array.first_index)
 
     def close(self, records_total: int, digest: str | None) -> None:
         """Hands over how many records there are."""
@@ -175,11 +175,12 @@ class Upload:
     def _headers(self, kind: str, first_index: int | None = None) -> list[tuple[str, bytes]]:
         return headers_for(kind, self.scan_id, first_index=first_index, source="/scanline/api", traceparent=self._trace)
 
-    def _send(self, kind: str, value: bytes, first_index: int | None = None) -> None:
+    def _send(self, kind: str, value: bytes, first_index: int | None = None) -> asyncio.Future[Delivered]:
         sent = self._services.publisher.send(
             topics.RECORDS_TOPIC, self._tenant, value, self._headers(kind, first_index)
         )
         self._outstanding.append(sent)
+        return sent
 
 
 async def cancel_scan(services: Services, tenant_id: str, scan_id: str, trace: str | None) -> None:

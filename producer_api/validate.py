@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from producer_api import openapi
-from producer_api.bodies import BodyLimits, drain, encoding_of, pieces
+from producer_api.bodies import PIECE, BodyLimits, drain, encoding_of, pieces
 from producer_api.budget import Overloaded
 from producer_api.caller import Caller, caller
 from producer_api.elements import Lines
@@ -92,13 +92,14 @@ async def validate(request: Request, who: Caller = Depends(caller), service: Ser
         kind = body_kind(request)
         encoding_of(request)
         limits = BodyLimits(settings.api_json_bytes, settings.api_json_inflated_bytes, settings.api_inflation_ratio)
-        async with service.budget.hold(1024 * 1024) as held:
-            body = pieces(request, limits, service.patience)
+        body = pieces(request, limits, service.patience)
+        holding = service.room_for_all(request, limits) if kind == "json" else service.room_for_lines()
+        async with holding as room:
             if kind == "json":
                 parts = bytearray()
                 async for piece in body:
                     parts += piece
-                    held.grow_to(len(parts))
+                    await room.grow_to(PIECE + len(parts))
                 language = language_of(request.headers.get("accept-language"))
                 _, records = read_json(bytes(parts), language, settings.api_json_records)
                 for raw in records:
@@ -108,6 +109,7 @@ async def validate(request: Request, who: Caller = Depends(caller), service: Ser
                 async for piece in body:
                     for element in lines.feed(piece):
                         await _add(report, element, settings.api_json_records)
+                    await room.grow_to(PIECE + lines.size)
                 for element in lines.finish():
                     await _add(report, element, settings.api_json_records)
     except ApiProblem:

@@ -320,8 +320,10 @@ PROBLEMS: Final[dict[str, Problem]] = {
         503,
         Text("Hệ thống đang quá tải", "Overloaded"),
         Text(
-            "API đang giữ quá nhiều dữ liệu chưa đưa vào hàng đợi. Chưa có gì được ghi nhận; hãy gửi lại sau {seconds} giây.",
-            "The API holds too much data that is not queued yet. Nothing was accepted; send again in {seconds} seconds.",
+            "API đang giữ quá nhiều dữ liệu chưa đưa vào hàng đợi. Yêu cầu chưa được nhận trọn vẹn;"
+            " hãy gửi lại toàn bộ sau {seconds} giây.",
+            "The API holds too much data that is not queued yet. The request was not taken as a whole;"
+            " send all of it again in {seconds} seconds.",
         ),
     ),
     "backlog_too_long": Problem(

@@ -146,11 +146,11 @@ def a_row_of_another_version(apis: Apis, asked: Asked) -> httpx.Response:
 
 
 def while_another_body_is_held(apis: Apis, asked: Asked) -> httpx.Response:
-    """The other one has all the room there is."""
+    """All the room there is lets one message be gathered, and no second one."""
     tenant = f"{apis.tenant}-{len(asked)}"
     with HeldUpload(str(apis.small.base_url), tenant, LINES, {}):
         wait_until_taken(apis.small, tenant)
-        return submit(apis.small, tenant, EMPTY, {**JSON, **asked})
+        return submit(apis.small, tenant, LINES, {**NDJSON, **asked})
 
 
 BROKEN: Final = b'{"source": "' + SECRET.encode() + b'", "records": [}'
