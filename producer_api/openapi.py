@@ -113,7 +113,11 @@ LIST: Final[dict[str, Any]] = {"summary": "Các lượt quét / Scans", "respons
 STATUS: Final[dict[str, Any]] = {"summary": "Tình trạng / Status", "responses": _problems(404, 503)}
 EVENTS: Final[dict[str, Any]] = {
     "summary": "Theo dõi tiến độ / Follow the progress (text/event-stream)",
-    "responses": {200: {"description": "events", "content": {"text/event-stream": {}}}, **_problems(404, 503)},
+    "responses": {
+        200: {"description": "events", "content": {"text/event-stream": {}}},
+        204: {"description": "the scan has ended, and Last-Event-ID is of its last event: do not come back"},
+        **_problems(404, 503),
+    },
     "openapi_extra": {"parameters": [_header("Last-Event-ID", "the last event the client has seen")]},
 }
 ERRORS: Final[dict[str, Any]] = {

@@ -63,10 +63,16 @@ async def status_of_scan(
 async def events(
     request: Request, scan_id: str, who: Caller = Depends(caller), service: Services = Depends(services)
 ) -> Response:
-    """Server-sent events (WHATWG HTML, section 9.2): one per change of the status, until the scan has ended."""
-    scan_id, _ = await service.found(who.tenant_id, scan_id)
-    stream = _events(service, (who.tenant_id, scan_id), request.headers.get("last-event-id"))
+    """Server-sent events (WHATWG HTML, section 9.2): one per change of the status, until the scan has ended.
+
+    A client that knows the end already gets 204: an EventSource comes back after every other end of a stream, for ever.
+    """
+    scan_id, entry = await service.found(who.tenant_id, scan_id)
+    seen = request.headers.get("last-event-id")
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    if entry.final and entry.event_id == seen:
+        return Response(None, 204, headers)
+    stream = _events(service, (who.tenant_id, scan_id), seen)
     return StreamingResponse(stream, 200, headers, "text/event-stream")
 
 

@@ -39,6 +39,14 @@ def opened(caller: Tenant, publisher: Publisher, total: int) -> str:
     return scan
 
 
+def stops(caller: Tenant, scan: str, last: str | None) -> bool:
+    """Whether an EventSource that comes back with this id is told not to do so again."""
+    with caller.http.stream(
+        "GET", f"{caller.base}/scans/{scan}/events", headers={"Last-Event-ID": last or ""}
+    ) as answer:
+        return answer.status_code == 204 and not answer.read()
+
+
 def test_progress_until_the_end(caller: Tenant, servers: Servers, tenant: str) -> None:
     lines = generator.records(4_000, 5, tenant)
     told: list[Event] = []
@@ -73,9 +81,44 @@ def test_already_finished(caller: Tenant, tenant: str) -> None:
     status = caller.ended(scan)
     events = list(caller.events(scan))
     assert of_status(events) == [status]
-    assert list(caller.events(scan, last=events[-1].id)) == []  # seen before: only the end
+    assert stops(caller, scan, events[-1].id)
     assert list(caller.events(scan, last="0-0")) == events
     assert list(caller.events(scan, last="no id of ours")) == events
+
+
+def test_an_event_source_comes_to_an_end_whichever_process_answers(
+    caller: Tenant, servers: Servers, tenant: str
+) -> None:
+    """It comes back after every answer but one, with the id of the last event that it has seen."""
+    scan = caller.submit(generator.records(5, 9, tenant))
+    status = caller.ended(scan)
+    other = servers.start_api()
+    try:
+        with httpx.Client(base_url=other.base_url, timeout=60) as http:
+            seen: list[Event] = []
+            callers = [caller, Tenant(http, tenant)]
+            while not seen or not stops(callers[len(seen) % 2], scan, seen[-1].id):
+                seen += callers[len(seen) % 2].events(scan, seen[-1].id if seen else None)
+                assert len(seen) < 10, "it never ends"
+            assert all(stops(each, scan, seen[-1].id) for each in callers)
+    finally:
+        other.stop()
+    assert of_status(seen)[-1] == status
+
+
+def test_records_that_are_mended_after_the_end_are_told_to_who_asks_again(caller: Tenant, tenant: str) -> None:
+    first, *lines = generator.records(5, 10, tenant)
+    scan = caller.submit([first.replace(b'"name":', b'"nom":', 1), *lines])
+    assert caller.ended(scan)["status"] == "completed_with_errors"
+    last = list(caller.events(scan))[-1].id
+    assert stops(caller, scan, last)
+    mended = b'{"index": 0, "record": ' + first + b"}"
+    headers = {"Content-Type": "application/x-ndjson", "Prefer": "wait=30"}
+    answer = caller.call("POST", f"/scans/{scan}/records", content=mended, headers=headers)
+    assert (answer.status_code, answer.json()["status"]) == (200, "completed")
+    events = list(caller.events(scan, last))
+    assert [status["status"] for status in of_status(events)] == ["completed"]
+    assert stops(caller, scan, events[-1].id)
 
 
 def test_reconnecting_goes_on_where_it_broke_off(caller: Tenant, servers: Servers, tenant: str) -> None:
