@@ -3,12 +3,16 @@
 import os
 import sys
 import tempfile
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
 import uvicorn
 from pydantic import ValidationError
 
 from producer_api.settings import ApiSettings
+
+_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def _logging(level: str) -> dict[str, Any]:
@@ -29,10 +33,24 @@ def main() -> None:
     except ValidationError as error:
         names = ", ".join(f"SCANLINE_{'_'.join(map(str, part['loc']))}".upper() for part in error.errors())
         sys.exit(f"Thiếu hoặc sai cấu hình: {names}. / Settings missing or wrong: {names}. See `scanline doctor`.")
+    with _metrics_folder(settings.api_processes):
+        _serve(settings)
+
+
+@contextmanager
+def _metrics_folder(processes: int) -> Iterator[None]:
+    """Where several processes count together: prometheus-client sums them up through files. It must be known before that is
+    imported. Taken away at the end, unless it was given from outside."""
+    if processes == 1 or _FOLDER in os.environ:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="scanline-api-", ignore_cleanup_errors=True) as folder:
+        os.environ[_FOLDER] = folder
+        yield
+
+
+def _serve(settings: ApiSettings) -> None:
     level = settings.log_level.upper()
-    if settings.api_processes > 1:
-        # prometheus-client sums processes up through files; its folder must be known before it is imported
-        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="scanline-api-"))
     uvicorn.run(
         "producer_api.app:build_app",
         factory=True,

@@ -2,6 +2,8 @@
 
 import os
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import (
@@ -12,7 +14,7 @@ from prometheus_client import (
     Histogram,
     disable_created_metrics,
 )
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from schemas.exposition import exposition
@@ -43,7 +45,7 @@ IN_FLIGHT = Gauge(
 BACKLOG = Gauge(
     "scanline_api_backlog_messages",
     "Messages that wait for a worker. Above SCANLINE_API_BACKLOG_MESSAGES submissions get 503: add workers, look at the sink.",
-    multiprocess_mode="max",
+    multiprocess_mode="livemax",
 )
 BUFFERED = Gauge(
     "scanline_api_buffered_bytes",
@@ -69,21 +71,29 @@ FOLLOWER_LAG = Gauge(
     multiprocess_mode="livemax",
 )
 FOLLOWER_MESSAGES = Counter("scanline_status_followed_total", "Statuses and tombstones read from scan.status.v1.")
-POOL_CHECKOUT = Histogram(
-    "scanline_pool_checkout_seconds",
-    "Time a read waits for a connection. Growing: more reads than connections.",
-    ["pool"],
-    buckets=(0.0001, 0.001, 0.01, 0.1, 0.5, 1, 5),
-)
 
 
 def render(accept: str) -> tuple[bytes, str]:
     """The exposition and its content type; of all processes where there are several."""
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)
-        return exposition(registry, accept)
-    return exposition(REGISTRY, accept)
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if folder is None:
+        return exposition(REGISTRY, accept)
+    _forget_the_dead(Path(folder))
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)
+    return exposition(registry, accept)
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """What a process that is gone counted stays; what it held is gone with it."""
+    for pid in {int(file.stem.rpartition("_")[2]) for file in folder.glob("gauge_live*_*.db")}:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            with suppress(FileNotFoundError):  # another process is asked in the same moment
+                mark_process_dead(pid, str(folder))
+        except PermissionError:
+            continue  # it lives
 
 
 class Timing:

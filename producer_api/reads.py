@@ -6,16 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import REGISTRY, Collector
 from sqlalchemy import Connection, Select, create_engine, select, tuple_
-from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from producer_api import metrics
 from producer_api.page import Bounds, Page, SourceFailed, page_of
 from producer_api.rows import ACTIVITY_COLUMNS, REJECTED_COLUMNS, activity, rejected
 from producer_api.settings import ApiSettings
+from schemas.pool_metrics import WatchedPool
 from schemas.tables import processing_activities, rejected_records, scans
 
 # Rows that come from PostgreSQL at a time, and so are held beside the page: one can have a quarter of a megabyte.
@@ -36,25 +33,6 @@ class Filters(NamedTuple):
     cross_border: bool | None = None
 
 
-class _Pool(Collector):
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        pool: Any = self._engine.pool
-        connections = GaugeMetricFamily(
-            "scanline_pool_connections_count",
-            "Connections by state. All in use for long: raise the pool's size or lower the load.",
-            labels=["pool", "state"],
-        )
-        connections.add_metric(["read", "in_use"], pool.checkedout())
-        connections.add_metric(["read", "idle"], pool.checkedin())
-        yield connections
-        limit = GaugeMetricFamily("scanline_pool_limit_count", "Most connections the pool may open.", labels=["pool"])
-        limit.add_metric(["read"], pool.size())
-        yield limit
-
-
 class Reader:
     """Blocking calls, made from the thread pool. Each raises ReadsUnavailable."""
 
@@ -73,23 +51,24 @@ class Reader:
                 "options": f"-c statement_timeout={int(seconds * 1000)} -c timezone=UTC -c default_transaction_read_only=on",
             },
         )
-        self._collector = _Pool(self._engine)
-        REGISTRY.register(self._collector)
+        self._pool = WatchedPool("read", self._engine)
 
     def close(self) -> None:
         """Gives every connection back."""
-        REGISTRY.unregister(self._collector)
         self._engine.dispose()
+        self._pool.close()
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
         asked = time.perf_counter()
         try:
             with self._engine.connect() as connection:
-                metrics.POOL_CHECKOUT.labels("read").observe(time.perf_counter() - asked)
+                self._pool.taken(time.perf_counter() - asked)
                 yield connection
         except SQLAlchemyError as error:
             raise ReadsUnavailable(type(error).__name__) from None
+        finally:
+            self._pool.measure()
 
     def _page(self, query: Select[Any], encode: Callable[[Any], bytes], bounds: Bounds) -> Page[Any]:
         """Rows come by a cursor of the server's, some at a time: a page that is full leaves the others where they are. One that

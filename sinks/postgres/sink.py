@@ -13,10 +13,10 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import psycopg2
-from prometheus_client.registry import REGISTRY
 from psycopg2 import errorcodes
 from sqlalchemy.engine import Engine
 
+from schemas.pool_metrics import WatchedPool
 from schemas.status import Scan, ScanStatus, status_of
 from sinks.base import Fenced, MicroBatch, Place, Unavailable, Unstorable
 from sinks.postgres import metrics, scans
@@ -83,7 +83,7 @@ class PostgresSink:
         self._engine = engine
         self._pipeline = pipeline
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
-        self._collector = metrics.watch_pool("write", engine)
+        self._pool = WatchedPool("write", engine)
         deadline = engine.get_execution_options()[DEADLINE]
         self._parts = Parts(deadline)
         self._calls = Calls(deadline)
@@ -213,10 +213,9 @@ class PostgresSink:
 
     def close(self) -> None:
         """See Sink."""
-        with suppress(KeyError):
-            REGISTRY.unregister(self._collector)
         self._calls.close()
         self._engine.dispose()
+        self._pool.close()
 
     @contextmanager
     def _cursor(self) -> Iterator[TimedCursor]:
@@ -225,8 +224,9 @@ class PostgresSink:
         try:
             waited = time.perf_counter()
             connection = self._engine.raw_connection()
-            metrics.CHECKOUT.labels("write").observe(time.perf_counter() - waited)
+            self._pool.taken(time.perf_counter() - waited)
         except DATABASE_ERRORS as error:
+            self._pool.measure()
             raise self._unavailable(error) from error
         try:
             driver: Any = connection.driver_connection
@@ -250,6 +250,7 @@ class PostgresSink:
         finally:
             self._calls.finish()
             connection.close()
+            self._pool.measure()
 
     @staticmethod
     def _roll_back(connection: Any) -> None:

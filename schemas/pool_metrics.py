@@ -1,0 +1,61 @@
+"""Metrics of a pool of database connections, the same in every process that has one; each with what to do about it."""
+
+import threading
+
+from prometheus_client import Gauge, Histogram, disable_created_metrics
+from sqlalchemy.engine import Engine
+
+disable_created_metrics()  # a second series for each, that nobody asks for
+
+CONNECTIONS = Gauge(
+    "scanline_pool_connections_count",
+    "Connections by state. All in use for long: raise the pool's size or lower the load.",
+    ["pool", "state"],
+    multiprocess_mode="livesum",
+)
+LIMIT = Gauge("scanline_pool_limit_count", "Most connections the pool may open.", ["pool"], multiprocess_mode="livesum")
+CHECKOUT = Histogram(
+    "scanline_pool_checkout_seconds",
+    "Time a lane or a read waits for a connection. Growing: more of them than connections.",
+    ["pool"],
+    buckets=(0.0001, 0.001, 0.01, 0.1, 0.5, 1, 5, 30),
+)
+
+
+class WatchedPool:
+    """Keeps the gauges of one engine's pool, which its owner measures after each use: nothing else changes it.
+
+    Pools of one name add up, in one process and over several: what a process wrote last can be read when another is asked.
+    """
+
+    def __init__(self, name: str, engine: Engine) -> None:
+        self._name = name
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._in_use = self._idle = 0  # as the gauges have it
+        self._limit = engine.pool.size() + engine.pool._max_overflow  # type: ignore[attr-defined]
+        LIMIT.labels(name).inc(self._limit)
+        self.measure()
+
+    def taken(self, seconds: float) -> None:
+        """A connection was waited for so long."""
+        CHECKOUT.labels(self._name).observe(seconds)
+        self.measure()
+
+    def measure(self) -> None:
+        """After a connection was taken, given back, or not to be had."""
+        with self._lock:
+            pool = self._engine.pool
+            self._set(pool.checkedout(), pool.checkedin())  # type: ignore[attr-defined]
+
+    def close(self) -> None:
+        """The pool is gone."""
+        with self._lock:
+            self._set(0, 0)
+            LIMIT.labels(self._name).dec(self._limit)
+            self._limit = 0
+
+    def _set(self, in_use: int, idle: int) -> None:
+        CONNECTIONS.labels(self._name, "in_use").inc(in_use - self._in_use)
+        CONNECTIONS.labels(self._name, "idle").inc(idle - self._idle)
+        self._in_use, self._idle = in_use, idle
