@@ -46,6 +46,7 @@ class Publisher:
             }
         )
         self._failed: set[int] = set()
+        self._failed_lock = threading.Lock()  # librdkafka's thread adds, the lanes' takes
         self._stopping = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="status-publisher", daemon=True)
         self._poller.start()
@@ -75,11 +76,13 @@ class Publisher:
 
     def _fail(self, partition: int) -> None:
         metrics.STATUS_FAILURES.inc()
-        self._failed.add(partition)
+        with self._failed_lock:
+            self._failed.add(partition)
 
     def failed_partitions(self) -> set[int]:
         """Partitions of scan.records.v1 whose scans' statuses must be told again; asking forgets them."""
-        failed, self._failed = self._failed, set()
+        with self._failed_lock:
+            failed, self._failed = self._failed, set()
         return failed
 
     def dead_letter(self, partition: int, letters: Sequence[tuple[Message, str]]) -> None:
