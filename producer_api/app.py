@@ -8,6 +8,8 @@ from fastapi import Depends, FastAPI
 from producer_api import activities, mending, pages, problems, scans, submit, validate
 from producer_api.backlog import Backlog
 from producer_api.budget import Budget
+from producer_api.cancellations import Cancellations
+from producer_api.connections import SETTINGS
 from producer_api.draining import Drain, Leaving
 from producer_api.follower import Follower
 from producer_api.idempotency import Keys
@@ -26,7 +28,7 @@ def build_app(settings: ApiSettings | None = None) -> FastAPI:
     drain = Drain(chosen.api_drain_seconds)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, ApiSettings]]:
         statuses = StatusStore(chosen.api_upload_lease_seconds)
         app.state.services = made = Services(
             chosen,
@@ -38,11 +40,14 @@ def build_app(settings: ApiSettings | None = None) -> FastAPI:
             Reader(chosen),
             Backlog(chosen),
             drain,
+            Cancellations(),
         )
         drain.install()
         try:
-            yield
+            yield {SETTINGS: chosen}
         finally:
+            drain.uninstall()
+            await made.cancellations.close()
             await made.publisher.close()
             await made.follower.close()
             made.reader.close()

@@ -10,7 +10,6 @@ offer is ignored, whatever it offers. docs/decisions has the reasons for keeping
 
 import asyncio
 from asyncio.events import TimerHandle
-from functools import cache
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -27,18 +26,7 @@ from schemas.problems import quantity
 
 _HOPELESS: Final = 2  # times the most connections: beyond that nobody is told any more
 _LINGER_SECONDS: Final = 2.0  # a refused connection is read on, and what comes passed over
-
-
-@cache
-def _settings() -> ApiSettings:
-    return ApiSettings()  # type: ignore[call-arg]
-
-
-async def _refused(scope: Scope, receive: Receive, send: Send) -> None:
-    """ASGI: the answer to each request of a connection too many."""
-    problem = retry_later("too_many_connections", _settings().api_retry_after_seconds)
-    problem.headers["Connection"] = "close"
-    await answer(problem, Request(scope, receive))(scope, receive, send)
+SETTINGS: Final = "settings"  # of the app, in the state of its lifespan: what its connections are bounded by
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -50,6 +38,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
+        self._settings: ApiSettings = self.app_state[SETTINGS]
         self._clock: TimerHandle | None = None
         self._in_head = True
         self._overhead = 0  # bytes since the last head was complete or the last part of a body came
@@ -59,12 +48,18 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Counts it, and starts the clock of its first request."""
         super().connection_made(transport)
-        most = _settings().api_connections
+        most = self._settings.api_connections
         if len(self.connections) > most * _HOPELESS:
             transport.abort()
         elif len(self.connections) > most:
-            self.app = _refused
+            self.app = self._refused
         self._start_clock()
+
+    async def _refused(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI: the answer to each request of a connection too many."""
+        problem = retry_later("too_many_connections", self._settings.api_retry_after_seconds)
+        problem.headers["Connection"] = "close"
+        await answer(problem, Request(scope, receive))(scope, receive, send)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Uvicorn would tell only the last of several requests on their way."""
@@ -76,7 +71,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Bounds a head by its bytes, and what lies between two parts of a body; the body is bounded by who reads it."""
         self._unset_keepalive_if_required()
-        limit = _settings().api_head_bytes
+        limit = self._settings.api_head_bytes
         if self._in_head and self._clock is None:
             self._start_clock()
         while data and self._refusal is None:
@@ -176,7 +171,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return running is not None and not (running.response_complete or running.disconnected)
 
     def _start_clock(self) -> None:
-        self._clock = self.loop.call_later(_settings().api_head_seconds, self._too_slow)
+        self._clock = self.loop.call_later(self._settings.api_head_seconds, self._too_slow)
 
     def _stop_clock(self) -> None:
         if self._clock is not None:
@@ -188,7 +183,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._busy:
             self._start_clock()  # it came while the request before it is still being answered
         elif self._in_head:
-            self._refuse(ApiProblem("head_too_slow", seconds=quantity(int(_settings().api_head_seconds))))
+            self._refuse(ApiProblem("head_too_slow", seconds=quantity(int(self._settings.api_head_seconds))))
         else:
             self.transport.close()
 

@@ -29,6 +29,8 @@ class Drain:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._ending = asyncio.Event()
+        self._before: Any = None  # the handler that ours took the place of
+        self._ours: Any = None
         self.begun = False
 
     @property
@@ -46,7 +48,14 @@ class Drain:
         def on_term(number: int, frame: FrameType | None) -> None:
             loop.call_soon_threadsafe(self._begin, loop, server_handler)
 
+        self._before = server_handler if server_handler is not None else signal.SIG_DFL
+        self._ours = on_term
         signal.signal(signal.SIGTERM, on_term)
+
+    def uninstall(self) -> None:
+        """Gives SIGTERM back: the event loop that ours speaks to is about to end."""
+        if self._ours is not None and signal.getsignal(signal.SIGTERM) is self._ours:
+            signal.signal(signal.SIGTERM, self._before)
 
     def _begin(self, loop: asyncio.AbstractEventLoop, server_handler: Any) -> None:
         if self.begun:  # a process group is told by its parent and by the system: one drain

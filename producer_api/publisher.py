@@ -9,7 +9,9 @@ import asyncio
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -39,6 +41,9 @@ class Delivered(NamedTuple):
     timestamp: int
 
 
+_Done = tuple[asyncio.Future[Delivered], float, Any, Message]  # who waits, since when, the error, the message
+
+
 def _settings(settings: ApiSettings, timeout_seconds: float, buffer_kib: int) -> dict[str, Any]:
     return {
         "bootstrap.servers": settings.kafka_bootstrap,
@@ -66,7 +71,7 @@ class Publisher:
         self._suspect = False
         self._probed_at = 0.0
         self._probing: asyncio.Future[bool] | None = None
-        self._done: list[tuple[asyncio.Future[Delivered], float, Any, Message]] = []
+        self._done: deque[_Done] = deque()  # threads add and take, one at a time
         self._stopping = threading.Event()
         self._main = Producer(
             {
@@ -165,13 +170,16 @@ class Publisher:
                 self._hand_over()
 
     def _hand_over(self) -> None:
-        done, self._done = self._done, []
+        done: list[_Done] = []
+        with suppress(IndexError):
+            while True:
+                done.append(self._done.popleft())
         try:
             self._loop.call_soon_threadsafe(self._resolve, done)
         except RuntimeError:  # the loop is closed: nobody waits any more
             log.warning("%d acknowledgements came after the end", len(done))
 
-    def _resolve(self, done: list[tuple[asyncio.Future[Delivered], float, Any, Message]]) -> None:
+    def _resolve(self, done: list[_Done]) -> None:
         now = time.monotonic()
         for future, since, error, message in done:
             if error is not None:

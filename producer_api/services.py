@@ -9,6 +9,7 @@ from fastapi import Request
 from producer_api.backlog import Backlog
 from producer_api.bodies import PIECE, BodyLimits, Patience, most_of
 from producer_api.budget import Budget, Room
+from producer_api.cancellations import Cancellations
 from producer_api.draining import Drain
 from producer_api.elements import MOST_GATHERED
 from producer_api.follower import Follower
@@ -36,6 +37,7 @@ class Services:
     reader: Reader
     backlog: Backlog
     drain: Drain
+    cancellations: Cancellations
 
     @property
     def patience(self) -> Patience:

@@ -23,7 +23,6 @@ from schemas.messages import Cancelled, Closed, Opened, headers_for
 from schemas.status import Scan, encode_status, status_of
 
 _encode: Final = msgspec.json.Encoder().encode
-_cancelling: Final[set[asyncio.Task[None]]] = set()  # held, or they could be collected before they are done
 log = logging.getLogger("scanline.upload")
 
 
@@ -156,9 +155,7 @@ class Upload:
             cancelled = self._hold.while_ours(
                 lambda: [services.publisher.send(*each) for each in self._cancellation(reason)]
             )
-            task = asyncio.create_task(self._see_through(cancelled))
-            _cancelling.add(task)
-            task.add_done_callback(_cancelling.discard)
+            services.cancellations.see_through(self._see_through(cancelled))
 
     async def _see_through(self, cancelled: Awaitable[bool]) -> None:
         if not await cancelled:
