@@ -4,7 +4,7 @@ VENV := .venv/bin
 # Each has servers of its own; most of what tests do is to wait for those.
 TEST_PROCESSES ?= 2
 
-.PHONY: setup demo test up bench chaos soak lint lock contract
+.PHONY: setup demo test fuzz up bench chaos soak lint lock contract
 
 setup:
 	@$(PYTHON) infra/bootstrap.py
@@ -14,6 +14,11 @@ demo: setup
 
 test: setup lint
 	$(VENV)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+
+# Half an hour on one core (tests/fuzz/README.md).
+fuzz: setup
+	$(VENV)/python -m pip install -q --require-hashes -r requirements-fuzz.lock
+	$(VENV)/python -m tests.fuzz.run
 
 up: setup
 	@$(VENV)/scanline up
@@ -42,3 +47,5 @@ lock:
 		--python-version 3.11 -q requirements-dev.in -o requirements.lock
 	uv pip compile --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 		--python-version 3.11 -q requirements-user.in -o requirements-user.lock
+	uv pip compile --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+		--python-version 3.11 -q requirements-fuzz.in -o requirements-fuzz.lock

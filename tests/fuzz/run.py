@@ -1,7 +1,7 @@
 """Coverage-guided fuzzing of every target, one after the other: `make fuzz`, or `python -m tests.fuzz.run --help`.
 
-Each target runs in a process of its own, for its share of the time; what it learns is kept in .runtime/fuzz and is where the next
-run begins. An input that breaks a promise ends its target, is named, and is kept in tests/fuzz/found once it is mended.
+Each target runs in a process of its own for its share of the time. What it learns is kept in .runtime/fuzz, where the next run
+begins. An input that breaks a promise ends its target's run and is named in its log.
 """
 
 import argparse
@@ -91,11 +91,13 @@ def run(target: str, seconds: int) -> bool:
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.run", description=__doc__.split("\n")[0])
-    parser.add_argument("targets", nargs="*", choices=[*SHARES, []], help="all of them where none is named")
+    parser.add_argument("targets", nargs="*", help=f"some of {', '.join(SHARES)}; all where none is named")
     parser.add_argument("--seconds", type=int, default=1_800, help="for all of them together")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     chosen = given.targets or list(SHARES)
+    if not set(chosen) <= set(SHARES):
+        parser.error(f"no such target: {', '.join(sorted(set(chosen) - set(SHARES)))}")
     WORK.mkdir(parents=True, exist_ok=True)
     if given.inside:
         fuzz(chosen[0], given.seconds)

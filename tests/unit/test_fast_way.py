@@ -3,44 +3,15 @@
 import json
 from typing import Any
 
-import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schemas.attributes import attributes_are_right
-from schemas.record import EARLIEST, Record, decode_record
+from schemas.record import EARLIEST, decode_record
 from schemas.text import _PLAIN, is_clean, is_plain, normalise
-from schemas.validation import examine, text_is_clean, time_error
+from schemas.validation import time_error
+from tests.fuzz import targets
 from tests.unit.examples import FULL, MINIMAL, NOW, changed, encode, sample_lines
-
-
-def fast(raw: bytes) -> Record | None:
-    """The record, where the fast way accepts it: what a worker does, one record at a time."""
-    try:
-        record = decode_record(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-    right = (
-        time_error(record.discovered_at, NOW) is None
-        and attributes_are_right([bytes(record.attributes)])
-        and (is_plain(raw) or text_is_clean(record))
-    )
-    return record if right else None
-
-
-def assert_agree(raw: bytes) -> None:
-    record = fast(raw)
-    outcome = examine(raw, NOW)
-    assert (outcome.record is None) == bool(outcome.errors)
-    if record is not None:
-        assert outcome.errors == ()
-        assert outcome.record == record
-        assert bytes(outcome.record.attributes) == bytes(record.attributes)
-    elif outcome.record is not None:
-        # mended: the stored form needs no second mending
-        again = fast(msgspec.json.encode(outcome.record))
-        assert again == outcome.record
-
 
 _letters = st.characters(exclude_categories=()) | st.sampled_from(
     'aăâđêôơưạảấầẩẫậ\u0300\u0301\u0309\u200b\u202e\x00\t\n\\"😀\u0958\ud800\u1e9b\u212b'
@@ -70,7 +41,7 @@ _likely = (
 @given(path=_paths, value=_likely | _json, escaped=st.booleans())
 def test_a_changed_record_is_judged_alike(path: str, value: Any, escaped: bool) -> None:
     record = changed(path, value)
-    assert_agree(json.dumps(record).encode() if escaped else encode(record))
+    targets.record(json.dumps(record).encode() if escaped else encode(record))
 
 
 @settings(max_examples=400, deadline=None)
@@ -82,7 +53,7 @@ def test_a_changed_record_is_judged_alike(path: str, value: Any, escaped: bool) 
 def test_damaged_bytes_are_judged_alike(position: int, patch: bytes, cut: int) -> None:
     raw = encode(FULL)
     position %= len(raw)
-    assert_agree(raw[:position] + patch + raw[position + cut :])
+    targets.record(raw[:position] + patch + raw[position + cut :])
 
 
 def test_the_real_scans_take_the_fast_way_and_agree() -> None:
@@ -90,8 +61,8 @@ def test_the_real_scans_take_the_fast_way_and_agree() -> None:
     assert len(lines) == 3_658
     for line in lines:
         assert is_plain(line)
-        assert fast(line) is not None
-        assert_agree(line)
+        assert targets.fast(line) is not None
+        targets.record(line)
 
 
 @settings(max_examples=300, deadline=None)
