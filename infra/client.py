@@ -56,7 +56,7 @@ class ApiClient:
         self, tenant: str, pieces: Iterable[bytes], details: Mapping[str, str | None], key: str, *, compress: bool
     ) -> dict[str, Any]:
         """Sends NDJSON as a stream. Returns the answer: scan_id, records, replayed."""
-        headers = {"Content-Type": b"application/x-ndjson", "Idempotency-Key": f'"{_quoted(key)}"'.encode()}
+        headers = {"Content-Type": b"application/x-ndjson", **_keyed(key)}
         if compress:
             headers["Content-Encoding"] = b"gzip"
         return self._call(
@@ -66,6 +66,11 @@ class ApiClient:
             headers=headers,
             content=_compressed(pieces) if compress else iter(pieces),
         )
+
+    def submit_nothing(self, tenant: str, details: Mapping[str, str | None], key: str) -> dict[str, Any]:
+        """Sends a scan that found nothing. Returns the same."""
+        given = {name: value for name, value in details.items() if value is not None}
+        return self._call("POST", _scans(tenant), json={**given, "records": [], "complete": True}, headers=_keyed(key))
 
     def status(self, tenant: str, scan_id: str) -> dict[str, Any]:
         """One scan."""
@@ -153,8 +158,9 @@ def _scans(tenant: str) -> str:
     return f"/v1/tenants/{quote(tenant, safe='')}/scans"
 
 
-def _quoted(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')
+def _keyed(key: str) -> dict[str, bytes]:
+    quoted = key.replace("\\", "\\\\").replace('"', '\\"')
+    return {"Idempotency-Key": f'"{quoted}"'.encode()}
 
 
 def _compressed(pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -4,20 +4,24 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
 from infra.errors import InfraError
+from producer_api.opening import Mistaken, Opening
+from schemas.errors import Text
+from schemas.mistakes import without_bom
+from schemas.problems import PROBLEMS
 from schemas.splitting import split_records
 
 _PIECE: Final = 256 * 1024
 _GZIP: Final = b"\x1f\x8b"
-_BOM: Final = b"\xef\xbb\xbf"
 # a document begins with one of the submission's own fields, which no record has; or it is an array
-_DOCUMENT: Final = re.compile(rb'\s*(?:\[|\{\s*"(?:records|source|language|notify)"\s*:)')
+_DOCUMENT: Final = re.compile(rb'\s*(?:\[|\{\s*"(?:records|source|language|notify|complete)"\s*:)')
 _MOST_RECORDS: Final = 2_000_000
 _DAMAGES: Final = (OSError, EOFError, zlib.error)
+_FOUND_NOTHING: Final = '{"records": [], "complete": true}'
 _LINE_ENDS: Final = bytes.maketrans(b"\r\n", b"  ")
 
 
@@ -33,7 +37,7 @@ class RecordsFile:
     """A context manager around an open file. `pieces` may be read once."""
 
     def __init__(self, path: Path) -> None:
-        """Raises InfraError where it cannot be opened, or is a JSON document that cannot be read."""
+        """Raises InfraError where it cannot be opened or read, holds no record, or is no file of records."""
         try:
             self._raw = path.open("rb")
             self.size = path.stat().st_size  # on disk: what progress is measured by
@@ -48,11 +52,17 @@ class RecordsFile:
             self._raw.seek(0)
             # what is read of a compressed file goes through a buffer, so that its beginning can be looked at
             self._content: IO[bytes] = io.BufferedReader(gzip.GzipFile(fileobj=self._raw)) if compressed else self._raw
-            head = self._content.peek(4096).removeprefix(_BOM)  # type: ignore[attr-defined]
+            head = without_bom(self._content.peek(4096))  # type: ignore[attr-defined]
             self._document = self._read_document() if _DOCUMENT.match(head) else None
+            self._begun = [] if self._document is not None else list(self._beginning())
         except BaseException as error:
             self._raw.close()
             raise self._damaged(error) from None
+
+    @property
+    def found_nothing(self) -> bool:
+        """Whether it says so: a document without records that calls itself complete."""
+        return self._document is not None and not self._document
 
     def pieces(self, on_read: Callable[[int], None] = lambda _: None) -> Iterator[bytes]:
         """NDJSON, piece by piece; `on_read` is told how many bytes of the file have been read. Raises InfraError."""
@@ -60,6 +70,7 @@ class RecordsFile:
             yield from _as_lines(self._document)
             on_read(self.size)
             return
+        yield from self._begun
         while True:
             try:
                 piece = self._content.read(_PIECE)
@@ -71,15 +82,30 @@ class RecordsFile:
             on_read(self._raw.tell())
         on_read(self.size)
 
+    def _beginning(self) -> Iterator[bytes]:
+        """As much as tells that it is NDJSON."""
+        opening = Opening()
+        try:
+            while not opening.is_ndjson:
+                piece = self._content.read(_PIECE)
+                if not piece:
+                    opening.finish()
+                opening.feed(piece)
+                yield piece
+        except Mistaken as mistaken:
+            raise self._refused(mistaken.mistake.code, {"format": mistaken.mistake.name}) from None
+
     def _read_document(self) -> Sequence[bytes]:
         from producer_api.problems import ApiProblem
         from producer_api.submission import read_json
-        from schemas.problems import PROBLEMS
 
-        body = self._content.read().removeprefix(_BOM)
+        body = without_bom(self._content.read())
         if body.lstrip()[:1] == b"[":
             try:
-                return split_records(body)
+                found = split_records(body)
+                if found:
+                    return found
+                raise self._refused("no_records", {})
             except ValueError:
                 raise InfraError(
                     f"Tệp {self._path} không phải một mảng JSON trọn vẹn.",
@@ -88,10 +114,32 @@ class RecordsFile:
         try:
             details, records = read_json(body, "vi", _MOST_RECORDS)
         except ApiProblem as problem:
-            texts = PROBLEMS[problem.code].detail.fill(problem.params)  # type: ignore[arg-type]
-            raise InfraError(f"{self._path}: {texts['vi']}", f"{self._path}: {texts['en']}") from None
+            raise self._refused(problem.code, problem.params) from None
         self.details = Details(details.source, details.language, details.notify)
         return [bytes(record) for record in records]
+
+    def _refused(self, code: str, params: Mapping[str, str | int | Text]) -> InfraError:
+        """What the API says of a body, said of a file."""
+        kind = PROBLEMS[code]
+        if code == "no_records":
+            return InfraError(
+                f"Tệp {self._path} không có bản ghi nào, nên không gửi gì. Lượt quét đã chạy xong mà không tìm thấy gì được "
+                f"viết là {_FOUND_NOTHING}.",
+                f"The file {self._path} holds no record, so nothing was sent. A scan that ran to its end and found nothing "
+                f"is written as {_FOUND_NOTHING}.",
+            )
+        if "format" not in params:
+            texts = kind.detail.fill(params)  # type: ignore[arg-type]
+            return InfraError(f"{self._path}: {texts['vi']}", f"{self._path}: {texts['en']}")
+        name = params["format"]
+        which = name if isinstance(name, Text) else Text(str(name), str(name))
+        vi, en = (f"{title} ({of})" if of else title for title, of in zip(kind.title, which, strict=True))
+        return InfraError(
+            f"Tệp {self._path} không gửi được: {vi}. Tệp phải là NDJSON (mỗi dòng một bản ghi) hoặc JSON "
+            '({"records": [...]} hay [...]), mã hóa UTF-8, có thể nén gzip.',
+            f"The file {self._path} was not sent: {en}. It must be NDJSON (one record in each line) or JSON "
+            '({"records": [...]} or [...]), in UTF-8, compressed by gzip or not.',
+        )
 
     def _damaged(self, error: BaseException) -> BaseException:
         if not isinstance(error, _DAMAGES):

@@ -1,14 +1,18 @@
-"""Request bodies as a bounded stream: received, inflated, counted. Nothing here holds more than a few MiB at once."""
+"""Request bodies as a bounded stream: received, inflated, counted, cut into lines. Nothing here holds more than a few MiB."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from typing import Final, NamedTuple
+from collections.abc import AsyncIterator, Iterable
+from itertools import chain
+from typing import Any, Final, NamedTuple
 
 from starlette.requests import ClientDisconnect, Request
 
 from producer_api import metrics
-from producer_api.inflating import INFLATERS, Broken, Inflater
+from producer_api.budget import Room
+from producer_api.elements import Lines
+from producer_api.inflating import INFLATERS, ZSTD_WINDOW, Broken, Inflater, NotCompressed, WindowTooLarge
+from producer_api.opening import Mistaken, Opening
 from producer_api.problems import ApiProblem
 from schemas.problems import quantity
 
@@ -83,6 +87,10 @@ async def pieces(request: Request, limits: BodyLimits, patience: Patience) -> As
                     breathed = inflated
                     await asyncio.sleep(0)
         inflater.finish()
+    except NotCompressed:
+        raise ApiProblem("compression_missing", encoding=coding) from None
+    except WindowTooLarge:
+        raise _over("zstd_window_too_large", ZSTD_WINDOW) from None
     except Broken:
         raise ApiProblem("encoding_malformed", encoding=coding) from None
     finally:
@@ -119,6 +127,52 @@ async def _received(request: Request, patience: Patience) -> AsyncIterator[bytes
             request.scope[_READ] = "all"
         if message.get("body"):
             yield message["body"]
+
+
+class Records:
+    """An async iterator over the elements of an NDJSON body, some at a time; each lot is to be used up before the next.
+
+    The first comes, and holds one at least, when the body is known to be NDJSON. Raises ApiProblem where it is not, or holds
+    no record, and what `body` raises. `digest` is fed with all of it.
+    """
+
+    def __init__(self, body: AsyncIterator[bytes], room: Room, digest: Any = None) -> None:
+        self._body = body
+        self._room = room
+        self._digest = digest
+        self._lines = Lines()
+        self._lots = self._read()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the line begun."""
+        return self._lines.size
+
+    def __aiter__(self) -> AsyncIterator[Iterable[bytes]]:
+        return self
+
+    async def __anext__(self) -> Iterable[bytes]:
+        return await anext(self._lots)
+
+    async def _read(self) -> AsyncIterator[Iterable[bytes]]:
+        opening = Opening()
+        waiting: list[bytes] = []  # what came before it was known
+        try:
+            async for piece in self._body:
+                if self._digest is not None:
+                    self._digest.update(piece)
+                opening.feed(piece)
+                if opening.is_ndjson:
+                    yield chain(waiting, self._lines.feed(piece))
+                    waiting = []
+                else:
+                    waiting += self._lines.feed(piece)
+                    held = PIECE + 2 * self.size + sum(map(len, waiting))  # the opening has the line, too
+                    await self._room.grow_to(min(held, self._room.most))
+            opening.finish()
+        except Mistaken as mistaken:
+            raise ApiProblem(mistaken.mistake.code, format=mistaken.mistake.name) from None
+        yield chain(waiting, self._lines.finish())
 
 
 async def drain(request: Request, most: int = 64 * 1024 * 1024, seconds: float = 2.0) -> None:

@@ -6,19 +6,18 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from schemas.mistakes import WHITE_SPACE, without_bom
 from schemas.splitting import split_records
 from schemas.topics import MAX_MESSAGE_BYTES, MAX_RECORD_BYTES, MAX_RECORDS_PER_MESSAGE
 
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
-_WHITE_SPACE: Final = b" \t\r\n"
-_BOM: Final = b"\xef\xbb\xbf"
 # Half a character as an escape is within JSON's grammar, but no parser here reads it. Escaped backslashes are stepped over.
 # So are whole characters, two halves long.
 _ESCAPE: Final = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[dD][89a-fA-F][0-9a-fA-F]{2}|.)", re.DOTALL
 )
-_KEPT_OF_LONG: Final = MAX_RECORD_BYTES + 64  # of a line that is too long: enough that the worker finds it too long
-MOST_GATHERED: Final = _KEPT_OF_LONG + MAX_MESSAGE_BYTES  # a line and a message, neither of them complete
+KEPT_OF_LONG: Final = MAX_RECORD_BYTES + 64  # of a line that is too long: enough that the worker finds it too long
+MOST_GATHERED: Final = KEPT_OF_LONG + MAX_MESSAGE_BYTES  # a line and a message, neither of them complete
 
 
 class Array(NamedTuple):
@@ -74,7 +73,8 @@ def element_of(line: bytes) -> bytes:
 
 
 class Lines:
-    """Cuts a stream into lines, as elements. Blank lines are not records. Line ends may be LF or CRLF.
+    """Cuts a stream into lines, as elements. Blank lines are not records. Line ends may be LF or CRLF; a UTF-8 BOM may stand
+    before each line, as where files were put together.
 
     A line over MAX_RECORD_BYTES is not collected: its first part is published as text just long enough that the worker rejects
     that one record with record_too_large.
@@ -82,7 +82,6 @@ class Lines:
 
     def __init__(self) -> None:
         self._rest = b""
-        self._first = True
         self._skipping = False  # inside a line that is too long
 
     @property
@@ -100,8 +99,8 @@ class Lines:
             at = end + 1
         if self._skipping:
             return
-        self._rest = (self._rest + piece[at:]).lstrip(_WHITE_SPACE)
-        if len(self._rest) >= _KEPT_OF_LONG:
+        self._rest = (self._rest + piece[at:]).lstrip(WHITE_SPACE)
+        if len(self._rest) >= KEPT_OF_LONG:
             yield self._too_long(self._rest)
             self._skipping = True
             self._rest = b""
@@ -114,22 +113,18 @@ class Lines:
         if self._skipping:
             self._skipping = False
             return
-        line = (self._rest + line).lstrip(_WHITE_SPACE)
+        line = (self._rest + line).lstrip(WHITE_SPACE)
         self._rest = b""
-        if len(line) > MAX_RECORD_BYTES + len(_WHITE_SPACE):
+        if len(line) > MAX_RECORD_BYTES + len(WHITE_SPACE):
             yield self._too_long(line)
             return
-        line = line.rstrip(_WHITE_SPACE)
-        if self._first:
-            line = line.removeprefix(_BOM)
-            self._first = False
+        line = without_bom(line.rstrip(WHITE_SPACE)).lstrip(WHITE_SPACE)
         if line:
             yield element_of(line)
 
     def _too_long(self, line: bytes) -> bytes:
         # what is kept depends on the line's bytes alone, never on the pieces it came in: a resend must give the same arrays
-        self._first = False
-        return as_text_element(line[:_KEPT_OF_LONG].ljust(_KEPT_OF_LONG, b" "), MAX_MESSAGE_BYTES // 2)
+        return as_text_element(line[:KEPT_OF_LONG].ljust(KEPT_OF_LONG, b" "), MAX_MESSAGE_BYTES // 2)
 
 
 class Arrays:

@@ -6,6 +6,7 @@ from typing import Final, Literal
 from starlette.requests import Request
 
 from producer_api.problems import ApiProblem
+from schemas.mistakes import FORM
 
 BodyKind = Literal["json", "ndjson"]
 _KINDS: Final[dict[str, BodyKind]] = {
@@ -15,14 +16,20 @@ _KINDS: Final[dict[str, BodyKind]] = {
     "application/jsonl": "ndjson",
     "application/x-jsonlines": "ndjson",
 }
+_FORMS: Final = (
+    "application/x-www-form-urlencoded",
+    "multipart/form-data",
+)  # what `curl -d` and `curl -F` say by themselves
 _KEY: Final = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\]){1,255})"|([\x21\x23-\x7e]{1,255})')
 _TRACE: Final = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,4})\"?(?=$|[,;\s])", re.IGNORECASE)
 
 
 def body_kind(request: Request) -> BodyKind:
-    """Raises ApiProblem content_type_unsupported."""
+    """Raises ApiProblem content_type_unsupported, format_unsupported."""
     media, _, parameters = request.headers.get("content-type", "").lower().partition(";")
+    if media.strip() in _FORMS:
+        raise ApiProblem("format_unsupported", headers={"Accept-Post": ", ".join(_KINDS)}, format=FORM)
     kind = _KINDS.get(media.strip())
     charset = re.search(r"charset\s*=\s*\"?([a-z0-9_-]+)", parameters)
     if kind is None or (charset is not None and charset[1] not in ("utf-8", "utf8", "us-ascii")):

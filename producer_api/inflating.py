@@ -10,11 +10,28 @@ _PIECE: Final = 256 * 1024  # of inflated data at a time
 # zstd cannot be told how much to give back. A block takes 4 bytes at least and inflates to 128 KiB at most, so 64 bytes at a
 # time stay under 2 MiB whatever they say.
 _ZSTD_FEED: Final = 64
-_ZSTD_WINDOW: Final = 8 * 1024 * 1024  # RFC 9659: what a decoder of zstd content encoding must support
+ZSTD_WINDOW: Final = 8 * 1024 * 1024  # RFC 9659: what a decoder of zstd content encoding must support
+_ZSTD_HEAD: Final = 18  # the longest header of a frame: it says how large the window is
+_GZIP: Final = b"\x1f\x8b"
+_ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_ZSTD_SKIPPABLE: Final = b"\x2a\x4d\x18"  # after a byte of 0x50 to 0x5f
 
 
 class Broken(ValueError):
     """The compressed data is damaged or cut short."""
+
+
+class NotCompressed(Broken):
+    """It does not even begin as its coding does."""
+
+
+class WindowTooLarge(Broken):
+    """To inflate it takes more memory than is granted."""
+
+
+def _may_begin(head: bytes, magic: bytes) -> bool:
+    """Whether the data begins like this, as far as there is any."""
+    return magic.startswith(head[: len(magic)])
 
 
 class Inflater(Protocol):
@@ -24,11 +41,11 @@ class Inflater(Protocol):
     taken: int
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """What can be inflated so far. Raises Broken."""
+        """What can be inflated so far. Raises Broken, or one of its kinds."""
         ...
 
     def finish(self) -> None:
-        """Raises Broken when the end is missing."""
+        """Raises Broken when the end is missing. Nothing at all is no data, and not broken."""
         ...
 
 
@@ -53,9 +70,12 @@ class Gunzip:
         self.taken = 0
         self._member = zlib.decompressobj(wbits=31)
         self._begun = False  # inside a member
+        self._head = b""  # of the body
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         received = self.taken + len(data)
+        if len(self._head) < 2:
+            self._head += data[:2]
         while data:
             if not self._begun:
                 if self._member.eof:
@@ -67,7 +87,7 @@ class Gunzip:
             try:
                 piece = self._member.decompress(data, _PIECE)
             except zlib.error:
-                raise Broken from None
+                raise self._why() from None
             data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
             self.taken = received - len(data)
             if piece:
@@ -84,8 +104,11 @@ class Gunzip:
             yield piece
 
     def finish(self) -> None:
-        if not self._member.eof:
-            raise Broken
+        if self._head and not self._member.eof:
+            raise self._why()
+
+    def _why(self) -> Broken:
+        return Broken() if _may_begin(self._head, _GZIP) else NotCompressed()
 
 
 class Unzstd:
@@ -93,8 +116,9 @@ class Unzstd:
 
     def __init__(self) -> None:
         self.taken = 0
-        self._decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+        self._decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW)
         self._frame = self._decompressor.decompressobj()
+        self._head = b""  # of the frame
         self._begun = False
         self._ended = False  # at least one frame has
 
@@ -105,11 +129,13 @@ class Unzstd:
             while part:
                 if not self._begun:
                     self._frame = self._decompressor.decompressobj()
+                    self._head = b""
                     self._begun = True
+                self._head += part[: _ZSTD_HEAD - len(self._head)]
                 try:
                     piece = self._frame.decompress(part)
                 except zstandard.ZstdError:
-                    raise Broken from None
+                    raise self._why() from None
                 if piece:
                     yield piece
                 part = b""
@@ -118,8 +144,18 @@ class Unzstd:
                     self._begun, self._ended = False, True
 
     def finish(self) -> None:
-        if self._begun or not self._ended:
-            raise Broken
+        if self._begun:
+            raise self._why()
+
+    def _why(self) -> Broken:
+        skippable = 0x50 <= self._head[0] <= 0x5F and _may_begin(self._head[1:], _ZSTD_SKIPPABLE)
+        if not self._ended and not skippable and not _may_begin(self._head, _ZSTD):
+            return NotCompressed()
+        try:
+            window = zstandard.get_frame_parameters(self._head).window_size
+        except zstandard.ZstdError:
+            return Broken()
+        return WindowTooLarge() if window > ZSTD_WINDOW else Broken()
 
 
 INFLATERS: Final[dict[str, type[Identity] | type[Gunzip] | type[Unzstd]]] = {

@@ -15,10 +15,9 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from producer_api import metrics, openapi
-from producer_api.bodies import PIECE, BodyLimits, drain, encoding_of, pieces
+from producer_api.bodies import PIECE, BodyLimits, Records, drain, encoding_of, pieces
 from producer_api.budget import Overloaded, Room
 from producer_api.caller import Caller, caller
-from producer_api.elements import Lines
 from producer_api.headers import body_kind, idempotency_key, traceparent, wait_seconds
 from producer_api.problems import ApiProblem
 from producer_api.publisher import Delivered, PublishFailed
@@ -153,17 +152,15 @@ async def _take(request: Request, service: Services, mending: Mending, room: Roo
     settings = service.settings
     limits = BodyLimits(settings.api_ndjson_bytes, settings.api_ndjson_inflated_bytes, settings.api_inflation_ratio)
     body: AsyncIterator[bytes] = pieces(request, limits, service.patience)
-    lines = Lines()
+    lines = Records(body, room)
     try:
-        async for piece in body:
-            for line in lines.feed(piece):
+        async for lot in lines:
+            for line in lot:
                 await mending.add(line)
             if mending.lines > settings.api_ndjson_records:
                 most = settings.api_ndjson_records
                 raise ApiProblem("too_many_records", limit=quantity(most), extra={"limit": most})
             await room.grow_to(PIECE + lines.size + mending.size)
-        for line in lines.finish():
-            await mending.add(line)
     except (ApiProblem, Overloaded, ClientDisconnect):
         # what came before a line that is wrong, or before the client went away, is taken: it counts once, however often it comes
         await mending.flush()

@@ -30,6 +30,7 @@ _SUBMISSION: Final = {
     "properties": {
         **_DETAILS,
         "records": {"type": "array", "maxItems": 10_000, "items": {"type": "object"}},
+        "complete": {"type": "boolean", "description": "with an empty list: the scan ran to its end and found nothing"},
     },
 }
 _BODY: Final = {

@@ -9,14 +9,16 @@ import msgspec
 from producer_api.elements import without_half_characters
 from producer_api.problems import ApiProblem, printable, request_error, request_invalid
 from schemas.messages import Language
+from schemas.mistakes import OTHER_CHARSET, WHITE_SPACE, is_utf8, without_bom, wrong_document
 from schemas.problems import quantity
 from schemas.text import TextRefused, normalise
 from schemas.topics import MAX_RECORD_BYTES
 
 _LENGTHS: Final = {"source": 200, "notify": 300}  # characters, after normalisation
 _LANGUAGES: Final = get_args(Language)
+_JUDGED_TOGETHER: Final = 20  # records: where none of the first is UTF-8, the body is not
 _POSITION: Final = re.compile(r"\(byte (\d+)\)")
-_FIELDS: Final = ("source", "language", "notify", "records")
+_FIELDS: Final = ("source", "language", "notify", "records", "complete")
 Problems = list[dict[str, Any]]
 
 
@@ -29,12 +31,13 @@ class Details(msgspec.Struct):
 
 
 class Submission(msgspec.Struct, forbid_unknown_fields=True):
-    """The JSON body. The records stay bytes."""
+    """The JSON body. The records stay bytes. `complete` with none of them: the scan found nothing."""
 
     records: list[msgspec.Raw]
     source: str | None = None
     language: Language | None = None
     notify: str | None = None
+    complete: bool = False
 
 
 _decode: Final = msgspec.json.Decoder(Submission).decode
@@ -75,7 +78,10 @@ def details_of(given: Mapping[str, Any], default_language: str, *, parameter: bo
 
 
 def read_json(body: bytes, default_language: str, most_records: int) -> tuple[Details, list[msgspec.Raw] | list[bytes]]:
-    """The details and the records of a JSON body. Raises ApiProblem: 400, 413 or 422."""
+    """The details and the records of a JSON body, none only where that is meant. Raises ApiProblem: 400, 413, 415 or 422."""
+    body = without_bom(body)
+    if not body.strip(WHITE_SPACE):
+        raise ApiProblem("no_records")
     try:
         submission = _decode(body)
         given: dict[str, Any] = {
@@ -84,17 +90,23 @@ def read_json(body: bytes, default_language: str, most_records: int) -> tuple[De
             "notify": submission.notify,
         }
         records: list[msgspec.Raw] | list[bytes] = submission.records
+        complete = submission.complete
         problems: Problems = []
     except RecursionError:
         raise ApiProblem("json_too_deep") from None
     except (msgspec.MsgspecError, UnicodeDecodeError):
         try:
             given, records, problems = _read_carefully(body)
+            complete = given.get("complete") is True
         except RecursionError:
             raise ApiProblem("json_too_deep") from None
     details, more = details_of(given, default_language, parameter=False)
     if problems or more:
         raise request_invalid(problems + more)
+    if not records and not complete:
+        raise ApiProblem("no_records")
+    if records and not any(is_utf8(bytes(record)) for record in records[:_JUDGED_TOGETHER]):
+        raise ApiProblem("charset_unsupported", format=OTHER_CHARSET)
     if len(records) > most_records:
         raise ApiProblem("too_many_records", limit=quantity(most_records), extra={"limit": most_records})
     if records and max(map(len, records)) > MAX_RECORD_BYTES:
@@ -116,17 +128,19 @@ def _read_carefully(body: bytes) -> tuple[dict[str, Any], list[bytes], Problems]
     except msgspec.ValidationError:
         return {}, [], [request_error("body_not_object", "")]
     except msgspec.DecodeError as error:
-        raise _malformed(error, body) from None
+        raise _malformed(_position(error, body), body) from None
     except UnicodeDecodeError:
-        raise ApiProblem("json_malformed", position=quantity(_first_bad_byte(body) + 1)) from None
+        raise _malformed(_first_bad_byte(body), body) from None
     problems = [request_error("field_unexpected", _shown(name)) for name in fields if name not in _FIELDS]
     given: dict[str, Any] = {}
-    for name in _LENGTHS.keys() | {"language"}:
+    for name in _LENGTHS.keys() | {"language", "complete"}:
         if name in fields:
             try:
                 given[name] = _decode_any(fields[name])
             except (msgspec.MsgspecError, UnicodeDecodeError):
                 problems.append(request_error("value_refused", name))
+    if not isinstance(given.get("complete", False), bool):
+        problems.append(request_error("not_boolean", "complete"))
     if "records" not in fields:
         problems.append(request_error("field_missing", "records"))
         return given, [], problems
@@ -161,9 +175,16 @@ def _place_of_records(structure: bytes, array: bytes) -> int:
     return place
 
 
-def _malformed(error: msgspec.DecodeError, body: bytes) -> ApiProblem:
-    position = _POSITION.search(str(error))
-    return ApiProblem("json_malformed", position=quantity((int(position[1]) if position else len(body)) + 1))
+def _malformed(position: int, body: bytes) -> ApiProblem:
+    mistake = wrong_document(body, position)
+    if mistake is not None:
+        return ApiProblem(mistake.code, format=mistake.name)
+    return ApiProblem("json_malformed", position=quantity(position + 1))
+
+
+def _position(error: msgspec.DecodeError, body: bytes) -> int:
+    found = _POSITION.search(str(error))
+    return int(found[1]) if found else len(body)
 
 
 def _first_bad_byte(body: bytes) -> int:

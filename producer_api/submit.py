@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
@@ -13,10 +13,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from producer_api import metrics, openapi
-from producer_api.bodies import PIECE, BodyLimits, drain, encoding_of, pieces
+from producer_api.bodies import PIECE, BodyLimits, Records, drain, encoding_of, pieces
 from producer_api.budget import Overloaded, Room
 from producer_api.caller import Caller, caller
-from producer_api.elements import Array, Arrays, Lines, cut
+from producer_api.elements import Array, Arrays, cut
 from producer_api.headers import body_kind, idempotency_key, traceparent, wait_seconds
 from producer_api.idempotency import Claim, key_reused, new_digest
 from producer_api.problems import ApiProblem, language_of, request_invalid
@@ -50,8 +50,6 @@ async def submit(request: Request, who: Caller = Depends(caller), service: Servi
         await service.publisher.ensure_reachable()
         if service.backlog.too_long:
             raise service.later("backlog_too_long")
-        if key is not None:
-            await service.follower.catch_up(_CATCH_UP_SECONDS)
         take = _take_json if kind == "json" else _take_ndjson
         submitted = await take(request, who, service, key)
     except ApiProblem as problem:
@@ -99,7 +97,7 @@ async def _take_json(request: Request, who: Caller, service: Services, key: str 
         arrays = deque(cut(records))
         del body, records
         hex_digest = digest.hexdigest() if digest is not None else None
-        claim = _claim(who, service, key, hex_digest)
+        claim = await _claim(who, service, key, hex_digest)
         if claim.digest is not None:
             return _Submitted(claim.scan_id, count, replayed=True)
         upload = Upload(
@@ -151,25 +149,28 @@ async def _take_ndjson(request: Request, who: Caller, service: Services, key: st
     # the language of the one who asks this time is no part of what is sent
     asked, _ = details_of(request.query_params, "vi", parameter=True)
     digest = new_digest("ndjson", asked) if key is not None else None
-    claim = _claim(who, service, key, None)
-    body = pieces(request, limits, service.patience)
-    if claim.digest is not None:
-        async with service.room_for_lines() as room:
-            return await _compare(body, room, claim, digest)
-    upload = Upload(service, who.tenant_id, claim, details, records_total=None, digest=None, trace=traceparent(request))
-    with _arriving(service, who, claim):
-        async with service.room_for_lines() as room:
-            count = await _stream(body, room, service, upload, digest)
+    async with service.room_for_lines() as room:
+        records = Records(pieces(request, limits, service.patience), room, digest)
+        first = await anext(records)  # before there is a record, no scan is announced and no key claimed
+        claim = await _claim(who, service, key, None)
+        if claim.digest is not None:
+            return await _compare(first, records, room, claim, digest)
+        upload = Upload(
+            service, who.tenant_id, claim, details, records_total=None, digest=None, trace=traceparent(request)
+        )
+        with _arriving(service, who, claim):
+            count = await _stream(first, records, room, service, upload, digest)
     if digest is not None:
         service.keys.whole((who.tenant_id, claim.scan_id), digest.hexdigest())
     return _Submitted(claim.scan_id, count)
 
 
-async def _stream(body: AsyncIterator[bytes], room: Room, service: Services, upload: Upload, digest: Any) -> int:
+async def _stream(
+    first: Iterable[bytes], records: Records, room: Room, service: Services, upload: Upload, digest: Any
+) -> int:
     """Publishes arrays as they fill, a bounded number at a time; returns how many records there were."""
-    settings = service.settings
-    deadline = settings.api_publish_deadline_seconds
-    lines, arrays = Lines(), Arrays()
+    deadline = service.settings.api_publish_deadline_seconds
+    arrays = Arrays()
     announced = False
     try:
         async with asyncio.timeout(deadline):
@@ -177,16 +178,10 @@ async def _stream(body: AsyncIterator[bytes], room: Room, service: Services, upl
         announced = True
         async with upload.renewed():
             upload.open()
-            async for piece in body:
-                if digest is not None:
-                    digest.update(piece)
-                for element in lines.feed(piece):
-                    await _add(element, arrays, room, upload, settings.api_stream_messages, deadline)
-                _check_count(arrays.count, settings.api_ndjson_records)
-                await room.grow_to(PIECE + lines.size + arrays.size)
-            for element in lines.finish():
-                await _add(element, arrays, room, upload, settings.api_stream_messages, deadline)
-            _check_count(arrays.count, settings.api_ndjson_records)
+            await _add_all(first, arrays, room, upload, service)
+            async for lot in records:
+                await _add_all(lot, arrays, room, upload, service)
+                await room.grow_to(PIECE + records.size + arrays.size)
             async with asyncio.timeout(deadline):
                 last = arrays.flush()
                 if last is not None:
@@ -225,28 +220,31 @@ async def _add(element: bytes, arrays: Arrays, room: Room, upload: Upload, most:
         await room.grow_to(arrays.size)
 
 
-def _check_count(count: int, most: int) -> None:
-    if count > most:
+async def _add_all(lot: Iterable[bytes], arrays: Arrays, room: Room, upload: Upload, service: Services) -> None:
+    settings = service.settings
+    for element in lot:
+        await _add(element, arrays, room, upload, settings.api_stream_messages, settings.api_publish_deadline_seconds)
+    most = settings.api_ndjson_records
+    if arrays.count > most:
         raise ApiProblem("too_many_records", limit=quantity(most), extra={"limit": most})
 
 
-async def _compare(body: AsyncIterator[bytes], room: Room, claim: Claim, digest: Any) -> _Submitted:
+async def _compare(first: Iterable[bytes], records: Records, room: Room, claim: Claim, digest: Any) -> _Submitted:
     """The stream was taken before: reads it again only to see that it is the same."""
-    lines = Lines()
-    count = 0
-    async for piece in body:
-        digest.update(piece)
-        count += sum(1 for _ in lines.feed(piece))
-        await room.grow_to(PIECE + lines.size)
-    count += sum(1 for _ in lines.finish())
+    count = sum(1 for _ in first)
+    async for lot in records:
+        count += sum(1 for _ in lot)
+        await room.grow_to(PIECE + records.size)
     if digest.hexdigest() != claim.digest:
         raise key_reused(claim.scan_id)
     return _Submitted(claim.scan_id, count, replayed=True)
 
 
-def _claim(who: Caller, service: Services, key: str | None, digest: str | None) -> Claim:
+async def _claim(who: Caller, service: Services, key: str | None, digest: str | None) -> Claim:
+    """What the submission may do, by all that is known of its key when its body is there. Raises ApiProblem, NotCaughtUp."""
     if key is None:
         return Claim(str(uuid.uuid4()))
+    await service.follower.catch_up(_CATCH_UP_SECONDS)
     return service.keys.look_up(who.tenant_id, key, digest)
 
 

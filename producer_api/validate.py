@@ -9,10 +9,9 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from producer_api import openapi
-from producer_api.bodies import PIECE, BodyLimits, drain, encoding_of, pieces
+from producer_api.bodies import PIECE, BodyLimits, Records, drain, encoding_of, pieces
 from producer_api.budget import Overloaded
 from producer_api.caller import Caller, caller
-from producer_api.elements import Lines
 from producer_api.headers import body_kind
 from producer_api.page import PAGE_BYTES
 from producer_api.problems import ApiProblem, language_of
@@ -105,13 +104,11 @@ async def validate(request: Request, who: Caller = Depends(caller), service: Ser
                 for raw in records:
                     await _add(report, bytes(raw), settings.api_json_records)
             else:
-                lines = Lines()
-                async for piece in body:
-                    for element in lines.feed(piece):
+                records_sent = Records(body, room)
+                async for lot in records_sent:
+                    for element in lot:
                         await _add(report, element, settings.api_json_records)
-                    await room.grow_to(PIECE + lines.size)
-                for element in lines.finish():
-                    await _add(report, element, settings.api_json_records)
+                    await room.grow_to(PIECE + records_sent.size)
     except ApiProblem:
         await drain(request)
         raise

@@ -69,6 +69,16 @@ RECORD_ERRORS: Final[dict[str, Text]] = {
     "record_not_object": Text(
         "dữ liệu không phải là một đối tượng JSON đúng cú pháp", "it is not a well-formed JSON object"
     ),
+    "several_in_line": Text(
+        "nhiều đối tượng JSON nằm trên cùng một dòng; mỗi bản ghi cần một dòng riêng (với curl, dùng --data-binary, vì -d bỏ "
+        "các dấu xuống dòng)",
+        "several objects in one line; each record needs a line of its own (with curl, use --data-binary, since -d takes the "
+        "line ends away)",
+    ),
+    "number_not_finite": Text(
+        "dữ liệu chứa NaN hoặc Infinity, những số mà JSON không có; hãy viết null hoặc bỏ trường đó",
+        "it holds NaN or Infinity, which JSON does not have; write null, or leave the field out",
+    ),
     "record_too_large": Text(
         "bản ghi lớn hơn giới hạn {max_bytes} byte", "the record is larger than the limit of {max_bytes} bytes"
     ),
@@ -163,7 +173,8 @@ MESSAGE_ERRORS: Final[dict[str, Text]] = {
         "The header «ce_mends» is missing, has the wrong form, or not one entry for each record.",
     ),
     "message_unreadable": Text(
-        "Nội dung thông điệp không phải là JSON đúng cú pháp.", "The message's value is not well-formed JSON."
+        "Nội dung thông điệp không phải là JSON đúng cú pháp, mã hóa UTF-8: một đối tượng, hoặc một mảng các đối tượng.",
+        "The message's value is not well-formed JSON in UTF-8: one object, or an array of objects.",
     ),
     "message_too_large": Text("Thông điệp lớn hơn {max_bytes} byte.", "The message is larger than {max_bytes} bytes."),
     "batch_unreadable": Text(

@@ -47,6 +47,131 @@ PROBLEMS: Final[dict[str, Problem]] = {
             "of it.",
         ),
     ),
+    "no_records": Problem(
+        422,
+        Text("Không có bản ghi nào", "No records"),
+        Text(
+            "Nội dung không có bản ghi nào, nên chưa có gì được ghi nhận và «Idempotency-Key» vẫn dùng được. Hãy kiểm tra "
+            "tệp và cách gửi (curl: --data-binary @tệp). Lượt quét đã chạy xong mà không tìm thấy gì được gửi dạng "
+            'application/json: {{"records": [], "complete": true}}.',
+            "The body holds no record, so nothing was accepted, and the «Idempotency-Key» is still free. Check the file and "
+            "how it is sent (curl: --data-binary @file). A scan that ran to its end and found nothing is sent as "
+            'application/json: {{"records": [], "complete": true}}.',
+        ),
+    ),
+    "ndjson_malformed": Problem(
+        400,
+        Text("Không phải NDJSON", "Not NDJSON"),
+        Text(
+            "Không dòng nào ở đầu nội dung là một đối tượng JSON, nên chưa có gì được ghi nhận. NDJSON có trên mỗi dòng một "
+            "bản ghi, là một đối tượng JSON mã hóa UTF-8.",
+            "None of the first lines is a JSON object, so nothing was accepted. NDJSON has one record in each line, a JSON "
+            "object in UTF-8.",
+        ),
+    ),
+    "several_in_line": Problem(
+        400,
+        Text("Nhiều đối tượng trên một dòng", "Several objects in one line"),
+        Text(
+            "Nhiều đối tượng JSON nằm trên cùng một dòng, nên chưa có gì được ghi nhận. Hãy đặt mỗi bản ghi trên một dòng; "
+            "với curl, dùng --data-binary @tệp, vì -d bỏ các dấu xuống dòng.",
+            "Several objects in one line, so nothing was accepted. Put each record on a line of its own; with curl, use "
+            "--data-binary @file, since -d takes the line ends away.",
+        ),
+    ),
+    "number_not_finite": Problem(
+        400,
+        Text("NaN hoặc Infinity", "NaN or Infinity"),
+        Text(
+            "Nội dung chứa NaN hoặc Infinity, những số mà JSON không có; chưa có gì được ghi nhận. Hãy viết null, hoặc bỏ "
+            "trường đó.",
+            "The body holds NaN or Infinity, which JSON does not have; nothing was accepted. Write null, or leave the field "
+            "out.",
+        ),
+    ),
+    "json_not_ndjson": Problem(
+        415,
+        Text("Một tài liệu JSON, không phải NDJSON", "One JSON document, not NDJSON"),
+        Text(
+            "Nội dung là một tài liệu JSON (mảng, hoặc đối tượng trải trên nhiều dòng), không phải NDJSON với mỗi dòng một "
+            'bản ghi; chưa có gì được ghi nhận. Hãy gửi {{"records": [...]}} với «Content-Type: application/json», hoặc '
+            "chuyển mảng thành các dòng (jq -c '.[]').",
+            "The body is one JSON document (an array, or an object over several lines), not NDJSON with one record in each "
+            'line; nothing was accepted. Send {{"records": [...]}} with «Content-Type: application/json», or turn the array '
+            "into lines (jq -c '.[]').",
+        ),
+    ),
+    "ndjson_not_json": Problem(
+        415,
+        Text("NDJSON, không phải một tài liệu JSON", "NDJSON, not one JSON document"),
+        Text(
+            "Nội dung gồm nhiều đối tượng JSON nối tiếp, không phải một tài liệu; chưa có gì được ghi nhận. Hãy gửi mỗi bản "
+            "ghi một dòng với «Content-Type: application/x-ndjson» (curl: --data-binary @tệp, vì -d bỏ các dấu xuống dòng), "
+            'hoặc đặt chúng trong {{"records": [...]}}.',
+            "The body is several JSON objects, one after another, not one document; nothing was accepted. Send one record "
+            "in each line with «Content-Type: application/x-ndjson» (curl: --data-binary @file, since -d takes the line "
+            'ends away), or put them into {{"records": [...]}}.',
+        ),
+    ),
+    "charset_unsupported": Problem(
+        415,
+        Text("Văn bản không phải UTF-8", "The text is not UTF-8"),
+        Text(
+            "Văn bản được mã hóa bằng {format}; chỉ nhận UTF-8, và chưa có gì được ghi nhận. Hãy chuyển mã (iconv -t UTF-8) "
+            "rồi gửi lại.",
+            "The text is in {format}; only UTF-8 is taken, and nothing was accepted. Convert it (iconv -t UTF-8) and send "
+            "it again.",
+        ),
+    ),
+    "compression_undeclared": Problem(
+        415,
+        Text("Dữ liệu nén không được khai báo", "Compressed without saying so"),
+        Text(
+            "Nội dung được nén bằng {format} mà «Content-Encoding» không nói vậy (hoặc đã nén hai lần); chưa có gì được ghi "
+            "nhận. Hãy gửi lại kèm «Content-Encoding: {format}», hoặc không nén.",
+            "The body is compressed with {format} and «Content-Encoding» does not say so (or it is compressed twice); "
+            "nothing was accepted. Send it with «Content-Encoding: {format}», or uncompressed.",
+        ),
+    ),
+    "compression_unsupported": Problem(
+        415,
+        Text("Kiểu nén không được hỗ trợ", "Unsupported compression"),
+        Text(
+            "Nội dung được nén bằng {format}; chỉ nhận gzip và zstd, và chưa có gì được ghi nhận. Hãy giải nén rồi gửi lại.",
+            "The body is compressed with {format}; only gzip and zstd are taken, and nothing was accepted. Unpack it and "
+            "send it again.",
+        ),
+    ),
+    "compression_missing": Problem(
+        400,
+        Text("Dữ liệu không được nén như đã khai báo", "Not compressed as declared"),
+        Text(
+            "«Content-Encoding» nói «{encoding}» nhưng nội dung không bắt đầu như dữ liệu «{encoding}»; chưa có gì được ghi "
+            "nhận. Hãy bỏ tiêu đề đó, hoặc nén nội dung.",
+            "«Content-Encoding» says «{encoding}», but the body does not begin as «{encoding}» does; nothing was accepted. "
+            "Leave the header out, or compress the body.",
+        ),
+    ),
+    "zstd_window_too_large": Problem(
+        413,
+        Text("Cửa sổ zstd quá lớn", "zstd window too large"),
+        Text(
+            "Để giải nén nội dung cần một cửa sổ zstd lớn hơn giới hạn {limit} byte. Hãy nén lại không có --ultra và --long "
+            "(hoặc với --long=23), rồi gửi lại toàn bộ.",
+            "To inflate the body takes a zstd window over the limit of {limit} bytes. Compress it again without --ultra and "
+            "--long (or with --long=23), and send all of it.",
+        ),
+    ),
+    "format_unsupported": Problem(
+        415,
+        Text("Không phải JSON", "Not JSON"),
+        Text(
+            "Nội dung là {format}, không phải JSON; chưa có gì được ghi nhận. Hãy gửi NDJSON (mỗi dòng một bản ghi) hoặc "
+            "{{\"records\": [...]}}; với curl: -H 'Content-Type: application/x-ndjson' --data-binary @tệp.",
+            "The body is {format}, not JSON; nothing was accepted. Send NDJSON (one record in each line) or "
+            "{{\"records\": [...]}}; with curl: -H 'Content-Type: application/x-ndjson' --data-binary @file.",
+        ),
+    ),
     "idempotency_key_invalid": Problem(
         400,
         Text("Idempotency-Key không hợp lệ", "Invalid Idempotency-Key"),
@@ -391,7 +516,10 @@ REQUEST_ERRORS: Final[dict[str, Text]] = {
         "tham số «{field}» chỉ được có một lần", "the parameter «{field}» may be given once only"
     ),
     "field_unexpected": Text("«{field}» không có trong yêu cầu này", "«{field}» is not part of this request"),
-    "body_not_object": Text("nội dung phải là một đối tượng JSON", "the body must be a JSON object"),
+    "body_not_object": Text(
+        'nội dung phải là một đối tượng JSON: {{"records": [...]}}',
+        'the body must be a JSON object: {{"records": [...]}}',
+    ),
     "not_list": Text("«{field}» phải là danh sách", "«{field}» must be a list"),
     "not_text": Text("«{field}» phải là văn bản", "«{field}» must be text"),
     "too_long": Text("«{field}» dài hơn {max} ký tự", "«{field}» is longer than {max} characters"),

@@ -17,6 +17,7 @@ from schemas import codes
 from schemas.attributes import POINTER as ATTRIBUTES
 from schemas.attributes import attributes_error
 from schemas.errors import FieldError
+from schemas.mistakes import wrong_value
 from schemas.record import (
     CLOCK_TOLERANCE,
     EARLIEST,
@@ -289,6 +290,16 @@ def time_error(discovered_at: dt.datetime, now: dt.datetime) -> FieldError | Non
     return None
 
 
+def _usual_mistake(raw: bytes) -> FieldError | None:
+    """What is wrong with a record that cannot be read, or with the text of one, where its bytes tell."""
+    try:
+        text = _decode_any(raw) if raw.startswith(b'"') else raw.decode()
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    code = wrong_value(text)
+    return FieldError(code) if code is not None else None
+
+
 def examine(raw: bytes, now: dt.datetime) -> Outcome:
     """The thorough way: one record's JSON to the record in its stored form, or to all that is wrong with it."""
     raw = raw.strip(b" \t\r\n")
@@ -298,7 +309,7 @@ def examine(raw: bytes, now: dt.datetime) -> Outcome:
     try:
         fields = fields_of(raw if deep is None else flattened(raw, MAX_DEPTH + 1))
     except Refusal as refusal:
-        return Outcome(None, (refusal.error,), None, raw)
+        return Outcome(None, (_usual_mistake(raw) or refusal.error,), None, raw)
     values: dict[str, Any] = {}
     errors: list[FieldError] = []
     unknown = 0

@@ -10,6 +10,7 @@ import msgspec
 from schemas import topics
 from schemas.attributes import attributes_are_right
 from schemas.messages import Envelope, Header, MessageRefused, ProcessingFailed, read_control, read_envelope
+from schemas.mistakes import without_bom
 from schemas.record import CLOCK_TOLERANCE, EARLIEST, Record, decode_record, decode_records
 from schemas.splitting import is_array, split_records
 from schemas.text import is_plain
@@ -70,7 +71,7 @@ def envelope_of(message: Message) -> Envelope:
 def decode(message: Message, now: dt.datetime) -> Incoming:
     """Reads a message. Raises MessageRefused where it cannot be read as a whole; single bad records are in `rejected`."""
     envelope = read_envelope(message.key, message.headers)
-    value = message.value
+    value = without_bom(message.value) if message.value else None
     if envelope.type not in (topics.RECORDS, topics.MENDED):
         control = read_control(envelope.type, value, now)
         return Incoming(message.offset, envelope, control=control, bytes=len(value or b""))

@@ -15,6 +15,7 @@ from tests.helpers import PATIENCE, RECORDS, wait_for
 
 JSON: Final = {"Content-Type": "application/json"}
 NDJSON: Final = {"Content-Type": "application/x-ndjson"}
+FOUND_NOTHING: Final = b'{"records": [], "complete": true}'
 
 
 def scans_of(tenant: str) -> str:

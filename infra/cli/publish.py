@@ -64,15 +64,14 @@ def _follow(look: Look, records: int, sending: Sending) -> dict[str, Any] | None
 def _over_http(sending: Sending, url: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
     from infra.client import ApiClient
 
+    details = sending.details._asdict()
     with ApiClient(url) as api:
-        with _bar(sending.quiet, DownloadColumn()) as progress:
-            answer = api.submit(
-                sending.tenant,
-                _pieces(sending, progress),
-                sending.details._asdict(),
-                sending.key,
-                compress=sending.compress,
-            )
+        if sending.file.found_nothing:
+            answer = api.submit_nothing(sending.tenant, details, sending.key)
+        else:
+            with _bar(sending.quiet, DownloadColumn()) as progress:
+                pieces = _pieces(sending, progress)
+                answer = api.submit(sending.tenant, pieces, details, sending.key, compress=sending.compress)
         scan_id = str(answer["scan_id"])
         return answer, _follow(lambda: api.status(sending.tenant, scan_id), int(answer["records"]), sending)
 

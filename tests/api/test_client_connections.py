@@ -16,7 +16,7 @@ from infra import generator
 from infra.processes import Service
 from tests.helpers import Database, wait_for
 from tests.servers import Servers
-from tests.submitting import accepted, scans_of, submit, wait_until_taken
+from tests.submitting import FOUND_NOTHING, accepted, scans_of, submit, wait_until_taken
 
 MIB: Final = 1024 * 1024
 STRICT: Final = {
@@ -156,7 +156,7 @@ def test_an_upload_that_stops_or_crawls_is_given_up_and_its_scan_ended(
 ) -> None:
     with httpx.Client(base_url=strict.base_url, timeout=60) as http, Connection(strict.base_url) as upload:
         upload.post(scans_of(tenant))
-        upload.chunk(generator.records(1, 1, tenant)[0][:100])
+        upload.chunk(generator.records(1, 1, tenant)[0] + b"\n")
         scan = wait_until_taken(http, tenant)
         if pause is not None:
             until_refused(upload, itertools.repeat(b"1\r\n \r\n"), pause)
@@ -166,6 +166,16 @@ def test_an_upload_that_stops_or_crawls_is_given_up_and_its_scan_ended(
             assert answer.headers["connection"] == "close"
     wait_for(lambda: (database.scan(tenant, scan) or {}).get("status") == "cancelled", "the scan is ended")
     assert (database.scan(tenant, scan) or {})["cancel_reason"] == "upload_aborted"
+
+
+def test_an_upload_that_stops_before_its_first_record_leaves_no_scan(strict: Service, tenant: str) -> None:
+    with httpx.Client(base_url=strict.base_url, timeout=60) as http, Connection(strict.base_url) as upload:
+        upload.post(scans_of(tenant), Idempotency_Key="a")
+        upload.chunk(generator.records(1, 1, tenant)[0][:100])
+        answer = upload.answer()
+        assert (answer.status, answer.problem["code"]) == (408, "upload_too_slow")
+        assert "scan_id" not in answer.problem
+        assert http.get(scans_of(tenant)).json()["scans"] == []
 
 
 def test_a_json_body_that_stops_is_told(strict: Service, tenant: str) -> None:
@@ -193,12 +203,12 @@ def test_connections_have_a_number(strict: Service, tenant: str) -> None:
         for _ in range(20):
             stack.enter_context(Connection(strict.base_url))
         with httpx.Client(base_url=strict.base_url, timeout=60) as http:
-            answer = submit(http, tenant, b'{"records": []}')
+            answer = submit(http, tenant, FOUND_NOTHING)
         assert (answer.status_code, answer.json()["code"]) == (503, "too_many_connections")
         assert answer.headers["retry-after"] and answer.headers["connection"] == "close"
     wait_for(strict.is_ready, "there is room again")
     with httpx.Client(base_url=strict.base_url, timeout=60) as http:
-        assert accepted(submit(http, tenant, b'{"records": []}'))["records"] == 0
+        assert accepted(submit(http, tenant, FOUND_NOTHING))["records"] == 0
 
 
 def test_an_object_of_a_hundred_thousand_fields_costs_one_rejection(

@@ -16,7 +16,17 @@ from infra import generator
 from infra.processes import Service
 from tests.helpers import Database, StatusTopic, assert_accounted, assert_told, wait_for
 from tests.servers import Servers
-from tests.submitting import JSON, NDJSON, HeldUpload, accepted, odd_pieces, scans_of, submit, wait_until_taken
+from tests.submitting import (
+    FOUND_NOTHING,
+    JSON,
+    NDJSON,
+    HeldUpload,
+    accepted,
+    odd_pieces,
+    scans_of,
+    submit,
+    wait_until_taken,
+)
 
 pytestmark = pytest.mark.usefixtures("worker")
 KEY: Final = "scan-2026-11"
@@ -56,7 +66,7 @@ def refused(answer: httpx.Response) -> tuple[int, str, str]:
 
 def after_all_else(http: httpx.Client, database: Database, tenant: str) -> None:
     """Whatever was published for the tenant before has been written: one partition, in order."""
-    database.finished(tenant, accepted(submit(http, tenant, b'{"records": []}'))["scan_id"])
+    database.finished(tenant, accepted(submit(http, tenant, FOUND_NOTHING))["scan_id"])
 
 
 def assert_counted_once(database: Database, tenant: str, scan: str, count: int) -> None:

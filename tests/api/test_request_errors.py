@@ -12,7 +12,7 @@ from infra import generator
 from infra.processes import Service
 from schemas.problems import REQUEST_ERRORS
 from tests.helpers import Database
-from tests.submitting import JSON, NDJSON, odd_pieces, scans_of, submit
+from tests.submitting import FOUND_NOTHING, JSON, NDJSON, odd_pieces, scans_of, submit
 
 FINISHED: Final = "queued, processing, completed, completed_with_errors, failed, cancelled"
 
@@ -26,7 +26,13 @@ BODIES: Final[list[tuple[str, Any, str, str, str]]] = [
         "«a/b~c» không có trong yêu cầu này",
         "«a/b~c» is not part of this request",
     ),
-    ("body_not_object", [], "", "nội dung phải là một đối tượng JSON", "the body must be a JSON object"),
+    (
+        "body_not_object",
+        [],
+        "",
+        'nội dung phải là một đối tượng JSON: {"records": [...]}',
+        'the body must be a JSON object: {"records": [...]}',
+    ),
     ("not_list", {"records": {}}, "/records", "«records» phải là danh sách", "«records» must be a list"),
     ("not_list", {"records": None}, "/records", "«records» phải là danh sách", "«records» must be a list"),
     ("not_text", {"records": [], "notify": []}, "/notify", "«notify» phải là văn bản", "«notify» must be text"),
@@ -205,7 +211,7 @@ def test_what_nobody_expected_is_logged_without_values_and_the_connection_lives_
     api: Service, http: httpx.Client, database: Database, tenant: str
 ) -> None:
     secret = f"0912{uuid.uuid4().hex}"
-    scan = submit(http, tenant, b'{"records": []}', prefer="wait=30").json()["scan_id"]
+    scan = submit(http, tenant, FOUND_NOTHING, prefer="wait=30").json()["scan_id"]
     database.rows(
         "INSERT INTO rejected_records (tenant_id, scan_id, record_index, code, pointer, errors, original,"
         " kafka_partition, kafka_offset) VALUES (%s, %s, 0, 'new', '', %s, '', 0, 0)",

@@ -15,7 +15,7 @@ from infra import generator
 from infra.processes import Service
 from tests.helpers import Database, StatusTopic, assert_accounted, assert_told, changed, headers_of
 from tests.servers import Servers
-from tests.submitting import JSON, NDJSON, RecordsTopic, accepted, odd_pieces, scans_of, submit
+from tests.submitting import FOUND_NOTHING, JSON, NDJSON, RecordsTopic, accepted, odd_pieces, scans_of, submit
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -121,9 +121,8 @@ def test_compressed(
     assert_stored(database, tenant, body["scan_id"], lines)
 
 
-@pytest.mark.parametrize("body", [b'{"records": []}', b""], ids=["json", "ndjson"])
-def test_a_scan_of_no_records_completes(http: httpx.Client, database: Database, tenant: str, body: bytes) -> None:
-    told = accepted(submit(http, tenant, body, JSON if body else NDJSON))
+def test_a_scan_that_found_nothing_says_so_and_completes(http: httpx.Client, database: Database, tenant: str) -> None:
+    told = accepted(submit(http, tenant, FOUND_NOTHING))
     row = database.finished(tenant, told["scan_id"])
     assert (row["status"], row["records_total"], told["records"]) == ("completed", 0, 0)
 
@@ -155,7 +154,7 @@ def test_prefer_wait_is_202_when_the_scan_has_not_ended_in_time(
 
 
 def test_another_preference_is_passed_over(http: httpx.Client, database: Database, tenant: str) -> None:
-    answer = submit(http, tenant, b'{"records": []}', prefer="wait=soon, handling=lenient")
+    answer = submit(http, tenant, FOUND_NOTHING, prefer="wait=soon, handling=lenient")
     assert "preference-applied" not in answer.headers
     database.finished(tenant, accepted(answer)["scan_id"])
 
@@ -167,13 +166,13 @@ def test_another_preference_is_passed_over(http: httpx.Client, database: Databas
 def test_the_language_of_a_scan_is_the_one_asked_for(
     http: httpx.Client, database: Database, tenant: str, accept: str, given: str, language: str
 ) -> None:
-    body = {"records": [], **({"language": given} if given else {})}
+    body = {"records": [], "complete": True, **({"language": given} if given else {})}
     told = accepted(submit(http, tenant, json.dumps(body).encode(), accept_language=accept))
     assert database.finished(tenant, told["scan_id"])["language"] == language
 
 
 def test_texts_about_the_scan_are_normalised(http: httpx.Client, database: Database, tenant: str) -> None:
-    body = {"records": [], "source": " Ma\u0301y que\u0301t\u200b 7 ", "notify": None}
+    body = {"records": [], "complete": True, "source": " Ma\u0301y que\u0301t\u200b 7 ", "notify": None}
     told = accepted(submit(http, tenant, json.dumps(body).encode()))
     row = database.finished(tenant, told["scan_id"])
     assert (row["source"], row["notify"]) == ("Máy quét 7", None)

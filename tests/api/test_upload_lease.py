@@ -14,7 +14,7 @@ from infra import generator
 from infra.processes import Service
 from tests.helpers import STATUS, Database, StatusTopic, assert_accounted, assert_told, wait_for
 from tests.servers import Servers
-from tests.submitting import NDJSON, HeldUpload, accepted, scans_of, submit, wait_until_taken
+from tests.submitting import FOUND_NOTHING, NDJSON, HeldUpload, accepted, scans_of, submit, wait_until_taken
 
 pytestmark = pytest.mark.usefixtures("worker")
 KEY: Final = {"Idempotency-Key": "scan-2026-12"}
@@ -66,9 +66,7 @@ def assert_one_scan_stored_once(
     client: httpx.Client, database: Database, statuses: StatusTopic, tenant: str, scan: str, count: int
 ) -> None:
     """Whatever was published for the tenant before counts once."""
-    database.finished(
-        tenant, accepted(submit(client, tenant, b'{"records": []}'))["scan_id"]
-    )  # one partition, in order
+    database.finished(tenant, accepted(submit(client, tenant, FOUND_NOTHING))["scan_id"])  # one partition, in order
     row = database.finished(tenant, scan)
     assert (row["status"], row["records_total"], row["records_stored"]) == ("completed", count, count)
     assert (row["records_duplicate"], row["records_rejected"]) == (0, 0)

@@ -13,6 +13,7 @@ from infra.processes import Service
 from tests.commands import Commands, one, rows, written
 from tests.helpers import Database, StatusTopic, assert_accounted, assert_told, changed
 from tests.servers import Servers
+from tests.submitting import FOUND_NOTHING
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -69,6 +70,23 @@ def test_what_is_wrong_is_shown_in_both_languages_and_by_the_exit_code(
     assert [each["record_index"] for each in database.rejected(tenant, scan)] == [3, 7]
     assert len(database.keys(tenant, scan)) == 28
     assert_accounted(database, tenant, scan)
+
+
+@WAYS
+def test_a_file_without_records_is_said_to_be_empty_and_nothing_is_sent(
+    run: Commands, database: Database, tenant: str, tmp_path: Path, way: list[str]
+) -> None:
+    command = ("--tenant", tenant, "--idempotency-key", "K", "--follow", *way)
+    for name, body in {"empty": b"", "blank": b"\n \n", "packed": gzip.compress(b""), "list": b"[]"}.items():
+        (tmp_path / name).write_bytes(body)
+        done = run("publish", tmp_path / name, *command)
+        assert done.returncode == 1
+        assert "không có bản ghi nào" in done.stderr and "holds no record" in done.stderr
+    (tmp_path / "nothing").write_bytes(FOUND_NOTHING)
+    told = one(run("publish", tmp_path / "nothing", "--json", *command))
+    assert (told["status"], told["records_total"]) == ("completed", 0)
+    rows = database.rows("SELECT scan_id::text FROM scans WHERE tenant_id = %s", tenant)
+    assert [each["scan_id"] for each in rows] == [told["scan_id"]]
 
 
 @WAYS

@@ -57,7 +57,15 @@ def test_nobody_is_addressed_as_ban_and_the_words_are_the_laws(key: str) -> None
 def test_no_placeholder_could_carry_a_refused_value() -> None:
     names = set().union(*(_placeholders(text.vi) for text in TEXTS.values()))
     limits = {"min", "max", "max_bytes", "minutes", "year", "sqlstate", "limit", "seconds", "position"}
-    ours = {"field", "expected", "allowed", "encoding", "scans_url", "address"}  # names of ours, and addresses we made
+    ours = {
+        "field",
+        "expected",
+        "allowed",
+        "encoding",
+        "format",
+        "scans_url",
+        "address",
+    }  # names of ours, and addresses we made
     sentences = {"reason"}  # another text of these catalogues
     counts = {"done", "total", "stored", "rejected", "duplicate", "unreadable", "mended", "taken"}
     assert names <= limits | ours | sentences | counts

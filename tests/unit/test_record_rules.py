@@ -143,8 +143,11 @@ def test_a_broken_rule_is_named_by_code_pointer_and_both_languages(code: str, pa
         ("record_not_object", encode(MINIMAL) + b"x"),
         ("record_not_object", encode(MINIMAL)[:-1]),
         ("record_not_object", b"\xef\xbb\xbf" + encode(MINIMAL)),
-        ("record_not_object", encode(FULL).replace(b"0.93", b"NaN")),
-        ("record_not_object", encode(FULL).replace(b"0.93", b"Infinity").replace(b"varchar", b"\\ud83d\\ude00")),
+        ("number_not_finite", encode(FULL).replace(b"0.93", b"NaN")),
+        ("number_not_finite", encode(FULL).replace(b"0.93", b"-Infinity").replace(b"varchar", b"\\ud83d\\ude00")),
+        ("number_not_finite", encode(encode(FULL).replace(b"0.93", b"NaN").decode())),  # a line as its text
+        ("several_in_line", encode(MINIMAL) + encode(FULL)),
+        ("several_in_line", encode((encode(MINIMAL) + b" , " + encode(FULL)).decode())),
         ("record_not_object", encode(FULL).replace(b"365", b"007")),
         ("encoding_invalid", encode(MINIMAL).replace(b"crm/", b"\x80/")),
         ("encoding_invalid", encode(FULL).replace(b"varchar", b"\xe1\xba")),
@@ -163,6 +166,8 @@ def test_what_is_no_record_at_all_is_said_so(code: str, raw: bytes) -> None:
 def test_every_error_of_the_catalogue_is_met_by_these_tests() -> None:
     met = {case.values[0] for case in CASES} | {
         "record_not_object",
+        "number_not_finite",
+        "several_in_line",
         "encoding_invalid",
         "record_too_large",
     }
