@@ -148,8 +148,10 @@ SCAN_STATUS: Final[dict[str, Text]] = {
         "Why it was cancelled: a code, or the publisher's own word; null where it was not.",
     ),
     "paused": Text(
-        "Đang chờ cơ sở dữ liệu hoặc người vận hành, như «message» cho biết; số đếm là của lúc trước khi chờ.",
-        "It waits for the database or for an operator, as `message` says; the counts are those of before.",
+        "Đang chờ, như «message» cho biết: cơ sở dữ liệu, người vận hành, hoặc một lần ghi kéo dài; số đếm là của lúc trước khi "
+        "chờ.",
+        "It waits, as `message` says: for the database, for an operator, or for writing that takes long; the counts are those "
+        "of before.",
     ),
 }
 

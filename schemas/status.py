@@ -238,7 +238,8 @@ def status_of(scan: Scan) -> ScanStatus:
 
 
 PauseReason = Literal["database", "dead_letter_topic", "dead_letter_limit", "log_replaced", "unexpected"]
-PAUSES: Final[dict[PauseReason, Text]] = {
+WaitReason = PauseReason | Literal["standing"]  # the last where no other is known
+PAUSES: Final[dict[WaitReason, Text]] = {
     "database": Text(
         "cơ sở dữ liệu chưa nhận dữ liệu; không mất dữ liệu, sẽ tự tiếp tục.",
         "the database takes no data now; nothing is lost, it goes on by itself.",
@@ -259,11 +260,15 @@ PAUSES: Final[dict[PauseReason, Text]] = {
         "lỗi ngoài dự kiến; không mất dữ liệu, sẽ tự thử lại.",
         "an unexpected error; nothing is lost, it is tried again by itself.",
     ),
+    "standing": Text(
+        "việc ghi kéo dài bất thường; không mất dữ liệu, sẽ tự tiếp tục.",
+        "writing takes unusually long; nothing is lost, it goes on by itself.",
+    ),
 }
 _WAITING: Final = Text("Tạm dừng: ", "Paused: ")
 
 
-def paused_status(status: ScanStatus, reason: PauseReason) -> ScanStatus:
+def paused_status(status: ScanStatus, reason: WaitReason) -> ScanStatus:
     """The same status, saying that the scan waits, and for what."""
     text = PAUSES[reason]
     message = {

@@ -1,5 +1,6 @@
 """`python -m stream_app`, also `scanline worker`: runs one worker until SIGTERM or SIGINT."""
 
+import datetime as dt
 import gc
 import logging
 import os
@@ -16,17 +17,20 @@ from stream_app.health import serve
 from stream_app.lanes import Lanes
 from stream_app.quiet import Repeats
 from stream_app.settings import WorkerSettings
+from stream_app.standing import Standing
 from stream_app.watchdog import Watchdog
 
 log = logging.getLogger("scanline.worker")
 _CLIENTS: Final = ("aiokafka", "faust", "mode")
 
 
-def _ready(lanes: Lanes) -> tuple[bool, dict[str, Any]]:
-    paused = lanes.paused
+def _ready(lanes: Lanes, standing: Standing) -> tuple[bool, dict[str, Any]]:
+    paused, stands = lanes.paused, standing.too_long
     assigned = lanes.assigned_at is not None
-    return assigned and not paused, {
+    now = dt.datetime.now(dt.UTC)
+    return assigned and not paused and not stands, {
         "assigned": assigned,
+        "standing": {str(partition): stand.described(partition, now) for partition, stand in stands.items()},
         "paused_partitions": list(paused),
         "paused_reasons": {str(partition): reason for partition, reason in paused.items()},
     }
@@ -90,7 +94,10 @@ def main() -> None:
     lanes = build_lanes(settings)
     app = build_app(settings, lanes)
     server = serve(
-        settings.worker_metrics_host, settings.worker_metrics_port, lambda: _ready(lanes), lambda: _alive(app.watchdog)
+        settings.worker_metrics_host,
+        settings.worker_metrics_port,
+        lambda: _ready(lanes, app.watchdog.standing),
+        lambda: _alive(app.watchdog),
     )
     log.info("worker metrics on port %d", server.server_port)
     # Records are plain trees: nothing in them needs the cycle collector, which would walk them all again and again.

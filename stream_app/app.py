@@ -122,7 +122,7 @@ def build_app(settings: WorkerSettings, lanes: Lanes) -> faust.App:
 
     watchdog = Watchdog(
         lanes,
-        Rules(settings.stream_stall_seconds, settings.stream_stall_restarts),
+        Rules(settings.stream_stall_seconds, settings.stream_stall_restarts, settings.stream_standing_seconds),
         lambda partition, written, end: app.consumer.unread(partition, written, end),
         Ends(settings.kafka_bootstrap),
         lambda partition: app.consumer.revive(partition),
@@ -130,7 +130,7 @@ def build_app(settings: WorkerSettings, lanes: Lanes) -> faust.App:
     app.watchdog = watchdog
     watchdog.start()
 
-    @app.timer(interval=min(LOOK_SECONDS, settings.stream_stall_seconds / 4))
+    @app.timer(interval=min(LOOK_SECONDS, settings.stream_stall_seconds / 4, settings.stream_standing_seconds / 4))
     async def watch() -> None:
         watchdog.look()
 

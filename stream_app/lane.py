@@ -6,6 +6,7 @@ Nothing is raised out of a lane. What cannot be written now waits; the lane says
 import asyncio
 import datetime as dt
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -104,6 +105,9 @@ class Lane:
         self._loop = asyncio.get_running_loop()
         self._scans = UnfinishedScans()
         self._paused_since: float | None = None
+        self._stands = False  # with work on one offset, for too long
+        # A call that takes long may end while its scans are told to wait: its word must be the last.
+        self._telling = threading.Lock()
         self._limiter = Limiter(sink, topic, partition, settings.dead_letters)
         self._culprits = Culprits()
         self._trial = Trial(topic, partition, sink, self._culprits)
@@ -134,6 +138,11 @@ class Lane:
     def busy(self) -> bool:
         """It has something to do."""
         return bool(self._buffer) or self._work is not None or self.caller.doing != "waiting"
+
+    @property
+    def doing(self) -> str:
+        """In a word or two, for people."""
+        return "fetching" if not self.busy else self.caller.doing
 
     @property
     def signs(self) -> tuple[int, int]:
@@ -313,28 +322,41 @@ class Lane:
 
         statuses = await self.caller.insist("reading statuses", read)
         if statuses is not None:
-            self._scans.note_all(statuses)
-            self._publisher.tell(self.partition, statuses)
+            with self._telling:
+                self._scans.note_all(statuses)
+                self._publisher.tell(self.partition, statuses)
 
     def _told(self, statuses: Sequence[ScanStatus]) -> None:
-        self._scans.note(statuses)
-        self._publisher.tell(self.partition, statuses)
+        with self._telling:
+            self._scans.note(statuses)
+            self._publisher.tell(self.partition, statuses)
+
+    def stand(self, *, too_long: bool) -> None:
+        """Whether it has had work and stood on one offset for too long: its unfinished scans are told to wait, or that they do
+        not any more."""
+        self._stands = too_long
+        if too_long:
+            self._tell_waiting()
+        elif self.caller.paused is None:
+            self._after_pause()
 
     def _tell_waiting(self) -> None:
         """A pause began, or goes on: unfinished scans are told to wait, each once. Afterwards all are told anew."""
-        reason = self.caller.paused
+        reason = self.caller.paused or ("standing" if self._stands else None)
         if reason is None or self._stopping:
             return
         if self._paused_since is None:
             self._paused_since = time.monotonic()
-        in_hand = self._work.controls if self._work is not None else ()
+        work = self._work
+        in_hand = work.controls if work is not None else ()
         try:
-            self._publisher.tell(self.partition, self._scans.waiting(in_hand, self._buffer, reason))
+            with self._telling:
+                self._publisher.tell(self.partition, self._scans.waiting(in_hand, list(self._buffer), reason))
         except Exception as error:  # a lane that waits has to go on waiting
             log.error("partition %d: scans were not told to wait: %s", self.partition, described(error))
 
     def _after_pause(self) -> None:
-        if self._paused_since is None:
+        if self._paused_since is None or self._stands:
             return
         since, self._paused_since = self._paused_since, None
         if self._scans.go_on():

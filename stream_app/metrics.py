@@ -48,6 +48,16 @@ PROGRESS_AGE = Gauge(
     "Of the lane that waits longest without a known reason: since it last got on. At SCANLINE_STREAM_STALL_SECONDS it is"
     " started again.",
 )
+STANDING_SECONDS = Gauge(
+    "scanline_stream_standing_seconds",
+    "Of the lane that has had work and stood on one offset longest, for whatever reason: since it came there. /readyz names"
+    " those above SCANLINE_STREAM_STANDING_SECONDS.",
+)
+STANDING_LANES = Gauge(
+    "scanline_stream_standing_lanes_count",
+    "Lanes with work that have stood on one offset longer than SCANLINE_STREAM_STANDING_SECONDS. Above 0: /readyz says where,"
+    " since when and doing what.",
+)
 LIMITS = Counter(
     "scanline_stream_dead_letter_limits_total",
     "Times a lane stopped because too many messages could not be read. Any: scanline dlq, then mend or allow.",

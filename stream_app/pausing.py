@@ -8,7 +8,7 @@ from typing import Final
 from schemas import topics
 from schemas.codes import FINAL_STATES
 from schemas.messages import Cancelled, Closed, Envelope, MessageRefused, Opened
-from schemas.status import PauseReason, Scan, ScanStatus, paused_status, status_of
+from schemas.status import Scan, ScanStatus, WaitReason, paused_status, status_of
 from sinks.base import Incoming
 from stream_app.decoding import Message, decode, envelope_of, received_at
 
@@ -41,9 +41,7 @@ class UnfinishedScans:
         while len(self._last) > MOST_SCANS:
             self._last.popitem(last=False)
 
-    def waiting(
-        self, in_hand: Sequence[Incoming], buffered: Sequence[Message], reason: PauseReason
-    ) -> list[ScanStatus]:
+    def waiting(self, in_hand: Sequence[Incoming], buffered: Sequence[Message], reason: WaitReason) -> list[ScanStatus]:
         """The statuses that are to be told now: each scan's once in a pause. `in_hand` comes before what is buffered."""
         for incoming in in_hand:
             if incoming.offset > self._looked:

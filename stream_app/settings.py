@@ -50,6 +50,9 @@ class WorkerSettings(BaseSettings):
     stream_stall_restarts: Annotated[int, Field(ge=0)] = Field(
         3, description="of one lane in vain, after which the worker ends with exit code 70"
     )
+    stream_standing_seconds: Annotated[float, Field(gt=0)] = Field(
+        60, description="with work on one offset, after which a lane says so in metrics, /readyz and its scans' status"
+    )
     dead_letter_run: Annotated[int, Field(ge=1)] = Field(
         100, description="unreadable messages in a row that stop a lane"
     )

@@ -16,6 +16,7 @@ from schemas.unexpected import stack_of
 from stream_app import metrics
 from stream_app.lane import Lane
 from stream_app.lanes import Lanes
+from stream_app.standing import Standing
 
 log = logging.getLogger("scanline.watchdog")
 EXIT_STALLED: Final = 70  # EX_SOFTWARE
@@ -29,6 +30,7 @@ class Rules(NamedTuple):
 
     stall_seconds: float = 60.0
     restarts: int = 3
+    standing_seconds: float = 60.0
 
 
 class _Watched:
@@ -71,6 +73,7 @@ class Watchdog:
         self._watched: dict[int, _Watched] = {}
         self._in_vain: dict[int, tuple[int | None, int]] = {}  # partition -> offset, restarts at that offset
         self._ends: Mapping[int, int] = {}
+        self.standing = Standing(rules.standing_seconds)
         self._looked = 0  # times
         self._last_look: float | None = None
         self.sick: str | None = None  # why the process is about to end
@@ -98,6 +101,7 @@ class Watchdog:
                 watched.still += passed
             worst = max(worst, watched.still)
         metrics.PROGRESS_AGE.set(worst)
+        self.standing.look(lanes, self._has_work, now)
         for number, watched in list(self._watched.items()):
             if watched.still >= self._rules.stall_seconds and self.sick is None:
                 self._start_again(number, watched)
@@ -109,17 +113,17 @@ class Watchdog:
             return now - self._lanes.returned_at > self._rules.stall_seconds
         if caller.running:
             return True
-        if caller.paused is not None:
-            return False
+        return caller.paused is None and self._has_work(partition, lane)
+
+    def _has_work(self, partition: int, lane: Lane) -> bool:
+        """Whether there is something to be written, fetched or to be fetched."""
         if lane.busy:
             return True
         end = self._ends.get(partition)
         return end is not None and lane.next_offset is not None and self._unread(partition, lane.next_offset, end)
 
     def _start_again(self, partition: int, watched: _Watched) -> None:
-        offset, doing = watched.lane.next_offset, watched.lane.caller.doing
-        if doing == "waiting" and not watched.lane.busy:
-            doing = "fetching"
+        offset, doing = watched.lane.next_offset, watched.lane.doing
         at, times = self._in_vain.get(partition, (offset, 0))
         times = times + 1 if at == offset or offset is None else 1
         self._in_vain[partition] = (at if offset is None else offset, times)

@@ -349,6 +349,11 @@ def _slow(link: Link, rng: Random) -> None:
     link.slow(latency_ms=rng.randint(50, 400), jitter_ms=rng.randint(0, 100))
 
 
+def _narrow(link: Link, rng: Random) -> None:
+    """A micro-batch takes longer than a statement may."""
+    link.slow(latency_ms=rng.randint(1, 50), rate_kb=rng.randint(5, 40))
+
+
 def _link_faults() -> None:
     """Every pair that talks, in every way a network fails."""
     for link in ("api-kafka", "worker-kafka", "client-kafka", "api-postgres", "worker-postgres", "client-api-1"):
@@ -357,6 +362,7 @@ def _link_faults() -> None:
         _faults.append(Fault(f"{link}-blackhole", _on_link(link, lambda link, _: link.blackhole()), (2, 8)))
     for link in ("worker-postgres", "api-kafka"):  # what was under way arrives after all, late: a commit among it
         _faults.append(Fault(f"{link}-stall", _on_link(link, lambda link, _: link.stall()), (4, 8)))
+    _faults.append(Fault("worker-postgres-narrow", _on_link("worker-postgres", _narrow), (15, 25)))
 
 
 _link_faults()
