@@ -22,10 +22,17 @@ from producer_api.status_messages import Key
 from producer_api.statuses import Entry
 from producer_api.upload import cancel_scan
 from schemas.codes import ScanState
+from schemas.errors import Text
 
 router = APIRouter()
 _JSON: Final = "application/json"
 _NDJSON: Final = "application/x-ndjson"
+_CANCELLING: Final = Text(
+    "Yêu cầu hủy có hiệu lực khi đến lượt: bản ghi gửi trước đó vẫn được lưu, bản ghi đến sau bị từ chối; lượt quét đã đủ bản ghi "
+    "khi đó thì vẫn hoàn tất. Trạng thái cho biết kết quả.",
+    "The cancellation takes effect in its turn: records sent before it are still stored, later ones are rejected, and a scan "
+    "that is complete by then stays complete. The status tells.",
+)
 Limit = Annotated[int, Query(ge=1, le=PAGE_LIMIT)]
 
 
@@ -157,4 +164,5 @@ async def cancel(
         await cancel_scan(service, who.tenant_id, scan_id, traceparent(request))
     except PublishFailed:
         raise service.later("kafka_unavailable") from None
-    return json_answer({"scan_id": scan_id, "tenant_id": who.tenant_id, "status": entry.state, "cancelling": True}, 202)
+    answer = {"scan_id": scan_id, "tenant_id": who.tenant_id, "status": entry.state, "cancelling": True}
+    return json_answer({**answer, "message": {"vi": _CANCELLING.vi, "en": _CANCELLING.en}}, 202)

@@ -10,6 +10,7 @@ from schemas.errors import FieldError, Text
 from schemas.messages import Cancelled, Closed, Language, Opened
 
 ERRORS_SAMPLE: Final = 20
+COMPLETE: Final[frozenset[ScanState]] = frozenset({"completed", "completed_with_errors"})
 
 
 class ErrorSample(msgspec.Struct, omit_defaults=True):
@@ -87,12 +88,13 @@ class Scan(msgspec.Struct):
         """0 to 1; 0 while the total is unknown, unless the scan is finished."""
         if self.records_total:
             return min(1.0, self.accounted * 10_000 // self.records_total / 10_000)  # cut, not rounded: 1 means all
-        return 1.0 if self.status in ("completed", "completed_with_errors") else 0.0
+        return 1.0 if self.status in COMPLETE else 0.0
 
-    def take(self, control: Opened | Closed | Cancelled, pending: int = 0) -> None:
+    def take(self, control: Opened | Closed | Cancelled, pending: int = 0) -> bool:
         """Order between clients is not assumed: `opened` may come last and then fills in only what is not known yet.
 
         `pending` records came before it and are being written: how messages are cut into transactions must not matter.
+        False: it came too late and changes nothing. What is complete can be neither cancelled nor given another total.
         """
         if isinstance(control, Opened):
             self.source = self.source or control.source
@@ -103,11 +105,16 @@ class Scan(msgspec.Struct):
             if not self.closed:
                 self.records_total = control.records_total
         elif isinstance(control, Closed):
+            if self.records_total != control.records_total and _state(self, pending) in COMPLETE:
+                return False
             self.closed = True
             self.records_total = control.records_total
             self.request_digest = self.request_digest or control.request_digest
-        elif _state(self, pending) not in FINAL_STATES:  # what is complete cannot be cancelled any more
+        elif _state(self, pending) in FINAL_STATES:
+            return False
+        else:
             self.cancel_reason = control.reason
+        return True
 
     def settle(self, now: dt.datetime) -> None:
         """Works out the state that follows from the counts, and counts the change.

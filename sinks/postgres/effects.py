@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from schemas.errors import FieldError, Text
+from schemas.messages import Closed
 from schemas.status import ERRORS_SAMPLE, Scan, error_sample, number
 from sinks.base import Incoming, MicroBatch, Rejected
 from sinks.postgres.calls import TimedCursor
@@ -104,7 +105,8 @@ class Plan:
             if message.unreadable:
                 scan.messages_unreadable += 1
             elif message.control is not None:
-                scan.take(message.control, effects.pending[_key(message)])
+                if not scan.take(message.control, effects.pending[_key(message)]):
+                    effects.ignored[_key(message)].append(message)
             elif message.offset in resent:
                 continue
             elif message.envelope.mends:
@@ -121,6 +123,12 @@ def _key(message: Incoming) -> Key:
     return message.envelope.tenant_id, message.envelope.scan_id
 
 
+def _description(message: Incoming) -> dict[str, Any]:
+    """Of a control message that came too late."""
+    total = {"records_total": message.control.records_total} if isinstance(message.control, Closed) else {}
+    return {"type": message.envelope.type, "offset": message.offset, **total}
+
+
 class Effects:
     """Rows to copy, records to reject, and what each scan gains."""
 
@@ -130,6 +138,7 @@ class Effects:
         self.rejects: list[tuple[Incoming, Rejected]] = []
         self.pending: Counter[Key] = Counter()  # accepted records of each scan so far
         self.mended: Counter[Key] = Counter()  # rejections of each scan that mended records took the place of
+        self.ignored: dict[Key, list[Incoming]] = defaultdict(list)  # what came too late to change each scan
         self._scans = scans
         self._taken: list[tuple[Incoming, Lines]] = []
         self._before = {
@@ -225,6 +234,7 @@ class Effects:
             counts = {"stored": stored, "rejected": rejected, "duplicate": duplicate}
             if mended:
                 counts["mended"] = mended
+            ignored = [_description(message) for message in self.ignored[tenant_id, scan_id]]
             texts = _MENDED if mended else _WRITTEN
             vi = {name: number(count, "vi") for name, count in counts.items()}
             en = {name: number(count, "en") for name, count in counts.items()}
@@ -242,6 +252,7 @@ class Effects:
                         "partition": self.batch.partition,
                         "first_offset": self.batch.start,
                         "next_offset": self.batch.end,
+                        **({"ignored": ignored} if ignored else {}),
                     },
                     "message": {
                         "vi": texts.vi.format(**vi),

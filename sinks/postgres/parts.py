@@ -16,7 +16,7 @@ LEAST: Final = 2048  # bytes: nothing is cut smaller, and a smaller statement sa
 _TELLING: Final = 16 * 1024  # bytes: a smaller statement that took long was rather waiting for a lock
 _MOST: Final = 8 * 1024 * 1024  # bytes: above this nothing is cut
 _SHARE: Final = 5  # a part is to take a fifth of the deadline
-_AFTER_A_MISS: Final = 4  # how many times smaller the next part is
+_AFTER_A_MISS: Final = 8  # how many times smaller the next part is
 _json: Final = msgspec.json.Encoder().encode
 
 

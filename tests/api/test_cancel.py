@@ -37,6 +37,7 @@ def cancel(caller: Tenant, scan: str) -> None:
     assert answer.status_code == 202, answer.text
     body = answer.json()
     assert (body["scan_id"], body["tenant_id"], body["cancelling"]) == (scan, caller.name, True)
+    assert "khi đến lượt" in body["message"]["vi"] and "in its turn" in body["message"]["en"]
 
 
 def stored(caller: Tenant, scan: str, count: int) -> None:

@@ -72,6 +72,30 @@ def test_closed_before_the_last_record(servers: Servers, database: Database, ten
     assert (row["status"], row["records_stored"]) == ("completed", 20)
 
 
+@pytest.mark.parametrize("at_once", [True, False], ids=["in one transaction", "in another transaction"])
+def test_a_complete_scan_is_never_given_another_total(
+    servers: Servers, database: Database, tenant: str, at_once: bool
+) -> None:
+    lines = generator.records(20, 8, tenant)
+    with Publisher(servers.bootstrap) as publisher:
+        scan = publisher.scan(tenant, lines)
+        if not at_once:
+            publisher.flush()
+            database.finished(tenant, scan)
+        publisher.closed(tenant, scan, 30)
+        publisher.send(tenant, scan, "cancelled", b"{}")
+        after = publisher.scan(tenant, lines)
+    database.finished(tenant, after)
+    row = database.scan(tenant, scan)
+    assert row is not None
+    assert (row["status"], row["records_total"], row["cancel_reason"]) == ("completed", 20, None)
+    ignored = [each for row in database.audit(tenant) for each in row["details"].get("ignored", ())]
+    assert [(each["type"], each.get("records_total")) for each in ignored] == [
+        ("vn.scanline.scan.closed.v1", 30),
+        ("vn.scanline.scan.cancelled.v1", None),
+    ]
+
+
 def test_opened_after_the_records_fills_in_what_is_not_known(servers: Servers, database: Database, tenant: str) -> None:
     lines = generator.records(5, 5, tenant)
     scan = new_scan()

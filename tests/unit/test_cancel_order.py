@@ -16,7 +16,9 @@ LIVES: dict[str, tuple[list[Step], str]] = {
     "cancelled before it was closed": ([10, Cancelled(), Closed(10)], "cancelled"),
     "cancelled before its last record": ([Closed(10), 9, Cancelled(), 1], "cancelled"),
     "nothing in it": ([Opened(), Closed(0), Cancelled()], "completed"),
-    "closed again with more": ([10, Closed(10), Closed(20), Cancelled()], "cancelled"),
+    "closed again with more": ([10, Closed(10), Closed(20), Cancelled()], "completed"),
+    "closed again with more before it was complete": ([9, Closed(10), Closed(20), 1, Cancelled()], "cancelled"),
+    "closed again with less": ([10, Closed(20), Closed(10), Cancelled()], "completed"),
 }
 
 

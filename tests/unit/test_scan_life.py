@@ -1,6 +1,8 @@
 """A scan's life: what state follows from what was counted, and what is told of it."""
 
 import datetime as dt
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.codes import FINAL_STATES, SCAN_STATES
 from schemas.errors import FieldError
+from schemas.messages import Cancelled, Closed, Opened
 from schemas.status import Scan, decode_status, encode_status, error_sample, number, status_message, status_of
 
 NOW = dt.datetime(2026, 11, 24, 3, 0, tzinfo=dt.UTC)
@@ -63,11 +66,48 @@ def test_a_failed_scan_comes_back_when_the_missing_records_arrive() -> None:
     assert (settled.started_at, settled.finished_at) == (NOW, LATER)
 
 
-def test_a_scan_that_learns_of_more_records_is_not_finished_any_more() -> None:
+def test_a_complete_scan_keeps_its_total() -> None:
     settled = scan(records_stored=10, records_total=10, closed=True)
-    settled.records_total = 20
+    assert not settled.take(Closed(20))
+    assert settled.take(Closed(10))  # the same again
     settled.settle(LATER)
-    assert (settled.status, settled.finished_at) == ("processing", None)
+    assert (settled.status, settled.records_total, settled.finished_at) == ("completed", 10, NOW)
+
+
+Step = int | Opened | Closed | Cancelled  # records accepted (refused ones are below 0), or a message
+_MESSAGES: tuple[Step, ...] = (Opened(records_total=9), 4, -2, Closed(6), Closed(9), Cancelled())
+
+
+def lives(steps: Sequence[Step]) -> set[tuple[str, ...]]:
+    """What is told of the scan after each transaction, for each way of cutting the messages into transactions."""
+    found = set()
+    for cuts in itertools.product((False, True), repeat=len(steps) - 1):
+        lived, pending, told = Scan("tenant-a", "0190a6f2-7c1e-7bb2-9f57-2f4f3c9d8e11"), 0, []
+        for step, cut in zip(steps, (*cuts, True), strict=True):
+            if not isinstance(step, int):
+                lived.take(step, pending)
+            elif step < 0 or lived.cancel_reason is not None:
+                lived.records_rejected += abs(step)
+            else:
+                pending += step
+            if cut:
+                lived.records_stored += pending
+                pending = 0
+                lived.settle(NOW)
+                told.append(f"{lived.status} of {lived.records_total}")
+        found.add(tuple(told))
+    return found
+
+
+@pytest.mark.parametrize("count", range(1, len(_MESSAGES) + 1))
+def test_whatever_the_order_complete_is_never_taken_back_and_the_end_is_one(count: int) -> None:
+    """Every order of some messages, each cut into transactions in every way."""
+    for steps in itertools.permutations(_MESSAGES, count):
+        found = lives(steps)
+        assert len({told[-1] for told in found}) == 1, steps
+        for told in found:
+            done = [number for number, each in enumerate(told) if each.startswith("completed")]
+            assert not done or len(set(told[done[0] :])) == 1, (steps, told)
 
 
 _counts = st.integers(0, 30)
