@@ -1,5 +1,6 @@
 """The status topic, followed as any client of Kafka can: outside a consumer group, on a thread of its own."""
 
+import datetime as dt
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -7,7 +8,7 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 import msgspec
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from infra.errors import InfraError
 from schemas.codes import FINAL_STATES
@@ -19,20 +20,28 @@ _POLL: Final = 0.1
 
 
 class Change(NamedTuple):
-    """One message of scan.status.v1. `status` None is a tombstone; `seen_at` is time.perf_counter()."""
+    """One message of scan.status.v1. `status` None is a tombstone; `seen_at` is time.perf_counter(), `told_at` the time that
+    the broker stamped it with."""
 
     key: Key
     status: dict[str, Any] | None
     seen_at: float
+    told_at: dt.datetime
 
 
 class StatusFollower:
     """Keeps the last status of every scan. A context manager; `on_change` is called on the follower's thread."""
 
     def __init__(
-        self, bootstrap: str, *, from_start: bool = True, on_change: Callable[[Change], None] = lambda _: None
+        self,
+        bootstrap: str,
+        *,
+        from_start: bool = True,
+        on_change: Callable[[Change], None] = lambda _: None,
+        on_caught_up: Callable[[], None] = lambda: None,
     ) -> None:
-        """Raises InfraError where Kafka does not answer or has no such topic."""
+        """`on_caught_up` is called once, when all that was there at first has been read. Raises InfraError where Kafka does
+        not answer or has no such topic."""
         self._on_change = on_change
         self._last: dict[Key, Change] = {}
         self._ended: dict[Key, float] = {}
@@ -43,11 +52,15 @@ class StatusFollower:
                 "bootstrap.servers": bootstrap,
                 "group.id": "scanline-cli",  # asked for by librdkafka; partitions are assigned, no group is joined
                 "enable.auto.commit": False,
+                "enable.partition.eof": True,
                 "fetch.wait.max.ms": 50,
                 "log_level": 0,
             }
         )
-        self._consumer.assign(self._places(bootstrap, from_start))
+        places = self._places(bootstrap, from_start)
+        self._behind = {place.partition for place in places}
+        self._on_caught_up = on_caught_up
+        self._consumer.assign(places)
         self._thread = threading.Thread(target=self._run, name="status-follower", daemon=True)
 
     def _places(self, bootstrap: str, from_start: bool) -> list[TopicPartition]:
@@ -92,7 +105,10 @@ class StatusFollower:
     def _run(self) -> None:
         while not self._stopping.is_set():
             message = self._consumer.poll(_POLL)
-            if message is None or message.error() is not None:
+            if message is None:
+                continue
+            if message.error() is not None:
+                self._reached_an_end(message)
                 continue
             try:
                 key = split_status_key(message.key() or b"")
@@ -100,7 +116,14 @@ class StatusFollower:
             except (ValueError, RecursionError, msgspec.MsgspecError):
                 continue  # not one of ours; the API's follower logs it
             if is_tenant_id(key[0]):
-                self._take(Change(key, status, time.perf_counter()))
+                told_at = dt.datetime.fromtimestamp(message.timestamp()[1] / 1000, dt.UTC)
+                self._take(Change(key, status, time.perf_counter(), told_at))
+
+    def _reached_an_end(self, message: Message) -> None:
+        if message.error().code() == KafkaError._PARTITION_EOF and self._behind:
+            self._behind.discard(message.partition())
+            if not self._behind:
+                self._on_caught_up()
 
     def _take(self, change: Change) -> None:
         with self._changed:

@@ -20,9 +20,10 @@ _POLL: Final = 0.05
 class Service:
     """A process of ours with an HTTP port that tells its health."""
 
-    def __init__(self, child: Child, base_url: str) -> None:
+    def __init__(self, child: Child, base_url: str, settings: Mapping[str, str]) -> None:
         self._child = child
         self.base_url = base_url
+        self.settings = settings  # SCANLINE_* as it was given them
         self.log_file = child.log_file
         self.log_start = child.log_start
         self.name = child.name
@@ -85,11 +86,22 @@ class Service:
         return self._child.kill()
 
 
+def _real(folder: Path) -> Path:
+    """The folder by its whole name, which goes into the servers' settings. Raises InfraError."""
+    found = os.path.realpath(
+        folder
+    )  # Path.resolve would raise where links lead in a circle; making the folder tells that
+    if found != os.fsencode(found).decode("utf-8", "replace"):
+        shown = os.fsencode(found).decode("utf-8", "backslashreplace")
+        raise InfraError(f"Đường dẫn {shown} không phải UTF-8.", f"The path {shown} is no UTF-8.")
+    return Path(found)
+
+
 class Processes(ABC):
     """Starts and stops them. `data_dir` takes their logs."""
 
     def __init__(self, data_dir: Path) -> None:
-        self.data_dir = data_dir.resolve()
+        self.data_dir = _real(data_dir)
         self.services: list[Service] = []
         self._names: dict[str, int] = {}
 
@@ -125,13 +137,16 @@ class Processes(ABC):
 
     def _spawn(self, kind: str, module: str, port: int, env: Mapping[str, str]) -> Service:
         number = self._names[kind] = self._names.get(kind, 0) + 1
+        # the log is UTF-8 whatever the terminal that this was started from
+        whole = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", **self.env, **env}
         child = Child(
             f"{kind}-{number}",
             [sys.executable, "-m", module],
             log_file=self.data_dir / "logs" / f"{kind}-{number}.log",
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **self.env, **env},
+            env=whole,
         )
-        service = Service(child, f"http://127.0.0.1:{port}")
+        settings = {name: value for name, value in whole.items() if name.startswith("SCANLINE_")}
+        service = Service(child, f"http://127.0.0.1:{port}", settings)
         self.services.append(service)
         return service
 

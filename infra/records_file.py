@@ -3,10 +3,11 @@
 import gzip
 import io
 import re
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple
 
 from infra.errors import InfraError
 from producer_api.opening import Mistaken, Opening
@@ -15,7 +16,9 @@ from schemas.mistakes import without_bom
 from schemas.problems import PROBLEMS
 from schemas.splitting import split_records
 
+STANDARD_INPUT: Final = Path("-")
 _PIECE: Final = 256 * 1024
+_LOOK: Final = 4096  # so much of it tells what it is
 _GZIP: Final = b"\x1f\x8b"
 # a document begins with one of the submission's own fields, which no record has; or it is an array
 _DOCUMENT: Final = re.compile(rb'\s*(?:\[|\{\s*"(?:records|source|language|notify|complete)"\s*:)')
@@ -33,26 +36,54 @@ class Details(NamedTuple):
     notify: str | None = None
 
 
+class _Begun(io.RawIOBase):
+    """A file from its first byte on, although its beginning was read already: a pipe cannot be wound back."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.taken = 0
+        self._file = file
+        self._head = file.read(_LOOK)
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """The beginning as one piece, then what there is."""
+        piece = self._head[: len(buffer)] or self._file.read1(len(buffer))  # type: ignore[attr-defined]
+        self._head = self._head[len(piece) :]
+        buffer[: len(piece)] = piece
+        self.taken += len(piece)
+        return len(piece)
+
+    def close(self) -> None:
+        """Closes the file, too."""
+        self._file.close()
+        super().close()
+
+
 class RecordsFile:
-    """A context manager around an open file. `pieces` may be read once."""
+    """A context manager around an open file, or (STANDARD_INPUT) what comes on standard input. `pieces` may be read once."""
 
     def __init__(self, path: Path) -> None:
         """Raises InfraError where it cannot be opened or read, holds no record, or is no file of records."""
         try:
-            self._raw = path.open("rb")
-            self.size = path.stat().st_size  # on disk: what progress is measured by
+            source = sys.stdin.buffer if path == STANDARD_INPUT else path.open("rb")
+            # on disk: what progress is measured by; of what still comes nobody knows it
+            self.size = None if path == STANDARD_INPUT else path.stat().st_size
+            self._source = _Begun(source)
         except OSError as error:
             raise InfraError(
                 f"Không mở được tệp {path}: {error.strerror}.", f"The file {path} cannot be opened: {error.strerror}."
             ) from None
+        self._raw = io.BufferedReader(self._source, _LOOK)
         self._path = path
         self.details = Details()
         try:
-            compressed = self._raw.read(2) == _GZIP
-            self._raw.seek(0)
+            compressed = self._raw.peek(2)[:2] == _GZIP
             # what is read of a compressed file goes through a buffer, so that its beginning can be looked at
             self._content: IO[bytes] = io.BufferedReader(gzip.GzipFile(fileobj=self._raw)) if compressed else self._raw
-            head = without_bom(self._content.peek(4096))  # type: ignore[attr-defined]
+            head = without_bom(self._content.peek(_LOOK))  # type: ignore[attr-defined]
             self._document = self._read_document() if _DOCUMENT.match(head) else None
             self._begun = [] if self._document is not None else list(self._beginning())
         except BaseException as error:
@@ -68,7 +99,7 @@ class RecordsFile:
         """NDJSON, piece by piece; `on_read` is told how many bytes of the file have been read. Raises InfraError."""
         if self._document is not None:
             yield from _as_lines(self._document)
-            on_read(self.size)
+            on_read(self._source.taken)
             return
         yield from self._begun
         while True:
@@ -79,8 +110,7 @@ class RecordsFile:
             if not piece:
                 break
             yield piece
-            on_read(self._raw.tell())
-        on_read(self.size)
+            on_read(self._source.taken)
 
     def _beginning(self) -> Iterator[bytes]:
         """As much as tells that it is NDJSON."""

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import IO, Final
 
 from rich.console import Console
+from rich.text import Text
 
+from infra.errors import InfraError
 from infra.stack import Stack
 
 _POLL: Final = 0.3
@@ -34,10 +36,10 @@ class LogTail:
         return [line.decode("utf-8", "replace") for line in lines]
 
 
-def follow_logs(stack: Stack, stopping: threading.Event) -> str | None:
+def follow_logs(stack: Stack, stopping: threading.Event) -> InfraError | None:
     """Prints log lines with the process's name until `stopping` is set or a process ends by itself.
 
-    Returns a sentence, in both languages, about the process that ended; nothing is restarted behind the operator's back.
+    Returns what there is to say about the process that ended; nothing is restarted behind the operator's back.
     """
     console = Console(stderr=True, highlight=False)
     tails = [(service, LogTail(service.log_file, service.log_start)) for service in stack.services]
@@ -45,17 +47,16 @@ def follow_logs(stack: Stack, stopping: threading.Event) -> str | None:
         last_look = stopping.wait(_POLL)
         for at, (service, tail) in enumerate(tails):
             for line in tail.lines(last=last_look):
-                console.print(
-                    f"[{_COLOURS[at % len(_COLOURS)]}]{service.name:>9}[/]", line, markup=True, soft_wrap=True
-                )
+                name = (f"{service.name:>9}", _COLOURS[at % len(_COLOURS)])
+                console.print(Text.assemble(name, " ", line), soft_wrap=True)
         if last_look:
             return None
         for service in stack.services:
             if service.returncode is not None:
-                return (
-                    f"«{service.name}» đã dừng với mã {service.returncode}; xem {service.log_file}. / "
-                    f"«{service.name}» ended with code {service.returncode}; see {service.log_file}."
+                return InfraError(
+                    f"«{service.name}» đã dừng với mã {service.returncode}; xem {service.log_file}.",
+                    f"«{service.name}» ended with code {service.returncode}; see {service.log_file}.",
                 )
         for name, server in (("kafka", stack.kafka), ("postgres", stack.postgres)):
             if not server.running:
-                return f"{name} đã dừng; xem {server.log_file}. / {name} ended; see {server.log_file}."
+                return InfraError(f"{name} đã dừng; xem {server.log_file}.", f"{name} ended; see {server.log_file}.")

@@ -1,6 +1,7 @@
 """`python -m producer_api`, also `scanline api`: serves HTTP until SIGTERM or SIGINT."""
 
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -33,8 +34,12 @@ def main() -> None:
     except ValidationError as error:
         names = ", ".join(f"SCANLINE_{'_'.join(map(str, part['loc']))}".upper() for part in error.errors())
         sys.exit(f"Thiếu hoặc sai cấu hình: {names}. / Settings missing or wrong: {names}. See `scanline doctor`.")
-    with _metrics_folder(settings.api_processes):
-        _serve(settings)
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # `scanline api` holds Ctrl-C back while this loads
+        with _metrics_folder(settings.api_processes):
+            _serve(settings)
+    except KeyboardInterrupt:  # before uvicorn listens to it
+        sys.exit(130)
 
 
 @contextmanager

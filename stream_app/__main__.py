@@ -93,12 +93,14 @@ def main() -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     lanes = build_lanes(settings)
     app = build_app(settings, lanes)
-    server = serve(
-        settings.worker_metrics_host,
-        settings.worker_metrics_port,
-        lambda: _ready(lanes, app.watchdog.standing),
-        lambda: _alive(app.watchdog),
-    )
+    host, port = settings.worker_metrics_host, settings.worker_metrics_port
+    try:
+        server = serve(host, port, lambda: _ready(lanes, app.watchdog.standing), lambda: _alive(app.watchdog))
+    except OSError as error:
+        sys.exit(
+            f"Không mở được cổng {port} tại {host} ({error.strerror}); xem SCANLINE_WORKER_METRICS_PORT. / "
+            f"Port {port} at {host} cannot be opened ({error.strerror}); see SCANLINE_WORKER_METRICS_PORT."
+        )
     log.info("worker metrics on port %d", server.server_port)
     # Records are plain trees: nothing in them needs the cycle collector, which would walk them all again and again.
     gc.collect()
@@ -113,7 +115,13 @@ def main() -> None:
         redirect_stdouts=False,
         quiet=True,
     )
-    worker.execute_from_commandline()
+    try:
+        signal.pthread_sigmask(
+            signal.SIG_UNBLOCK, {signal.SIGINT}
+        )  # `scanline worker` holds Ctrl-C back while this loads
+        worker.execute_from_commandline()
+    except KeyboardInterrupt:  # before the worker listens to it
+        sys.exit(130)
 
 
 if __name__ == "__main__":

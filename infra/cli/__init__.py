@@ -1,37 +1,33 @@
-"""The `scanline` command. One module per command; each has register(app)."""
+"""The `scanline` command. This module is loaded first and imports as little as it can: until everything else is there, Ctrl-C
+ends the process at once and without a word, since nothing has begun."""
 
-import importlib
-import pkgutil
+import os
+import signal
 import sys
+from types import FrameType
 
-import typer
-from rich.console import Console
-from rich.markup import escape
+INTERRUPTED = 130  # exit code, as shells have it
 
-from infra.errors import InfraError
 
-app = typer.Typer(
-    help="Scanline: kết quả quét vào PostgreSQL, mỗi bản ghi đúng một lần. / Scan results into PostgreSQL, exactly once.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
-
-for _module in sorted(pkgutil.iter_modules(__path__), key=lambda module: module.name):
-    _command = importlib.import_module(f"{__name__}.{_module.name}")
-    if hasattr(_command, "register"):
-        _command.register(app)
+def _leave(_: int, __: FrameType | None) -> None:
+    os._exit(INTERRUPTED)
 
 
 def main() -> None:
-    """Entry point: known errors are shown as sentences, in both languages."""
-    try:
-        app()
-    except InfraError as error:
-        Console(stderr=True, soft_wrap=True).print(
-            f"[red]{escape(error.vi)}[/red]\n{escape(error.en)}", highlight=False
-        )
-        sys.exit(1)
+    """Entry point: what is known to go wrong is shown as a sentence, in both languages."""
+    # a process that was started to ignore Ctrl-C (nohup, a script's background) goes on doing so
+    listens = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if listens:
+        signal.signal(signal.SIGINT, _leave)
+    from infra.cli.commands import app
+    from infra.cli.outcome import run
+
+    if listens:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    code = run(app)
+    if listens:  # only the interpreter's own end is left
+        signal.signal(signal.SIGINT, _leave)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,7 @@
 
 import datetime as dt
 import json as jsonlib
-import signal
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import typer
@@ -15,17 +13,14 @@ from infra.bench.cases import QUICK, Bench, Sizes
 from infra.bench.copying import RawCopy
 from infra.bench.results import Result, Verdict, table_row, verdicts
 from infra.bench.watching import server_version
-from infra.cli.output import show
+from infra.cli.interrupts import sigterm_as_ctrl_c
+from infra.cli.output import print_json, show
 from infra.errors import InfraError
 from infra.settings import InfraSettings
 from infra.stack import Stack
 
 _RAW = "raw"
 _progress = Console(stderr=True)  # so that --json stays alone on standard output
-
-
-def _interrupt(number: int, _: FrameType | None) -> None:
-    raise KeyboardInterrupt(number)
 
 
 def _only(text: str, known: list[str]) -> list[str]:
@@ -111,7 +106,7 @@ def register(app: typer.Typer) -> None:
         json: bool = typer.Option(False, "--json"),
     ) -> None:
         """Đo tốc độ so với COPY trong cùng lần chạy. / Measure against COPY in the same run."""
-        signal.signal(signal.SIGTERM, _interrupt)
+        sigterm_as_ctrl_c()
         folder = data_dir or InfraSettings().data_dir / "bench"
         found = run(folder / "run", QUICK if quick else Sizes(), only, workers, api_processes)
         raw = found["raws"][0].rate
@@ -121,7 +116,7 @@ def register(app: typer.Typer) -> None:
         file = folder / f"{stamp}-{found['machine']['commit'].rstrip('+')}.json"
         file.write_text(jsonlib.dumps(document, ensure_ascii=False, indent=1) + "\n")
         if json:
-            print(jsonlib.dumps(document, ensure_ascii=False))
+            print_json(document)
         else:
             rows = [{"raw COPY": f"{one.connections}", "rows/s (median)": f"{one.rate:,.0f}"} for one in found["raws"]]
             show(rows, title="COPY", as_json=False)

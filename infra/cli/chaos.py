@@ -1,10 +1,7 @@
 """`scanline chaos`: breaks a running system on purpose and reconciles what was acknowledged with what is there."""
 
 import datetime as dt
-import json as jsonlib
-import signal
 from pathlib import Path
-from types import FrameType
 
 import typer
 from rich.console import Console
@@ -15,14 +12,12 @@ from infra.chaos.faults import FAULTS
 from infra.chaos.plan import chosen, plan
 from infra.chaos.results import Round, read, summary
 from infra.chaos.rounds import run
-from infra.cli.output import show
+from infra.cli.interrupts import sigterm_as_ctrl_c
+from infra.cli.output import print_json, show
+from infra.errors import InfraError
 from infra.settings import InfraSettings
 
 _progress = Console(stderr=True)  # so that --json stays alone on standard output
-
-
-def _interrupt(number: int, _: FrameType | None) -> None:
-    raise KeyboardInterrupt(number)
 
 
 def _tell(one: Round) -> None:
@@ -55,24 +50,28 @@ def register(app: typer.Typer) -> None:
         json: bool = typer.Option(False, "--json"),
     ) -> None:
         """Phá hệ thống có chủ đích rồi đối soát. / Break the system on purpose, then reconcile."""
-        signal.signal(signal.SIGTERM, _interrupt)
+        sigterm_as_ctrl_c()
         done = (
-            read(results)
+            _earlier(results)
             if results
             else _run(rounds, seed, only, rate, long_every, data_dir or InfraSettings().data_dir / "chaos")
         )
         lines = summary(done)
         if json:
-            print(
-                jsonlib.dumps(
-                    {"summary": [line.as_row() for line in lines], "rounds": [one.as_json() for one in done]},
-                    ensure_ascii=False,
-                )
-            )
+            print_json({"summary": [line.as_row() for line in lines], "rounds": [one.as_json() for one in done]})
         else:
             show([line.as_row() for line in lines], title="chaos", as_json=False)
         if any(not one.passed for one in done):
             raise typer.Exit(1)
+
+
+def _earlier(files: list[Path]) -> list[Round]:
+    """Raises InfraError where one is no result of ours."""
+    try:
+        return read(files)
+    except (ValueError, KeyError, TypeError):
+        names = ", ".join(map(str, files))
+        raise InfraError(f"{names}: không phải kết quả của `chaos`.", f"{names}: no result of `chaos`.") from None
 
 
 def _run(rounds: int, seed: int, only: str, rate: int, long_every: int, folder: Path) -> list[Round]:

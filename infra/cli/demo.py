@@ -1,24 +1,24 @@
 """`scanline demo`: the README's first command."""
 
-import json as jsonlib
-import signal
 import time
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final
 
 import typer
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
-from infra.cli.output import console
+from infra.cli.interrupts import sigterm_as_ctrl_c
+from infra.cli.output import console, print_json, show
 from infra.demo.run import Outcome, run
 from infra.demo.scans import SPREAD
+from infra.errors import Interrupted
 from infra.settings import InfraSettings
 from infra.stack import Stack
 
 _progress = Console(stderr=True)  # so that --json stays alone on standard output
-INTERRUPTED: Final = 130
+_WIDE: Final = 1_000  # cells: more than any table needs
 _COLUMNS: Final = {
     "tenant": "tổ chức\ntenant",
     "way": "cách\nway",
@@ -32,10 +32,6 @@ _COLUMNS: Final = {
 }
 
 
-def _interrupt(number: int, _: FrameType | None) -> None:
-    raise KeyboardInterrupt(number)
-
-
 def register(app: typer.Typer) -> None:
     """Adds the command."""
 
@@ -45,14 +41,13 @@ def register(app: typer.Typer) -> None:
         json: bool = typer.Option(False, "--json"),
     ) -> None:
         """Chạy thử toàn bộ hệ thống trên dữ liệu thật. / Run the whole system on real scans and account for every record."""
-        signal.signal(signal.SIGTERM, _interrupt)
+        sigterm_as_ctrl_c()
         try:
             outcome = _whole(data_dir or InfraSettings().data_dir / "demo")
         except KeyboardInterrupt:
-            _progress.print("[yellow]Đã dừng; mọi tiến trình đã tắt.[/yellow] / Interrupted; everything is stopped.")
-            raise typer.Exit(INTERRUPTED) from None
+            raise Interrupted("Đã dừng; mọi tiến trình đã tắt.", "Interrupted; everything is stopped.") from None
         if json:
-            print(jsonlib.dumps(_document(outcome), ensure_ascii=False))
+            print_json(_document(outcome))
         else:
             _print(outcome)
         if outcome.problems:
@@ -110,7 +105,13 @@ def _table(outcome: Outcome) -> Table:
 
 
 def _print(outcome: Outcome) -> None:
-    console.print(_table(outcome))
+    table = _table(outcome)
+    if Measurement.get(console, console.options.update(max_width=_WIDE), table).maximum <= console.width:
+        console.print(table)
+    else:
+        names = {name: heading.replace("\n", " / ") for name, heading in _COLUMNS.items()}
+        rows = [{heading: _cell(row[name]) for name, heading in names.items()} for row in outcome.rows]
+        show(rows, title="Lượt quét / scans", as_json=False)
     for phase in outcome.phases:
         console.print(
             f"{len(phase.sent):>3} lượt quét / scans: {phase.records:>7,} bản ghi / records, {phase.seconds:.2f} s,"

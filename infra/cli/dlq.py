@@ -21,6 +21,7 @@ from infra.cli.dlq_runs import (
     today,
     write_raw,
 )
+from infra.cli.output import take_output
 from infra.errors import InfraError
 
 _MOST_PREVIEW: Final = 64 * 1024
@@ -85,6 +86,8 @@ def register(app: typer.Typer) -> None:
         / One letter; its content is shown only on demand, and that leaves an audit row."""
         from infra.dead_letters.masking import described
 
+        if raw and output is None:
+            take_output()
         letter = letter_at(id)
         if raw:
             can_be_raw(letter, output)

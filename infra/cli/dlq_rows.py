@@ -1,14 +1,13 @@
 """Dead letters as tables and as JSON."""
 
 import datetime as dt
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from rich.markup import escape
 
-from infra.cli.output import console, show
+from infra.cli.output import console, print_json, show
 from infra.cli.scan_rows import local_time
 from infra.dead_letters.planning import Outcome, Plan
 from schemas.errors import MESSAGE_ERRORS, Text, describe
@@ -66,7 +65,7 @@ def letter_row(letter: Mapping[str, Any]) -> dict[str, str]:
 def show_list(letters: Sequence[Mapping[str, Any]], reasons: Counter[str], matched: int, *, as_json: bool) -> None:
     """The newest letters, and how many there are by reason."""
     if as_json:
-        print(json.dumps({"matched": matched, "reasons": dict(reasons), "letters": list(letters)}, ensure_ascii=False))
+        print_json({"matched": matched, "reasons": dict(reasons), "letters": list(letters)})
         return
     rows = [letter_row(each) for each in letters]
     show(rows, title=DLQ_TOPIC, as_json=False, empty="không có gì / nothing")
@@ -89,7 +88,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
     groups = sorted(plan.groups.items(), key=lambda group: -group[1].letters)
     rows = [{**group._asdict(), **sums._asdict()} for group, sums in groups]
     if as_json:
-        print(json.dumps({"dry_run": True, "reasons": dict(plan.reasons), "plan": rows}, ensure_ascii=False))
+        print_json({"dry_run": True, "reasons": dict(plan.reasons), "plan": rows})
         return
     table = [
         {
@@ -120,7 +119,7 @@ def _outcome(row: Mapping[str, object]) -> str:
 def show_counts(counts: Mapping[Outcome, int], *, as_json: bool) -> None:
     """What a retry did."""
     if as_json:
-        print(json.dumps({name: counts.get(name, 0) for name in OUTCOMES}, ensure_ascii=False))
+        print_json({name: counts.get(name, 0) for name in OUTCOMES})
         return
     for name, text in OUTCOMES.items():
         if counts.get(name) or name == "sent":
@@ -130,7 +129,7 @@ def show_counts(counts: Mapping[Outcome, int], *, as_json: bool) -> None:
 def show_letter(letter: Mapping[str, Any], *, as_json: bool) -> None:
     """Everything about one letter."""
     if as_json:
-        print(json.dumps(letter, ensure_ascii=False))
+        print_json(letter)
         return
     row = letter_row(letter)
     row["lý do / reason"] += f": {both(meaning(letter['reason']))}"

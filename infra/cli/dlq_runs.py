@@ -12,17 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from infra.cli import INTERRUPTED
 from infra.cli.dlq_rows import OUTCOMES, both, meaning, newest, show_counts, show_list, show_plan
+from infra.cli.output import console, print_json
 from infra.errors import InfraError
 from infra.settings import InfraSettings
 
 LEFT: Final = 3  # exit code: something that was meant was not sent
-_STOPPED: Final = 130
 _stderr: Final = Console(stderr=True, soft_wrap=True)
 
 
@@ -248,7 +248,7 @@ def run_retry(selection: Any, rules: Any, *, as_json: bool) -> int:
             raise
     show_counts(run.counts, as_json=as_json)
     if stopping.is_set():
-        return _STOPPED
+        return INTERRUPTED
     if not rules.limit:
         _check_ids(selection, seen)
     return LEFT if any(run.counts[name] for name in NOT_SENT) else 0
@@ -268,6 +268,10 @@ def run_drop(selection: Any, note: str, most: int, *, as_json: bool) -> None:
     if not most:
         _check_ids(selection, seen)
     if as_json:
-        typer.echo(f'{{"dropped": {done["dropped"]}, "retried_before": {done["retried"]}}}')
+        print_json({"dropped": done["dropped"], "retried_before": done["retried"]})
     else:
-        typer.echo(f"  {done['dropped']} đã bỏ / dropped; {done['retried']} đã gửi lại từ trước / retried before")
+        console.print(
+            f"  {done['dropped']} đã bỏ / dropped; {done['retried']} đã gửi lại từ trước / retried before",
+            highlight=False,
+            soft_wrap=True,
+        )

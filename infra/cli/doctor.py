@@ -5,15 +5,18 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import typer
 from pydantic import ValidationError
+from pydantic_settings import BaseSettings
 
 from infra.audit import user_name
 from infra.cli.output import console, show
 from infra.errors import InfraError
 from infra.postgres.binaries import find_binaries, server_user
+from infra.running import settings_of
 from infra.settings import InfraSettings
 
 _GIB = 1 << 30
@@ -76,8 +79,9 @@ def _user(_: InfraSettings) -> Finding:
 
 
 def _disk(settings: InfraSettings) -> Finding:
-    folder = settings.data_dir if settings.data_dir.exists() else settings.data_dir.parent
-    free = shutil.disk_usage(folder).free
+    folder = settings.data_dir.absolute()
+    # what does not exist yet would be made on the disk of the folder above
+    free = shutil.disk_usage(next(each for each in (folder, *folder.parents) if each.is_dir())).free
     ok = free > 5 * _GIB
     return Finding("disk", ok, f"{free / _GIB:.1f} GiB", "" if ok else "5 GiB are wanted below SCANLINE_DATA_DIR")
 
@@ -88,15 +92,19 @@ def _memory(_: InfraSettings) -> Finding:
     return Finding("memory", ok, f"{total / _GIB:.1f} GiB", "" if ok else "4 GiB are wanted for all servers together")
 
 
-def settings_table() -> list[dict[str, Any]]:
-    """Every setting of every process with its value; secrets are masked."""
+def settings_table(running: Path) -> list[dict[str, Any]]:
+    """Every setting of every process with its value; secrets are masked. Of processes that run below `running`, as they were
+    given them; of others, as they would be started from here."""
     from producer_api.settings import ApiSettings
     from stream_app.settings import WorkerSettings
 
     rows = []
-    for process, kind in (("infra", InfraSettings), ("api", ApiSettings), ("worker", WorkerSettings)):
+    kinds: dict[str, type[BaseSettings]] = {"infra": InfraSettings, "api": ApiSettings, "worker": WorkerSettings}
+    for process, kind in kinds.items():
         try:
-            values = kind().model_dump(mode="json")  # type: ignore[call-arg]
+            given = settings_of(running, process)
+            own = {name.removeprefix("SCANLINE_").lower(): value for name, value in given.items()}
+            values = kind(**own).model_dump(mode="json")
         except ValidationError as error:
             values = {str(part["loc"][0]): f"? {part['msg']}" for part in error.errors()}
         rows += [
@@ -104,6 +112,16 @@ def settings_table() -> list[dict[str, Any]]:
             for name, value in values.items()
         ]
     return rows
+
+
+def _show_settings(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    """For people a table for each process: with its name in each line it would not fit a terminal."""
+    if as_json:
+        show(rows, title="settings", as_json=True)
+        return
+    for process in dict.fromkeys(row["process"] for row in rows):
+        own = [{"setting": row["setting"], "value": row["value"]} for row in rows if row["process"] == process]
+        show(own, title=process, as_json=False)
 
 
 def register(app: typer.Typer) -> None:
@@ -126,7 +144,7 @@ def register(app: typer.Typer) -> None:
             for item in findings
         ]
         if settings:
-            show(settings_table(), title="settings", as_json=json)
+            _show_settings(settings_table(InfraSettings().data_dir / "up"), as_json=json)
         else:
             show(rows, title="doctor", as_json=json)
         if not all(item.ok for item in findings):

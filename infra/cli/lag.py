@@ -1,11 +1,9 @@
 """`scanline lag`: what has been sent and is not written yet."""
 
-import json as jsonlib
-
 import typer
 from rich.console import Console
 
-from infra.cli.output import show
+from infra.cli.output import print_json, show
 from infra.settings import InfraSettings
 from schemas.status import number
 from schemas.topics import RECORDS_TOPIC
@@ -47,7 +45,7 @@ def register(app: typer.Typer) -> None:
                 "lag": total,
                 "partitions": [each._asdict() for each in found],
             }
-            print(jsonlib.dumps(document))
+            print_json(document)
             return
         rows = [
             {

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Self
 
@@ -10,17 +11,39 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from infra.cli import terminal
+
 console = Console()
+_taken = False
 _NUMBER: Final = re.compile(r"[-+]?[0-9][0-9.,]*( ?%)?|[-?∑]?")
 _INDENT: Final = "  "
 _FRAME: Final = 3  # a line and two spaces around each column
+
+
+def print_json(document: Any) -> None:
+    """On one line. An encoding that lacks letters gets them as escapes: it is the same JSON."""
+    plain = not terminal.takes_every_letter(sys.stdout)
+    sys.stdout.write(json.dumps(document, ensure_ascii=plain, default=str) + "\n")
+    sys.stdout.flush()
+    take_output()
+
+
+def take_output() -> None:
+    """Standard output belongs to what the command was asked for; an error that comes later is no part of it."""
+    global _taken
+    _taken = True
+
+
+def is_taken() -> bool:
+    """Whether standard output has, or will have, what the command was asked for."""
+    return _taken
 
 
 def show(rows: Sequence[dict[str, Any]], *, title: str, as_json: bool, empty: str = "-") -> None:
     """Rows of equal keys as one table, or as a JSON array. No text is cut, and no word is broken, so that an id can be copied:
     where the terminal is too narrow for that, each row is a block of a few lines instead."""
     if as_json:
-        print(json.dumps(list(rows), ensure_ascii=False, default=str))
+        print_json(list(rows))
         return
     if not rows:
         console.print(f"{title}: {empty}")
@@ -37,9 +60,11 @@ def show(rows: Sequence[dict[str, Any]], *, title: str, as_json: bool, empty: st
 
 
 def _print_block(row: dict[str, str]) -> None:
-    """The first column's value, then all others with their names; a line ends between two of them."""
-    (_, first), *others = row.items()
-    console.print(f"[bold]{first}[/bold]", highlight=False, soft_wrap=True)
+    """The first column's value (a number with its name, which alone would say nothing), then all others with their names; a
+    line ends between two of them."""
+    (heading, first), *others = row.items()
+    head = f"{heading}: {first}" if _NUMBER.fullmatch(first) else first
+    console.print(f"[bold]{head}[/bold]", highlight=False, soft_wrap=True)
     line = ""
     for name, text in others:
         fact = f"{name}: {text}"

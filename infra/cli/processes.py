@@ -8,7 +8,9 @@ from pathlib import Path
 
 import typer
 
+from infra.cli.interrupts import sigterm_as_ctrl_c
 from infra.cli.output import console, show
+from infra.errors import InfraError, Interrupted
 from infra.running import announced, forget
 from infra.settings import InfraSettings
 from infra.stack import Stack
@@ -16,7 +18,9 @@ from infra.supervisor import follow_logs
 
 
 def _become(module: str) -> None:
-    """The process itself, not a child of ours: signals and exit codes are its own."""
+    """The process itself, not a child of ours: signals and exit codes are its own. A Ctrl-C that comes while it still loads
+    waits until it listens."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     os.execv(sys.executable, [sys.executable, "-m", module])
 
 
@@ -41,27 +45,34 @@ def register(app: typer.Typer) -> None:
         json: bool = typer.Option(False, "--json"),
     ) -> None:
         """Chạy toàn bộ hệ thống; Ctrl-C để dừng. / Run the whole system; Ctrl-C stops all of it."""
-        stopping = threading.Event()
+        sigterm_as_ctrl_c()
+        folder = data_dir or InfraSettings().data_dir / "up"
+        try:
+            with Stack(folder, workers=workers, api_processes=api_processes) as stack:
+                ended = _run(stack, as_json=json)
+        except KeyboardInterrupt:  # before all of it ran
+            raise Interrupted("Đã dừng; mọi tiến trình đã tắt.", "Interrupted; everything is stopped.") from None
+        if ended:
+            raise ended
+
+
+def _run(stack: Stack, *, as_json: bool) -> InfraError | None:
+    """Until Ctrl-C, or until one of the processes ends by itself."""
+    forget(stack.data_dir)
+    stack.start()
+    env = stack.env | {"SCANLINE_API_URL": stack.apis[0].base_url}
+    own = {"api": stack.apis[0].settings, "worker": stack.workers[0].settings}
+    stopping = threading.Event()
+    with announced(stack.data_dir, env, own):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopping.set())
-        folder = data_dir or InfraSettings().data_dir / "up"
-        with Stack(folder, workers=workers, api_processes=api_processes) as stack:
-            forget(stack.data_dir)
-            stack.start()
-            env = stack.env | {"SCANLINE_API_URL": stack.apis[0].base_url}
-            with announced(stack.data_dir, env):
-                rows = [
-                    {"process": "kafka", "pid": stack.kafka.pid, "address": stack.kafka.bootstrap},
-                    {"process": "postgres", "pid": stack.postgres.pid, "address": f"127.0.0.1:{stack.postgres.port}"},
-                    *(
-                        {"process": service.name, "pid": service.pid, "address": service.base_url}
-                        for service in stack.services
-                    ),
-                ]
-                show(rows, title="Scanline", as_json=json)
-                if not json:
-                    console.print(f"Dữ liệu và nhật ký / data and logs: {folder}   Ctrl-C: dừng / stop")
-                ended = follow_logs(stack, stopping)
-        if ended:
-            console.print(f"[red]{ended}[/red]")
-            raise typer.Exit(1)
+        rows = [
+            {"process": "kafka", "pid": stack.kafka.pid, "address": stack.kafka.bootstrap},
+            {"process": "postgres", "pid": stack.postgres.pid, "address": f"127.0.0.1:{stack.postgres.port}"},
+            *({"process": each.name, "pid": each.pid, "address": each.base_url} for each in stack.services),
+        ]
+        show(rows, title="Scanline", as_json=as_json)
+        if not as_json:
+            where = f"Dữ liệu và nhật ký / data and logs: {stack.data_dir}"
+            console.print(f"{where}\nCtrl-C: dừng / stop", soft_wrap=True, highlight=False, markup=False)
+        return follow_logs(stack, stopping)

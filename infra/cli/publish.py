@@ -1,26 +1,33 @@
 """`scanline publish`: a file of records as a scan, over HTTP or straight into Kafka."""
 
+import shlex
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import typer
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from infra.cli.interrupts import sigterm_as_ctrl_c
 from infra.cli.output import console, show
 from infra.cli.scan_rows import checked_tenant, exit_code, has_ended, progress_console, show_scan
-from infra.errors import InfraError
+from infra.client import ApiClient, Refused
+from infra.errors import InfraError, Interrupted
 from infra.following import StatusFollower, accounted
 from infra.records_file import Details, RecordsFile
 from infra.settings import InfraSettings
+from producer_api.scan_ids import scan_id_for
+from schemas.errors import Text
 
 _LOOK_EVERY: Final = 0.2
 Look = Callable[[], dict[str, Any] | None]
 
 
-class Sending(NamedTuple):
+@dataclass
+class Sending:
     """What is to be sent, how, and until when its end is waited for: None, not at all."""
 
     tenant: str
@@ -30,6 +37,23 @@ class Sending(NamedTuple):
     compress: bool
     deadline: Callable[[], float] | None
     quiet: bool
+    accepted: str | None = None  # the scan that the API made of it
+
+    @property
+    def scan_id(self) -> str:
+        """By the API's own rule, so that a key stands for the same scan whichever way it is sent."""
+        return self.accepted or scan_id_for(self.tenant, self.key)
+
+    @property
+    def again(self) -> Text:
+        """What to do when it was not sent to its end, or when its end was not waited for."""
+        scan, key = self.scan_id, shlex.quote(self.key)
+        return Text(
+            f"Lượt quét {scan}, khóa {key}: chạy lại với --idempotency-key {key} để gửi tiếp, phần đã gửi không bị tính hai"
+            f" lần; xem: scanline status {scan} --tenant {self.tenant}",
+            f"Scan {scan}, key {key}: run it again with --idempotency-key {key} to go on, what was sent counts only once;"
+            f" see: scanline status {scan} --tenant {self.tenant}",
+        )
 
 
 def _bar(quiet: bool, *columns: Any) -> Progress:
@@ -62,8 +86,6 @@ def _follow(look: Look, records: int, sending: Sending) -> dict[str, Any] | None
 
 
 def _over_http(sending: Sending, url: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    from infra.client import ApiClient
-
     details = sending.details._asdict()
     with ApiClient(url) as api:
         if sending.file.found_nothing:
@@ -72,25 +94,17 @@ def _over_http(sending: Sending, url: str) -> tuple[dict[str, Any], dict[str, An
             with _bar(sending.quiet, DownloadColumn()) as progress:
                 pieces = _pieces(sending, progress)
                 answer = api.submit(sending.tenant, pieces, details, sending.key, compress=sending.compress)
-        scan_id = str(answer["scan_id"])
+        sending.accepted = scan_id = str(answer["scan_id"])
         return answer, _follow(lambda: api.status(sending.tenant, scan_id), int(answer["records"]), sending)
 
 
 def _into_kafka(sending: Sending, bootstrap: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
     from infra.publishing import DirectPublisher
-    from producer_api.scan_ids import scan_id_for
 
-    # the API's own rule, so that a key stands for the same scan whichever way it is sent
-    place = (sending.tenant, scan_id_for(sending.tenant, sending.key))
+    place = (sending.tenant, sending.scan_id)
     publisher = DirectPublisher(bootstrap)
     with _bar(sending.quiet, DownloadColumn()) as progress:
-        try:
-            count = publisher.publish(*place, _pieces(sending, progress), sending.details)
-        except InfraError as error:
-            raise InfraError(
-                f"{error.vi} Hãy chạy lại với --idempotency-key {sending.key}: phần đã gửi không bị tính hai lần.",
-                f"{error.en} Run it again with --idempotency-key {sending.key}: what was sent counts only once.",
-            ) from error
+        count = publisher.publish(*place, _pieces(sending, progress), sending.details)
     answer = {"scan_id": place[1], "tenant_id": sending.tenant, "records": count}
     if sending.deadline is None:
         return answer, None
@@ -121,7 +135,9 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def publish(
-        file: Path = typer.Argument(help='NDJSON, or JSON {"records": [...]} or [...]; also compressed by gzip'),
+        file: Path = typer.Argument(
+            help='NDJSON, or JSON {"records": [...]} or [...]; also compressed by gzip; - for standard input'
+        ),
         tenant: str = typer.Option(..., help="mã tổ chức / tenant id"),
         kafka: bool = typer.Option(False, "--kafka", help="thẳng vào Kafka, không qua API / straight into Kafka"),
         source: str = typer.Option("", help="tên máy quét / name of the scanner"),
@@ -141,6 +157,7 @@ def register(app: typer.Typer) -> None:
                 "--gzip chỉ dùng khi gửi qua HTTP; thông điệp Kafka luôn được nén.",
                 "--gzip is for HTTP; messages to Kafka are compressed anyway.",
             )
+        sigterm_as_ctrl_c()
         settings = InfraSettings()
         waits = follow or wait > 0
         with RecordsFile(file) as opened:
@@ -153,10 +170,18 @@ def register(app: typer.Typer) -> None:
                 (lambda: float("inf") if follow else time.monotonic() + wait) if waits else None,
                 json,
             )
-            if kafka:
-                answer, status = _into_kafka(sending, settings.kafka_bootstrap)
-            else:
-                answer, status = _over_http(sending, settings.api_url)
+            try:
+                if kafka:
+                    answer, status = _into_kafka(sending, settings.kafka_bootstrap)
+                else:
+                    answer, status = _over_http(sending, settings.api_url)
+            except Refused:
+                raise
+            except InfraError as error:
+                raise InfraError(f"{error.vi} {sending.again.vi}", f"{error.en} {sending.again.en}") from error
+            except KeyboardInterrupt:
+                again = sending.again
+                raise Interrupted(f"Đã dừng. {again.vi}", f"Interrupted. {again.en}") from None
         if not waits or status is None:
             _show_accepted(answer, status, as_json=json)
         else:

@@ -1,21 +1,15 @@
 """`scanline rebuild`: the live tables again, from scan.records.v1, after the database was lost."""
 
-import json as jsonlib
-import signal
 from collections.abc import Mapping
-from types import FrameType
 
 import typer
 
-from infra.cli.output import show
+from infra.cli.interrupts import sigterm_as_ctrl_c
+from infra.cli.output import print_json, show
 from infra.cli.replay import exit_code_of, progress_bar, tell_differences, tell_passed_over
 from infra.cli.scan_rows import progress_console
 from infra.cli.servers import service_urls
 from infra.settings import InfraSettings
-
-
-def _interrupt(number: int, _: FrameType | None) -> None:
-    raise KeyboardInterrupt(number)
 
 
 def _say(vi: str, en: str) -> None:
@@ -61,7 +55,7 @@ def register(app: typer.Typer) -> None:
         from infra.replay.run import Progress
         from infra.replay.selection import Selection
 
-        signal.signal(signal.SIGTERM, _interrupt)
+        sigterm_as_ctrl_c()
         settings = InfraSettings()
         cut: dict[int, int] = {}
         told: set[int] = set()
@@ -100,7 +94,7 @@ def register(app: typer.Typer) -> None:
                 found = run(Request(Selection(), verify=True, pipeline=pipeline), settings, on_progress)
                 report |= {name: value for name, value in found.items() if name != "offsets"}
         if json:
-            print(jsonlib.dumps(report, ensure_ascii=False, default=str))
+            print_json(report)
         else:
             shown = {name: value for name, value in report.items() if not isinstance(value, list | dict)}
             show([shown], title="rebuild", as_json=False)

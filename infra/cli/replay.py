@@ -3,16 +3,15 @@
 import contextlib
 import json as jsonlib
 import os
-import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from infra.cli.output import console, show
+from infra.cli.interrupts import sigterm_as_ctrl_c
+from infra.cli.output import console, print_json, show, take_output
 from infra.cli.scan_rows import progress_console
 from infra.settings import InfraSettings
 
@@ -22,10 +21,6 @@ _KINDS: Final = {
     "extra": "chỉ có trong bảng / in the table alone",
     "altered": "nội dung khác / altered",
 }
-
-
-def _interrupt(number: int, _: FrameType | None) -> None:
-    raise KeyboardInterrupt(number)
 
 
 @contextlib.contextmanager
@@ -100,7 +95,7 @@ def register(app: typer.Typer) -> None:
         from infra.replay.command import Request, run
         from infra.replay.selection import Selection
 
-        signal.signal(signal.SIGTERM, _interrupt)
+        sigterm_as_ctrl_c()
         os.nice(nice)
         request = Request(
             Selection.of(tenant, scan, since, until, starts, ends),
@@ -114,14 +109,15 @@ def register(app: typer.Typer) -> None:
             verify=verify,
             pipeline=pipeline,
         )
+        if to_ndjson and output is None:
+            take_output()
         try:
             with progress_bar(quiet=json) as on_progress:
                 report = run(request, InfraSettings(), on_progress)
         except BrokenPipeError:  # whoever read standard output has had enough
             raise typer.Exit(0) from None
         except KeyboardInterrupt:
-            progress_console.print(request.how_to_go_on, soft_wrap=True, highlight=False)
-            raise typer.Exit(130) from None
+            raise request.interrupted from None
         _tell(report, as_json=json, on_stderr=to_ndjson and output is None)
         raise typer.Exit(exit_code_of(report))
 
@@ -130,7 +126,7 @@ def _tell(report: dict[str, Any], *, as_json: bool, on_stderr: bool) -> None:
     if on_stderr:  # standard output is the records'
         progress_console.print_json(jsonlib.dumps(report, default=str))
     elif as_json:
-        print(jsonlib.dumps(report, ensure_ascii=False, default=str))
+        print_json(report)
     else:
         shown = {name: value for name, value in report.items() if not isinstance(value, list | dict)}
         show([shown], title="replay", as_json=False)

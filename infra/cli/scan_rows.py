@@ -57,11 +57,12 @@ def state_words(status: Status) -> str:
 
 def local_time(text: str | None) -> str:
     """An RFC 3339 time as it is written in Vietnam."""
-    return "" if text is None else dt.datetime.fromisoformat(text).astimezone(_ZONE).strftime(_TIME)
+    return "" if text is None else in_vietnam(dt.datetime.fromisoformat(text))
 
 
-def now_local() -> str:
-    return dt.datetime.now(_ZONE).strftime(_TIME)
+def in_vietnam(moment: dt.datetime) -> str:
+    """As it is written there."""
+    return moment.astimezone(_ZONE).strftime(_TIME)
 
 
 def percent(status: Status) -> str:

@@ -2,9 +2,7 @@
 
 import datetime as dt
 import json as jsonlib
-import signal
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import typer
@@ -14,16 +12,13 @@ from infra.chaos.picture import draw
 from infra.chaos.promises import Promise, memory, promises, settled
 from infra.chaos.sampling import Sample, Struck, load
 from infra.chaos.soak import Measured, soak
-from infra.cli.output import show
+from infra.cli.interrupts import sigterm_as_ctrl_c
+from infra.cli.output import print_json, show
 from infra.errors import InfraError
 from infra.settings import InfraSettings
 
 _progress = Console(stderr=True)  # so that --json stays alone on standard output
 _MARKS = {True: "✓", False: "✗", None: "-"}
-
-
-def _interrupt(number: int, _: FrameType | None) -> None:
-    raise KeyboardInterrupt(number)
 
 
 def _tell(text: str) -> None:
@@ -43,21 +38,29 @@ def register(app: typer.Typer) -> None:
         json: bool = typer.Option(False, "--json"),
     ) -> None:
         """Chạy lâu ở nửa tải với sự cố: bộ nhớ, lag, kết nối. / Run for long at half load with faults: memory, lag, connections."""
-        signal.signal(signal.SIGTERM, _interrupt)
+        sigterm_as_ctrl_c()
         file = results or _run(minutes, seed, data_dir or InfraSettings().data_dir / "soak")
-        measured = jsonlib.loads(file.read_text())
-        samples = load(file.with_suffix(".csv"))
+        measured, samples = _loaded(file)
         _draw(samples, measured, [file.with_suffix(".png"), *([picture] if picture is not None else [])])
         judged = promises(measured, samples)
         document = _document(measured, samples, judged)
         file.write_text(jsonlib.dumps(document, ensure_ascii=False, indent=1) + "\n")
         if json:
-            print(jsonlib.dumps(document, ensure_ascii=False))
+            print_json(document)
         else:
             _show(document, judged)
             _progress.print(f"{file}")
         if any(promise.held is False for promise in judged):
             raise typer.Exit(1)
+
+
+def _loaded(file: Path) -> tuple[Measured, list[Sample]]:
+    """Raises InfraError where it is no result of ours."""
+    try:
+        measured: Measured = jsonlib.loads(file.read_text())
+        return measured, load(file.with_suffix(".csv"))
+    except (ValueError, KeyError, TypeError):
+        raise InfraError(f"{file} không phải kết quả của `soak`.", f"{file} is no result of `soak`.") from None
 
 
 def _run(minutes: float, seed: int, folder: Path) -> Path:

@@ -1,6 +1,5 @@
 """`scanline tail`: the status topic, live, a line per change."""
 
-import json as jsonlib
 import queue
 import uuid
 from typing import Any
@@ -8,12 +7,12 @@ from typing import Any
 import typer
 from rich.markup import escape
 
-from infra.cli.output import console
+from infra.cli.output import console, print_json
 from infra.cli.scan_rows import (
     checked_tenant,
     exit_code,
     has_ended,
-    now_local,
+    in_vietnam,
     percent,
     progress_console,
     state_words,
@@ -32,14 +31,14 @@ def _checked_scan(scan_id: str) -> str:
         raise InfraError("Mã lượt quét phải là một UUID.", "A scan id is a UUID.") from None
 
 
-def _as_json(change: Change) -> str:
+def _as_json(change: Change) -> dict[str, Any]:
     """The status as it was told; of a scan that was cleaned up, its name alone."""
     removed = {"tenant_id": change.key[0], "scan_id": change.key[1], "status": None}
-    return jsonlib.dumps(change.status or removed, ensure_ascii=False)
+    return change.status or removed
 
 
 def _as_text(change: Change) -> str:
-    where = f"{now_local()}  [bold]{change.key[0]}[/bold]  {change.key[1]}"
+    where = f"{in_vietnam(change.told_at)}  [bold]{change.key[0]}[/bold]  {change.key[1]}"
     status: dict[str, Any] | None = change.status
     if status is None:
         return f"{where}  [dim]đã dọn / removed[/dim]"
@@ -54,19 +53,41 @@ def _as_text(change: Change) -> str:
 
 def _follow(bootstrap: str, tenant: str, scan: str, *, from_start: bool, as_json: bool) -> dict[str, Any] | None:
     """Prints changes; returns the final status of `scan`, where one is asked for."""
-    changes: queue.SimpleQueue[Change] = queue.SimpleQueue()
-    with StatusFollower(bootstrap, from_start=from_start or bool(scan), on_change=changes.put):
+    changes: queue.SimpleQueue[Change | None] = queue.SimpleQueue()  # None: all that was there has been read
+    follower = StatusFollower(
+        bootstrap,
+        from_start=from_start or bool(scan),
+        on_change=changes.put,
+        on_caught_up=lambda: changes.put(None),
+    )
+    known = False
+    with follower:
         progress_console.print(f"[dim]{STATUS_TOPIC}…  Ctrl-C: dừng / stop[/dim]")
         while True:
             change = changes.get()
+            if change is None:
+                if scan and not known:
+                    _say_unknown(scan)
+                continue
             if (tenant and change.key[0] != tenant) or (scan and change.key[1] != scan):
                 continue
+            known = True
             if as_json:
-                print(_as_json(change), flush=True)
+                print_json(_as_json(change))
             else:
                 console.print(_as_text(change), soft_wrap=True, highlight=False)
             if scan and change.status is not None and has_ended(change.status):
                 return change.status
+
+
+def _say_unknown(scan: str) -> None:
+    """It may be about to begin, and so it is waited for; a wrong id, or another tenant's, would be waited for in vain."""
+    progress_console.print(
+        f"Chưa có lượt quét nào mang mã {scan} (đúng mã và tổ chức chưa?); vẫn chờ. /"
+        f" No scan {scan} is known yet (is it the right id, and the right tenant?); waiting for it.",
+        soft_wrap=True,
+        highlight=False,
+    )
 
 
 def register(app: typer.Typer) -> None:

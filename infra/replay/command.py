@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from infra.errors import InfraError
+from infra.errors import InfraError, Interrupted
 from infra.locking import held
 from infra.replay import schema
 from infra.replay.live import Live
@@ -70,13 +70,15 @@ class Request(NamedTuple):
         return None if self.output is None else self.output.with_name(f"{self.output.name}.checkpoint")
 
     @property
-    def how_to_go_on(self) -> str:
-        """For whoever interrupted it."""
+    def interrupted(self) -> Interrupted:
+        """How to go on."""
         if self.schema is not None or self.state_file is not None:
-            return "Đã ngắt; chạy lại cùng lệnh để làm tiếp. / Interrupted; the same command again goes on."
-        return (
-            "Đã ngắt, không làm tiếp được: lần sau hãy dùng -o TỆP hoặc --resume-from TỆP. / "
-            "Interrupted, and cannot be gone on with: next time use -o FILE or --resume-from FILE."
+            return Interrupted(
+                "Đã ngắt; chạy lại cùng lệnh để làm tiếp.", "Interrupted; the same command again goes on."
+            )
+        return Interrupted(
+            "Đã ngắt, không làm tiếp được: lần sau hãy dùng -o TỆP hoặc --resume-from TỆP.",
+            "Interrupted, and cannot be gone on with: next time use -o FILE or --resume-from FILE.",
         )
 
 

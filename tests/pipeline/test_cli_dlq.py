@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from typer.testing import CliRunner
 
 from infra import generator
-from infra.cli import app
+from infra.cli.commands import app
 from infra.processes import Service
 from tests.commands import PATIENCE, Commands, Done
 from tests.helpers import (

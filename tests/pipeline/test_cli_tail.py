@@ -1,8 +1,10 @@
 """`scanline tail`: a line for each change, as it comes."""
 
+import datetime as dt
 import json
 import signal
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from confluent_kafka import Producer
@@ -68,6 +70,32 @@ def test_a_kafka_that_is_away(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "127.0.0.1:9" in done.stderr
     assert "Không đọc được" in done.stderr and "cannot be read" in done.stderr
+
+
+def test_an_unknown_scan_is_waited_for_and_said_to_be_unknown(run: Commands) -> None:
+    scan = new_scan()
+    tail = run.start("tail", "--scan", scan)
+    assert tail.stderr is not None
+    line = next(each for each in tail.stderr if scan in each)
+    tail.send_signal(signal.SIGINT)
+    _, errors = tail.communicate(timeout=PATIENCE)
+    assert tail.returncode == 0, errors
+    assert "Chưa có lượt quét" in line and "No scan" in line
+
+
+def test_what_happened_before_is_told_with_its_own_time(
+    servers: Servers, run: Commands, database: Database, tenant: str
+) -> None:
+    with Publisher(servers.bootstrap) as publisher:
+        scan = publisher.scan(tenant, generator.records(3, 4, tenant))
+    finished = database.finished(tenant, scan)["finished_at"]
+    wait_for(lambda: dt.datetime.now(dt.UTC) > finished + dt.timedelta(seconds=5), "some time has passed")
+    begun = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    done = run("tail", "--scan", scan)
+    assert done.returncode == 0, done.stderr
+    for line in done.stdout.splitlines():
+        at = dt.datetime.strptime(line[:19], "%d/%m/%Y %H:%M:%S").replace(tzinfo=ZoneInfo("Asia/Ho_Chi_Minh"))
+        assert at < begun, line
 
 
 def test_a_scan_that_waits_says_so(servers: Servers, run: Commands, tenant: str) -> None:

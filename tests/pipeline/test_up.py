@@ -49,10 +49,18 @@ def test_a_running_system_is_found_and_leaves_nothing_behind(
     assert [(each["status"], each["records_stored"]) for each in sent] == [("completed", 1_500)] * 2
     assert rows(commands("status", "--tenant", "tenant-a", "--json")) == sent[::-1]
 
+    told = rows(commands("doctor", "--settings", "--json"))
+    values = {(row["process"], row["setting"]): str(row["value"]) for row in told}
+    assert {process for process, _ in values} == {"infra", "api", "worker"}
+    assert not [place for place, value in values.items() if value.startswith("?")]
+    address = values["infra", "SCANLINE_API_URL"]
+    assert address.endswith(f":{values['api', 'SCANLINE_API_PORT']}")
+    assert values["worker", "SCANLINE_STREAM_DATA_DIR"] == str(tmp_path / "data" / "up" / "faust")
+
     up.send_signal(signal.SIGINT)
     up.communicate(timeout=PATIENCE)
     assert up.returncode == 0
-    assert not running.exists()
+    assert not list(running.parent.glob("running*"))
     assert not [child for child in children if child.is_running()]
     done = commands("status", "--tenant", "tenant-a")
     assert done.returncode == 1 and "scanline up" in done.stderr

@@ -6,7 +6,8 @@ from typing import Any, Final
 import pytest
 from rich.console import Console
 
-from infra.cli import output
+from infra.cli import demo, output
+from infra.demo.run import Outcome, Phase
 
 SCAN: Final = "0198f3c2-0000-7000-8000-000000000001"
 ROWS: Final[list[dict[str, Any]]] = [
@@ -61,6 +62,31 @@ def test_a_narrow_one_has_a_block(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert lines[5] == "  tình trạng / state: chờ xử lý / open · ghi chú / note: "
     assert lines[6] == "1:17" and len(lines) == 1 + 3 * 5
     assert max(map(len, lines)) <= 80
+
+
+def test_a_block_that_begins_with_a_number_says_of_what(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(output, "console", Console(width=30))
+    output.show([{"partition": 3, "actor": "uid:1234@a-long-name.example.vn"}], title="x", as_json=False)
+    assert capsys.readouterr().out.splitlines()[1] == "partition: 3"
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_demos_table_is_cut_nowhere(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {name: 123_456 for name in demo._COLUMNS} | {
+        "tenant": "phong-kham-an-binh",
+        "way": "NDJSON",
+        "seconds": 12.34,
+    }
+    phases = [Phase("samples", [], 1.0), Phase("generated", [], 1.0)]
+    for module in (demo, output):
+        monkeypatch.setattr(module, "console", Console(width=width))
+    demo._print(Outcome(phases, [row], {"p50": 1.0}, ["x"]))
+    out = capsys.readouterr().out
+    assert "…" not in out and out.count("123456") == 6 and "phong-kham-an-binh" in out
 
 
 def test_programs_get_all_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:

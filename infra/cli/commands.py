@@ -1,0 +1,21 @@
+"""All commands of `scanline`. One module per command; each has register(app)."""
+
+import importlib
+import pkgutil
+from typing import Final
+
+import typer
+
+import infra.cli
+
+app: Final = typer.Typer(
+    help="Scanline: kết quả quét vào PostgreSQL, mỗi bản ghi đúng một lần. / Scan results into PostgreSQL, exactly once.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+for _module in sorted(pkgutil.iter_modules(infra.cli.__path__), key=lambda module: module.name):
+    _command = importlib.import_module(f"{infra.cli.__name__}.{_module.name}")
+    if hasattr(_command, "register"):
+        _command.register(app)

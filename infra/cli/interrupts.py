@@ -1,0 +1,13 @@
+"""SIGTERM ends a command as Ctrl-C does: in order."""
+
+import signal
+from types import FrameType
+
+
+def _interrupt(number: int, _: FrameType | None) -> None:
+    raise KeyboardInterrupt(number)
+
+
+def sigterm_as_ctrl_c() -> None:
+    """From here on."""
+    signal.signal(signal.SIGTERM, _interrupt)

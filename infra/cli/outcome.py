@@ -1,0 +1,127 @@
+"""How a command ends: its exit code, and what is said where it did not do what was asked."""
+
+import errno
+import os
+import sys
+from contextlib import suppress
+from typing import Final
+
+import psycopg2
+import typer
+from confluent_kafka import KafkaException
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+from rich.console import Console
+from rich.markup import escape
+from sqlalchemy.exc import SQLAlchemyError
+
+from infra.cli import INTERRUPTED, output, terminal
+from infra.errors import InfraError, Interrupted
+
+_FAILED: Final = 1
+_WRONG_USE: Final = 2  # the command line's own code for an option that it does not know
+KNOWN: Final = (
+    InfraError, OSError, ValidationError, SettingsError, SQLAlchemyError, psycopg2.Error, KafkaException, ModuleNotFoundError
+)  # fmt: skip
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def run(app: typer.Typer) -> int:
+    """Runs the command that was asked for. Returns its exit code."""
+    terminal.prepare()
+    try:
+        code = _called(app)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # whoever read standard output has had enough
+        terminal.leave_output()
+        return 0
+    except KNOWN as error:
+        _tell(known(error))
+        return INTERRUPTED if isinstance(error, Interrupted) else _FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _called(app: typer.Typer) -> int:
+    try:
+        app()
+    except SystemExit as ending:
+        code = ending.code if isinstance(ending.code, int) else _FAILED
+        if code == _WRONG_USE:
+            _answer(
+                InfraError(
+                    "Lệnh hoặc tùy chọn không đúng; xem --help.", "The command or an option is wrong; see --help."
+                )
+            )
+        return code
+    return 0
+
+
+def _tell(error: InfraError) -> None:
+    """On standard error; where JSON was asked for and none is there yet, as JSON on standard output too."""
+    text = f"[red]{escape(error.vi)}[/red]\n{escape(error.en)}"
+    with suppress(OSError):
+        Console(stderr=True, soft_wrap=True).print(text, highlight=False)
+    try:
+        _answer(error)
+        sys.stdout.flush()
+    except OSError:
+        terminal.leave_output()
+
+
+def _answer(error: InfraError) -> None:
+    if "--json" in sys.argv and not output.is_taken():
+        output.print_json({"error": {"code": error.code, "vi": error.vi, "en": error.en}})
+
+
+def known(error: Exception) -> InfraError:
+    """What went wrong outside of us, as a sentence. Never a value of a setting: there are passwords among them."""
+    if isinstance(error, InfraError):
+        return error
+    if isinstance(error, OSError):
+        return _of_the_system(error)
+    if isinstance(error, ValidationError | SettingsError):
+        return _of_settings(error)
+    if isinstance(error, KafkaException):
+        reason = error.args[0].str()
+        return InfraError(
+            f"Kafka từ chối hoặc không trả lời: {reason}. Hãy kiểm tra SCANLINE_KAFKA_BOOTSTRAP.",
+            f"Kafka refuses or does not answer: {reason}. Check SCANLINE_KAFKA_BOOTSTRAP.",
+        )
+    if isinstance(error, ModuleNotFoundError):  # of a URL that names another database
+        return InfraError(
+            f"Thiếu thư viện Python «{error.name}». Hãy kiểm tra các SCANLINE_POSTGRES_*_URL, hoặc chạy `make setup`.",
+            f"The Python library «{error.name}» is missing. Check the SCANLINE_POSTGRES_*_URL settings, or run `make setup`.",
+        )
+    code = getattr(getattr(error, "orig", error), "pgcode", None)
+    kind = type(error).__name__ + (f", SQLSTATE {code}" if code else "")
+    return InfraError(
+        f"PostgreSQL từ chối hoặc không trả lời ({kind}). Hãy kiểm tra các SCANLINE_POSTGRES_*_URL.",
+        f"PostgreSQL refuses or does not answer ({kind}). Check the SCANLINE_POSTGRES_*_URL settings.",
+    )
+
+
+def _of_the_system(error: OSError) -> InfraError:
+    where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+    why = error.strerror or type(error).__name__
+    vi, en = (f"{where}: {why}.", f"{where}: {why}.") if where else (f"{why}.", f"{why}.")
+    if error.errno in _FULL:
+        return InfraError(f"Đĩa đầy. {vi}", f"The disk is full. {en}")
+    if error.errno == errno.EADDRINUSE:
+        return InfraError(f"Cổng đã có tiến trình khác dùng. {vi}", f"Another process has the port. {en}")
+    return InfraError(
+        f"Hệ thống từ chối: {vi} Hãy kiểm tra đường dẫn và quyền.",
+        f"The system refuses: {en} Check the path and the rights.",
+    )
+
+
+def _of_settings(error: ValidationError | SettingsError) -> InfraError:
+    if isinstance(error, SettingsError):
+        reasons = str(error)
+    else:
+        reasons = "; ".join(
+            f"SCANLINE_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}"
+            for each in error.errors(include_input=False, include_context=False)
+        )
+    return InfraError(f"Cấu hình không đúng: {reasons}.", f"Settings are wrong: {reasons}.")

@@ -1,0 +1,74 @@
+"""Every command, on running servers, whatever its output is: a terminal that knows few letters, a full disk, nothing at all."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra import generator
+from infra.processes import Service
+from tests.command_lines import COMMANDS, STARTS, arguments
+from tests.commands import environment, written
+from tests.forked import Case, assert_sentences, run_all
+from tests.helpers import Database, Publisher
+from tests.servers import Servers
+
+LINES = [path for path in COMMANDS if path != ("tail",)]  # which has no end of its own
+
+
+@pytest.fixture
+def env(
+    servers: Servers, api: Service, worker: Service, database: Database, tenant: str, tmp_path: Path
+) -> dict[str, str]:
+    """Something is stored, so that `rebuild` refuses to begin."""
+    with Publisher(servers.bootstrap) as publisher:
+        database.finished(tenant, publisher.scan(tenant, generator.records(3, 1)))
+    return environment({"SCANLINE_DATA_DIR": str(tmp_path), "SCANLINE_API_URL": api.base_url, **servers.env})
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> str:
+    return str(written(tmp_path, generator.records(3, 1)))
+
+
+def documents(text: str) -> list[Any]:
+    """One document, or one a line."""
+    try:
+        return [json.loads(text)]
+    except ValueError:
+        return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_terminal_that_knows_ascii_alone(env: dict[str, str], sample: str) -> None:
+    more = ([], ["--json"], ["--json", "--no-such-option"])
+    cases = [Case([*arguments(path, sample), *options], "ascii") for path in LINES for options in more]
+    ended = run_all(cases, env)
+    assert_sentences(cases, ended)
+    for case, end in zip(cases, ended, strict=True):
+        # what goes on to a program as it is, is UTF-8 whatever the terminal
+        as_it_is = bool({"--to-ndjson", "--raw"} & set(case.arguments))
+        assert end.errors.isascii() and (as_it_is or end.out.isascii()), case
+        assert end.out or end.errors, case
+        if "--json" in case.arguments and not as_it_is:
+            (document,) = documents(end.out) or [None]
+            if end.code == 0 or (isinstance(document, list) and case.arguments[0] == "doctor"):
+                assert document is not None and "error" not in document, case
+            else:
+                assert document["error"]["vi"] and document["error"]["en"], (case, end)
+    good = {case.arguments[0] for case, end in zip(cases, ended, strict=True) if end.code == 0}
+    # `setup` alone wants a superuser, whom these commands do not know
+    assert {"lag", "status", "publish", "topics", "migrate", "dlq", "offsets", "replay"} <= good
+    assert not STARTS & good
+
+
+@pytest.mark.parametrize("output", ["closed", "/dev/full"])
+def test_an_output_that_takes_nothing(env: dict[str, str], sample: str, output: str) -> None:
+    cases = [Case([*arguments(path, sample), "--json"], output=output) for path in LINES]
+    cases += [Case(["status", "--tenant", "nobody"], output=output), Case(["--help"], output=output)]
+    ended = run_all(cases, env)
+    assert_sentences(cases, ended)
+    codes = {
+        end.code for case, end in zip(cases, ended, strict=True) if case.arguments[0] in ("lag", "topics", "--help")
+    }
+    assert codes == ({0} if output == "closed" else {1})

@@ -1,0 +1,95 @@
+"""Whatever path or setting a command is given, it ends with a sentence and never with a traceback."""
+
+import json
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from infra import generator
+from tests.command_lines import COMMANDS, arguments
+from tests.commands import environment
+from tests.forked import Case, assert_sentences, run_all
+
+_AWAY: Final = "127.0.0.1:9"
+
+
+def _bad_paths(folder: Path) -> list[str]:
+    loop = folder / "loop"
+    loop.symlink_to(loop)
+    file = folder / "file"
+    file.write_text("no JSON")
+    return [
+        str(file / "x"),
+        "/proc/nothing/x",
+        str(loop / "x"),
+        str(folder / ("x" * 300)),
+        str(folder / "missing" / "\udcff"),
+        "/dev/full",
+        str(file),
+        str(folder),
+    ]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("commands")
+
+
+@pytest.fixture(scope="module")
+def sample(folder: Path) -> str:
+    path = folder / "scan.ndjson"
+    path.write_bytes(generator.ndjson(generator.records(3, 1)))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def env(folder: Path) -> dict[str, str]:
+    """No server answers."""
+    url = f"postgresql+psycopg2://x:secret@{_AWAY}/x"
+    urls = {f"SCANLINE_POSTGRES_{role}_URL": url for role in ("WRITE", "READ", "MIGRATE")}
+    own = {"SCANLINE_KAFKA_BOOTSTRAP": _AWAY, "SCANLINE_API_URL": f"http://{_AWAY}", "SCANLINE_DATA_DIR": str(folder)}
+    return environment({**urls, **own})
+
+
+def test_a_path_that_cannot_be_used(env: dict[str, str], sample: str, tmp_path: Path) -> None:
+    bad = _bad_paths(tmp_path)
+    cases = []
+    for path, command in COMMANDS.items():
+        for parameter in command.params:
+            if parameter.type_descriptor.annotation is not Path:
+                continue
+            for place in bad if path != ("dlq", "show") else bad[:1]:  # Kafka is asked for the letter first
+                if parameter.name == "data_dir" and place == str(tmp_path):
+                    continue  # a folder is what it takes
+                if parameter.name in ("file", "results") and place == "/dev/full":
+                    continue  # to be read it has no end
+                line = arguments(path, sample, parameter.name)
+                line += [place] if parameter.param_type_name == "argument" else [parameter.opts[0], place]
+                cases.append(Case(line))
+    assert len(cases) > 80
+    ended = run_all(cases, env)
+    assert_sentences(cases, ended)
+    for case, end in zip(cases, ended, strict=True):
+        assert end.code != 0, case
+        assert len(end.errors.splitlines()) >= 2, (case, end)  # both languages
+
+
+def test_a_setting_that_cannot_be_used(env: dict[str, str]) -> None:
+    """Its name is told, and never its value."""
+    scan = ["--tenant", "tenant-a", "--json"]
+    database = [["migrate", "--json"], ["setup", "--json"]]
+    wrong: list[tuple[str, str, list[list[str]]]] = [
+        ("SCANLINE_KAFKA_PARTITIONS", "secret", [["topics", "--json"], ["lag", "--json"], ["status", *scan]]),
+        ("SCANLINE_POSTGRES_MIGRATE_URL", "secret", database),
+        ("SCANLINE_POSTGRES_MIGRATE_URL", f"mysql://x:secret@{_AWAY}/x", database),
+        ("SCANLINE_POSTGRES_WRITE_URL", "secret", [["dlq", "allow", "--partition", "0", "--count", "1", "--json"]]),
+        ("SCANLINE_API_URL", "nonsense", [["status", *scan]]),
+        ("SCANLINE_API_URL", "http://[::", [["status", *scan]]),
+        ("SCANLINE_DATA_DIR", "/dev/null/x", [["status", *scan], ["doctor", "--settings", "--json"], ["up", "--json"]]),
+    ]
+    cases = [Case(line, settings={name: value}) for name, value, lines in wrong for line in lines]
+    ended = run_all(cases, env)
+    assert_sentences(cases, ended)
+    for case, end in zip(cases, ended, strict=True):
+        assert case.arguments[0] == "doctor" or "error" in json.loads(end.out), (case, end)
