@@ -114,7 +114,7 @@ def record_of(finding: Finding, declared: dict[str, Any], categories: dict[str, 
     return {
         "activity_key": key_of(finding.path),
         "name": f"{fields['purpose'][:190]}: {column[-300:]}",
-        "source_system": asset.partition(".")[0][:100],
+        "source_system": asset.partition(".")[0][:100] or asset[:100],
         "asset": shortened(asset),
         "data_fields": [shortened(column)],
         # a tag without a category is personal data all the same

@@ -1,7 +1,6 @@
 """Every problem of the catalogue, provoked over HTTP and compared word for word in both languages."""
 
 import gzip
-import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
@@ -17,6 +16,7 @@ from schemas.mistakes import OTHER_CHARSET
 from schemas.problems import PROBLEMS
 from tests.helpers import Database, wait_for
 from tests.mistaken import zstd_with_window
+from tests.raising_api import PLANTED, start_raising_api
 from tests.servers import Servers
 from tests.submitting import (
     FOUND_NOTHING,
@@ -55,6 +55,7 @@ class Apis(NamedTuple):
     small: httpx.Client
     hasty: httpx.Client
     away: httpx.Client  # neither Kafka nor PostgreSQL answers
+    raising: httpx.Client  # raises what nobody expected
     database: Database
     tenant: str = ""
 
@@ -79,7 +80,7 @@ def processes(servers: Servers, api: Service, database: Database) -> Iterator[Ap
         "SCANLINE_KAFKA_BOOTSTRAP": f"127.0.0.1:{free_port()}",
         "SCANLINE_POSTGRES_READ_URL": f"postgresql+psycopg2://reader:none@127.0.0.1:{free_port()}/none",
     }
-    started = [servers.start_api(env, wait=False) for env in (SMALL, HASTY, nobody)]
+    started = [servers.start_api(env, wait=False) for env in (SMALL, HASTY, nobody)] + [start_raising_api(servers)]
     clients = [httpx.Client(base_url=each.base_url, timeout=60) for each in (api, *started)]
     for each in started[:2]:
         each.wait_until_ready()
@@ -151,17 +152,18 @@ def cancel_what_has_ended(apis: Apis, asked: Asked) -> httpx.Response:
     return apis.usual.post(f"{scans_of(apis.tenant)}/{scan}/cancel", headers=asked)
 
 
-def a_row_of_another_version(apis: Apis, asked: Asked) -> httpx.Response:
-    """Its error code is not in this version's catalogue."""
+def what_nobody_expected(apis: Apis, asked: Asked) -> httpx.Response:
+    """A defect of ours meets a row."""
     scan = submit(apis.usual, apis.tenant, EMPTY, prefer="wait=30").json()["scan_id"]
     apis.database.rows(
-        "INSERT INTO rejected_records (tenant_id, scan_id, record_index, code, pointer, errors,"
-        " original, kafka_partition, kafka_offset) VALUES (%s, %s, 0, 'new', '', %s, '', 0, 0)",
+        "INSERT INTO rejected_records (tenant_id, scan_id, record_index, activity_key, code, pointer, errors,"
+        " original, kafka_partition, kafka_offset) VALUES (%s, %s, 0, %s, %s, '', '[]', '', 0, 0)",
         apis.tenant,
         scan,
-        json.dumps([{"code": SECRET}]),
+        SECRET,
+        PLANTED,
     )
-    return apis.usual.get(f"{scans_of(apis.tenant)}/{scan}/errors", headers=asked)
+    return apis.raising.get(f"{scans_of(apis.tenant)}/{scan}/errors", headers=asked)
 
 
 def while_another_body_is_held(apis: Apis, asked: Asked) -> httpx.Response:
@@ -283,7 +285,7 @@ CASES: Final = [
     Case("cursor_invalid", get("{tenant}/scans", cursor=SECRET)),
     Case("cursor_invalid", get("{tenant}/processing-activities", cursor="WzEsMl0")),
     Case("idempotency_key_reused", key_reused, {}, {"scan_id": AnyScan()}),
-    Case("internal_error", a_row_of_another_version),
+    Case("internal_error", what_nobody_expected),
     Case("kafka_unavailable", post(EMPTY, api="away"), LATER, {}, AFTER),
     Case("scan_not_queued", post(EMPTY, api="hasty"), LATER, {"scan_id": AnyScan()}, AFTER),
     Case("scan_not_queued", post(LINES, NDJSON, "hasty"), LATER, {"scan_id": AnyScan()}, AFTER),

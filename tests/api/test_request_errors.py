@@ -9,9 +9,10 @@ import httpx
 import pytest
 
 from infra import generator
-from infra.processes import Service
 from schemas.problems import REQUEST_ERRORS
 from tests.helpers import Database
+from tests.raising_api import PLANTED, start_raising_api
+from tests.servers import Servers
 from tests.submitting import FOUND_NOTHING, JSON, NDJSON, odd_pieces, scans_of, submit
 
 FINISHED: Final = "queued, processing, completed, completed_with_errors, failed, cancelled"
@@ -208,22 +209,22 @@ def test_a_refused_scan_leaves_nothing_behind(http: httpx.Client, tenant: str) -
 
 @pytest.mark.usefixtures("worker")
 def test_what_nobody_expected_is_logged_without_values_and_the_connection_lives_on(
-    api: Service, http: httpx.Client, database: Database, tenant: str
+    servers: Servers, database: Database, tenant: str
 ) -> None:
     secret = f"0912{uuid.uuid4().hex}"
-    scan = submit(http, tenant, FOUND_NOTHING, prefer="wait=30").json()["scan_id"]
-    database.rows(
-        "INSERT INTO rejected_records (tenant_id, scan_id, record_index, code, pointer, errors, original,"
-        " kafka_partition, kafka_offset) VALUES (%s, %s, 0, 'new', '', %s, '', 0, 0)",
-        tenant,
-        scan,
-        json.dumps([{"code": secret}]),  # of no version that this one knows
-    )
-    for _ in range(3):
-        answer = http.get(f"{scans_of(tenant)}/{scan}/errors")
-        assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
-        assert "connection" not in answer.headers
-    log = Path(api.log_file).read_text(encoding="utf-8")
-    assert "unexpected KeyError at /scans/{scan_id}/errors" in log
-    assert secret not in log
-    assert 'status="500"' in http.get("/metrics").text
+    raising = start_raising_api(servers)
+    with httpx.Client(base_url=raising.base_url, timeout=60) as http:
+        scan = submit(http, tenant, FOUND_NOTHING, prefer="wait=30").json()["scan_id"]
+        database.rows(
+            "INSERT INTO rejected_records (tenant_id, scan_id, record_index, activity_key, code, pointer, errors,"
+            " original, kafka_partition, kafka_offset) VALUES (%s, %s, 0, %s, %s, '', '[]', '', 0, 0)",
+            *(tenant, scan, secret, PLANTED),
+        )
+        for _ in range(3):
+            answer = http.get(f"{scans_of(tenant)}/{scan}/errors")
+            assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+            assert "connection" not in answer.headers
+        log = Path(raising.log_file).read_text(encoding="utf-8")
+        assert "unexpected KeyError at /scans/{scan_id}/errors" in log
+        assert secret not in log
+        assert 'status="500"' in http.get("/metrics").text

@@ -86,10 +86,10 @@ def test_hostile_input_takes_linear_time() -> None:
         b'["' + b'\\"' * 370_000,
         b'[{"a":"\\ud800"},' + b"[]," * 250_000,
     ):
-        started = time.perf_counter()
+        started = time.thread_time()  # of the processor: others may have it most of the time
         with pytest.raises(ValueError, match=r".+"):
             split_records(value)
-        assert time.perf_counter() - started < 5
+        assert time.thread_time() - started < 5
 
 
 def test_an_array_is_known_by_its_bracket() -> None:
