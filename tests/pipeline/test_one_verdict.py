@@ -18,6 +18,7 @@ from tests.unit.examples import FULL, changed, encode
 
 KEY: Final = "/activity_key"
 _HERE: Final = "@here@"
+_AT_ONCE: Final = 900  # records that `:validate` is asked about: it shows a thousand errors
 Errors = list[tuple[str, str]]
 
 
@@ -42,14 +43,15 @@ def cases() -> list[tuple[Boundary, bytes]]:
 def validated(http: httpx.Client, tenant: str, lines: list[bytes]) -> dict[int, Errors]:
     """What `:validate` says, by index; of those that it shows."""
     found: dict[int, Errors] = {}
-    for first in range(0, len(lines), 1_000):  # it shows a thousand
-        body = b"\n".join(lines[first : first + 1_000])
-        answer = http.post(f"/v1/tenants/{tenant}/scans:validate", content=body, headers=NDJSON)
+    for first in range(0, len(lines), _AT_ONCE):
+        # behind one that is right: a body that begins with nothing but broken lines is refused as a whole
+        part = [encode(FULL), *lines[first : first + _AT_ONCE]]
+        answer = http.post(f"/v1/tenants/{tenant}/scans:validate", content=b"\n".join(part), headers=NDJSON)
         assert answer.status_code == 200, answer.text
         report = answer.json()
-        assert report["records_total"] == len(lines[first : first + 1_000]) and not report["errors_truncated"]
+        assert report["records_total"] == len(part) and not report["errors_truncated"]
         for each in report["errors"]:
-            found[first + each["index"]] = [(error["code"], error["pointer"]) for error in each["errors"]]
+            found[first + each["index"] - 1] = [(error["code"], error["pointer"]) for error in each["errors"]]
     return found
 
 

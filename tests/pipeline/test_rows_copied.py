@@ -1,5 +1,6 @@
 """Whatever the sink formats is taken by COPY as it stands, and read back as what it was."""
 
+import io
 import random
 from collections.abc import Iterator
 from typing import Any, Final
@@ -13,7 +14,7 @@ from schemas import topics
 from schemas.messages import MessageRefused
 from sinks.base import Incoming
 from sinks.local.rows import COLUMNS, Row, fingerprint, row_of
-from sinks.postgres.copying import copy_straight
+from sinks.postgres.rows import COLUMNS as COPIED
 from sinks.postgres.rows import lines_of
 from stream_app.decoding import decode
 from tests.fuzz.seeds import changed
@@ -23,6 +24,7 @@ from tests.unit.examples import FULL, MINIMAL, NOW, encode, sample_lines
 
 _TENANT: Final = "rows-copied"
 _AS_TEXT: Final = {"scan_id", "transfer", "attributes"}
+_COPY: Final = f"COPY processing_activities ({', '.join(COPIED)}) FROM STDIN"
 _SELECT: Final = ", ".join(f"{name}::text" if name in _AS_TEXT else name for name in COLUMNS)
 
 
@@ -48,7 +50,7 @@ def assert_read_back(cursor: Any, incoming: Incoming) -> None:
         "CREATE TEMP TABLE processing_activities (LIKE public.processing_activities INCLUDING DEFAULTS, place serial)"
     )
     try:
-        copy_straight(cursor, lines_of(incoming).lines)
+        cursor.copy_expert(_COPY, io.BytesIO("".join(lines_of(incoming).lines).encode()))
         cursor.execute(f"SELECT {_SELECT} FROM processing_activities ORDER BY place")
         found = [fingerprint(Row(*values)) for values in cursor.fetchall()]
     finally:
