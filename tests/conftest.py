@@ -9,12 +9,17 @@ from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import settings
 
 from infra.processes import Service
 from infra.stack import Stack
 from tests.helpers import Database, StatusTopic
 from tests.servers import Servers
 from tests.servers import servers as start_servers
+
+# No test asserts how long anything takes: the machine may be busy with others.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # The tests' own clients talk to this machine alone. What the commands make of a proxy is tested in tests/commands.py.
 for _name in [name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy")]:
