@@ -11,7 +11,8 @@ from schemas.status import PAUSES
 from tests.blocking import held
 from tests.faults.test_stalled_lanes import start_stopping_worker
 from tests.helpers import Database, Publisher, StatusTopic, assert_told, new_scan, wait_for
-from tests.load import LONG, metric
+from tests.load import LONG, metric, worker_log
+from tests.stopping_worker import CHANGED
 
 # Neither the watchdog nor a deadline may come first.
 SETTINGS: Final = {
@@ -74,8 +75,15 @@ def test_messages_that_are_not_fetched(stack: Stack) -> None:
         publisher.flush()
         assert database.finished("standing", scan, LONG)["status"] == "completed"
         worker.signal(signal.SIGUSR1)
-        publisher.scan("standing", generator.records(10, 2, "standing"))
-        publisher.flush()
-        (stand,) = wait_for(lambda: standing(worker), "the lane says that it stands", LONG).values()
+        wait_for(lambda: CHANGED in worker_log(worker), "nothing is fetched any more")
+
+        def stands() -> dict[str, Any]:
+            publisher.scan(
+                "standing", generator.records(10, 2, "standing")
+            )  # a fetch under way may still bring the first
+            publisher.flush()
+            return standing(worker)
+
+        (stand,) = wait_for(stands, "the lane says that it stands", LONG).values()
         assert stand["doing"] == "fetching"
         assert metric(worker, _STANDING) == 1
