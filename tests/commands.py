@@ -59,6 +59,11 @@ def one(done: Done) -> dict[str, Any]:
     return dict(row)
 
 
+def refused(done: Done) -> bool:
+    """Whether a command with --json ended with an error, and printed nothing but that."""
+    return done.returncode == 1 and list(json.loads(done.stdout)) == ["error"]
+
+
 def written(folder: Path, lines: list[bytes], name: str = "scan.ndjson") -> Path:
     """The lines as a file; the last one has no end."""
     path = folder / name

@@ -10,7 +10,7 @@ import pytest
 
 from infra import generator
 from infra.processes import Service
-from tests.commands import Commands, one, rows, written
+from tests.commands import Commands, one, refused, rows, written
 from tests.helpers import Database, StatusTopic, assert_accounted, assert_told, changed
 from tests.servers import Servers
 from tests.submitting import FOUND_NOTHING
@@ -189,7 +189,7 @@ def test_what_cannot_be_done_is_told_in_both_languages(
     if "--tenant" not in given:
         given += ["--tenant", tenant]
     done = run("publish", *given, "--json", **settings)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert refused(done)
     for word in words:
         assert word in done.stderr.lower(), done.stderr
     assert "Traceback" not in done.stderr
@@ -214,7 +214,7 @@ def test_scans_are_listed_and_looked_at(run: Commands, tenant: str, tmp_path: Pa
 
 def test_a_scan_that_is_not_there(run: Commands, tenant: str) -> None:
     done = run("status", str(uuid.uuid4()), "--tenant", tenant, "--json")
-    assert (done.returncode, done.stdout) == (1, "")
+    assert refused(done)
     assert "Tổ chức không có lượt quét" in done.stderr and "The tenant has no scan" in done.stderr
 
 
