@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import uuid
 from pathlib import Path
 
@@ -183,7 +182,7 @@ def test_what_cannot_be_done_is_told_in_both_languages(
         "DAMAGED": tmp_path / "damaged.gz",
         "BROKEN": tmp_path / "broken.json",
     }
-    files["DAMAGED"].write_bytes(gzip.compress(os.urandom(400_000))[:-5000])
+    files["DAMAGED"].write_bytes(gzip.compress(generator.ndjson(generator.records(900, 10, tenant)))[:-500])
     files["BROKEN"].write_bytes(b'{"records": [{}, {]}')
     given = [str(files.get(argument, argument)) for argument in arguments]
     if "--tenant" not in given:
