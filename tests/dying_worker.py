@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable
 from typing import Any, Final
 
-from sinks.postgres import PostgresSink, scans
+from sinks.postgres import PostgresSink
 from stream_app import __main__ as worker
 from stream_app.lanes import Lanes
 
@@ -22,7 +22,7 @@ def _die() -> None:
 
 
 def _before(owner: Any, name: str) -> None:
-    """In the call after so many."""
+    """In the call after so many, of a static method."""
     function, left = getattr(owner, name), iter(range(AT - 1, -1, -1))
 
     @functools.wraps(function)
@@ -31,12 +31,12 @@ def _before(owner: Any, name: str) -> None:
             _die()
         return function(*args, **kwargs)
 
-    setattr(owner, name, dying)
+    setattr(owner, name, staticmethod(dying))
 
 
 def _before_the_commit() -> None:
-    """Offset moved, rows copied: the statement that ends with COMMIT is being put together."""
-    _before(scans, "to_json")
+    """Offset moved, rows copied: the statements that end with COMMIT are being put together."""
+    _before(PostgresSink, "_finish")
 
 
 def _after_the_commit() -> None:
