@@ -55,6 +55,10 @@ class Settings(NamedTuple):
     dead_letters: Limit = Limit()
 
 
+class Outdated(Exception):
+    """The micro-batch in hand was built for circumstances that have changed. Nothing of it is written; it is read again."""
+
+
 class Lane:
     """One assigned partition. `accept` and the properties belong to the event loop; the work is done in the writers' threads."""
 
@@ -250,8 +254,7 @@ class Lane:
                     await self._tell()
                 if self._lost_place and not self.footing.held:
                     self._lost_place = False
-                    self._forget()
-                    self.tell_again(time.monotonic() - RETELL)
+                    self._start_over()
                 elif not self.footing.held and not self._stopping and self.next_offset is not None and self._buffer:
                     await self._write_next()
             except asyncio.CancelledError:
@@ -294,6 +297,11 @@ class Lane:
         self._assembler.forget()
         self._limiter.forget()
         self._culprits.forget()
+
+    def _start_over(self) -> None:
+        """From the stored offset. What an attempt wrote whose answer was lost has not been told."""
+        self._forget()
+        self.tell_again(time.monotonic() - RETELL)
 
     async def _wait_for_work(self) -> None:
         """Until there is a window's worth, or what there is has waited long enough, or a status must be told again."""
@@ -366,10 +374,13 @@ class Lane:
         try:
             if await self.caller.insist("writing", self._step) is None:
                 return
+        except Outdated as outdated:
+            log.info("partition %d: %s; reading it again", self.partition, outdated)
+            self._start_over()
+            return
         except Fenced as fenced:
             log.warning("partition %d: %s; reading the offset again", self.partition, fenced)
-            self._forget()
-            self.tell_again(time.monotonic() - RETELL)
+            self._start_over()
             return
         self._buffered -= self._taken
         self._oldest = time.monotonic()
@@ -394,9 +405,9 @@ class Lane:
         if work is None:
             work = self._work = self._assembler.assemble(self._buffer, place)
         elif self._assembler.is_too_large(work):
-            raise Fenced("the store is slow, and less goes into the next micro-batch")
+            raise Outdated("the store is slow, and less goes into the next micro-batch")
         if self.footing.held:
-            raise Fenced("what was read may be another topic's")
+            raise Outdated("what was read may be another topic's")
         if work.letters:
             self._publisher.dead_letter(self.partition, work.letters)
             self._culprits.sent([message.offset for message, _ in work.letters])

@@ -1,6 +1,7 @@
 """A lane that asks the sink where to go on: what was fetched meanwhile, from wherever the group stood, is not written."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ import pytest
 
 from infra import generator
 from schemas.topics import HEADER_SUBJECT, HEADER_TYPE, RECORDS, RECORDS_TOPIC
-from sinks.base import Fenced, MicroBatch, Place
+from sinks.base import Fenced, MicroBatch, Place, Unavailable
 from stream_app.lane import Lane, Settings, Slice
 from stream_app.writers import Writers
 from tests.helpers import new_scan
@@ -36,6 +37,7 @@ class MemorySink:
         self.offset = offset
         self.answering = threading.Event()
         self.written: list[MicroBatch] = []
+        self.batch_bytes: int | None = None
 
     def load_offsets(self, topic: str, partitions: Iterable[int], topic_id: str | None = None) -> dict[int, Place]:
         assert self.answering.wait(30)
@@ -53,8 +55,6 @@ class MemorySink:
 
     def statuses(self, partition: int, changed_within: timedelta) -> list[Any]:
         return []
-
-    batch_bytes = None
 
     def answers(self, thread: int | None) -> int:
         return 0
@@ -124,3 +124,29 @@ async def test_after_another_worker_was_there() -> None:
         await lane.accept(Slice([Message(offset) for offset in range(15, 30)], 0))
         sink.answering.set()
         await written_to_the_end(lane, sink, sought)
+
+
+class SlowSink(MemorySink):
+    """The first micro-batch is too much for it, and it says how much is not."""
+
+    def write(self, batch: MicroBatch) -> list[Any]:
+        if self.batch_bytes is None:
+            self.batch_bytes = 5 * len(LINE)
+            raise Unavailable("57014", "QueryCanceled")
+        return super().write(batch)
+
+
+async def test_what_is_too_large_for_a_slow_store_is_read_again_and_nobody_is_said_to_have_been_there(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "scanline.lane")
+    sink = SlowSink(10)
+    sink.answering.set()
+    async with lane_on(sink, 10) as (lane, sought):
+        await lane.accept(Slice([Message(offset) for offset in range(10, 30)], 0))
+        await written_to_the_end(lane, sink, sought)
+    assert sought == [10]
+    assert max(len(batch.messages) for batch in sink.written) <= 5
+    told = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [record.getMessage() for record in told] == ["partition 0: attempt 1 failed: 57014: QueryCanceled"]
+    assert "the store is slow" in caplog.text
