@@ -4,6 +4,7 @@ A filter that is written wrong would otherwise give an answer about everything, 
 """
 
 import difflib
+from collections.abc import Iterable
 from typing import Any, Final
 
 from fastapi import Request
@@ -33,6 +34,14 @@ def check_parameters(request: Request) -> None:
     names = [name for name, _ in request.query_params.multi_items()]
     wrong = [_unknown(name, known) for name in dict.fromkeys(names) if name not in known]
     wrong += [request_error("parameter_repeated", name, parameter=True) for name in known if names.count(name) > 1]
+    if wrong:
+        raise request_invalid(wrong)
+
+
+def refuse_parameters(request: Request, names: Iterable[str], code: str) -> None:
+    """For those of the call's parameters that hold only for another kind of body, or of answer: `code` says what to do with
+    them. Raises ApiProblem request_invalid."""
+    wrong = [request_error(code, name, parameter=True) for name in names if name in request.query_params]
     if wrong:
         raise request_invalid(wrong)
 

@@ -14,6 +14,7 @@ from producer_api.caller import Caller, caller
 from producer_api.cursors import place_of
 from producer_api.headers import traceparent
 from producer_api.page import Bounds, page_answer, page_of
+from producer_api.parameters import refuse_parameters
 from producer_api.problems import PAGE_LIMIT, ApiProblem
 from producer_api.publisher import PublishFailed
 from producer_api.reads import ReadsUnavailable
@@ -120,10 +121,13 @@ async def errors(
     limit: Limit = 100,
 ) -> Response:
     """Rejected records: pages of JSON, or with `Accept: application/x-ndjson` all of them, a line each."""
+    as_lines = _NDJSON in request.headers.get("accept", "")
+    if as_lines:
+        refuse_parameters(request, ("cursor", "limit"), "parameter_of_pages")
     after = place_of(cursor, int) if cursor is not None else 0
     try:
         scan_id = await _stored(service, who.tenant_id, scan_id)
-        if _NDJSON in request.headers.get("accept", ""):
+        if as_lines:
             lines = service.reader.all_errors(who.tenant_id, scan_id)
             first = await run_in_threadpool(next, lines, b"")  # what can go wrong goes wrong before the answer begins
             name = f'attachment; filename="{scan_id}-errors.ndjson"'

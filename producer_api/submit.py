@@ -19,6 +19,7 @@ from producer_api.caller import Caller, caller
 from producer_api.elements import Array, Arrays, cut
 from producer_api.headers import body_kind, idempotency_key, traceparent, wait_seconds
 from producer_api.idempotency import Claim, key_reused, new_digest
+from producer_api.parameters import refuse_parameters
 from producer_api.problems import ApiProblem, language_of, request_invalid
 from producer_api.publisher import PublishFailed
 from producer_api.services import Services, services
@@ -46,6 +47,8 @@ async def submit(request: Request, who: Caller = Depends(caller), service: Servi
     try:
         kind = body_kind(request)
         encoding_of(request)
+        if kind == "json":
+            refuse_parameters(request, Details.__struct_fields__, "parameter_in_body")
         key = idempotency_key(request)
         await service.publisher.ensure_reachable()
         if service.backlog.too_long:

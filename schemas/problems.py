@@ -515,6 +515,14 @@ REQUEST_ERRORS: Final[dict[str, Text]] = {
     "parameter_repeated": Text(
         "tham số «{field}» chỉ được có một lần", "the parameter «{field}» may be given once only"
     ),
+    "parameter_in_body": Text(
+        "với application/json, «{field}» nằm trong nội dung, cạnh «records», không nằm trong truy vấn",
+        "in a submission of application/json «{field}» belongs in the body, beside «records», and not in the query",
+    ),
+    "parameter_of_pages": Text(
+        "«{field}» chỉ dành cho các trang JSON; NDJSON cho tất cả trong một lần trả lời, nên bỏ «{field}»",
+        "«{field}» is for pages of JSON; NDJSON holds all of them in one answer, so leave «{field}» out",
+    ),
     "field_unexpected": Text("«{field}» không có trong yêu cầu này", "«{field}» is not part of this request"),
     "body_not_object": Text(
         'nội dung phải là một đối tượng JSON: {{"records": [...]}}',

@@ -138,6 +138,30 @@ PARAMETERS: Final[list[tuple[str, str, str, str | list[str], str, str]]] = [
     ),
 ]
 
+# code, the call, its media type, its body, the parameter, and both texts
+MEDIA: Final[list[tuple[str, str, str, dict[str, str], bytes | None, str, str, str]]] = [
+    (
+        "parameter_in_body",
+        "POST",
+        "scans",
+        JSON,
+        FOUND_NOTHING,
+        "source",
+        "với application/json, «source» nằm trong nội dung, cạnh «records», không nằm trong truy vấn",
+        "in a submission of application/json «source» belongs in the body, beside «records», and not in the query",
+    ),
+    (
+        "parameter_of_pages",
+        "GET",
+        f"scans/{uuid.UUID(int=7)}/errors",
+        {"Accept": "application/x-ndjson"},
+        None,
+        "limit",
+        "«limit» chỉ dành cho các trang JSON; NDJSON cho tất cả trong một lần trả lời, nên bỏ «limit»",
+        "«limit» is for pages of JSON; NDJSON holds all of them in one answer, so leave «limit» out",
+    ),
+]
+
 
 def assert_refused(answer: httpx.Response, errors: list[dict[str, Any]]) -> None:
     """One problem, whose sentence tells of the first error."""
@@ -166,8 +190,25 @@ def test_a_parameter_is_told_by_name(
     assert_refused(answer, [{"parameter": name, "code": code, "messages": {"vi": vi, "en": en}}])
 
 
+@pytest.mark.parametrize(("code", "method", "path", "headers", "body", "name", "vi", "en"), MEDIA)
+def test_a_parameter_of_another_media_type_is_told_where_it_belongs(
+    http: httpx.Client,
+    tenant: str,
+    code: str,
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    body: bytes | None,
+    name: str,
+    vi: str,
+    en: str,
+) -> None:
+    answer = http.request(method, f"/v1/tenants/{tenant}/{path}", params={name: "7"}, content=body, headers=headers)
+    assert_refused(answer, [{"parameter": name, "code": code, "messages": {"vi": vi, "en": en}}])
+
+
 def test_every_request_error_is_provoked_here() -> None:
-    assert {each[0] for each in (*BODIES, *PARAMETERS)} == set(REQUEST_ERRORS)
+    assert {each[0] for each in (*BODIES, *PARAMETERS, *MEDIA)} == set(REQUEST_ERRORS)
 
 
 def test_every_place_that_is_wrong_is_told_at_once(http: httpx.Client, tenant: str) -> None:
