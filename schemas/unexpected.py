@@ -16,14 +16,22 @@ def is_of_the_machine(error: BaseException) -> bool:
     return isinstance(error, _OF_THE_MACHINE)
 
 
+def kind_of(error: BaseException) -> str:
+    """Of the first cause: its type, and the SQLSTATE of a database's error: `CheckViolation (SQLSTATE 23514)`."""
+    first = _first_cause(error)
+    sqlstate = getattr(first, "pgcode", None)
+    return type(first).__name__ + (f" (SQLSTATE {sqlstate})" if sqlstate else "")
+
+
 def described(error: BaseException) -> str:
-    """Of the first cause: its type, the SQLSTATE of a database's error, and the innermost line of ours that it came through:
-    `UnicodeEncodeError at schemas.validation:112`."""
+    """With the innermost line of ours that it came through: `UnicodeEncodeError at schemas.validation:112`."""
+    return f"{kind_of(error)} at {_place_of(_first_cause(error).__traceback__)}"
+
+
+def _first_cause(error: BaseException) -> BaseException:
     while error.__cause__ is not None:
         error = error.__cause__
-    sqlstate = getattr(error, "pgcode", None)
-    name = type(error).__name__ + (f" (SQLSTATE {sqlstate})" if sqlstate else "")
-    return f"{name} at {_place_of(error.__traceback__)}"
+    return error
 
 
 def stack_of(frame: FrameType | None) -> str:

@@ -29,12 +29,14 @@ class Unexpected(Exception):
 
 
 @contextmanager
-def suspecting(buffer: deque[Message], taken: Sequence[Message]) -> Iterator[None]:
+def suspecting(
+    buffer: deque[Message], taken: Sequence[Message], passing: tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
     """Raises as Unexpected what the block raises, and puts the messages back to the buffer's beginning, from where they were
-    taken. What the store and the machine raise passes as it is."""
+    taken. What the store and the machine raise passes as it is, and so does what is `passing`."""
     try:
         yield
-    except (Fenced, Unavailable, Unexpected):
+    except (Fenced, Unavailable, Unexpected, *passing):
         raise
     except Exception as error:
         if is_of_the_machine(error):

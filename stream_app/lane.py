@@ -28,7 +28,7 @@ from stream_app.limiting import Limiter
 from stream_app.pausing import UnfinishedScans
 from stream_app.publishing import Publisher
 from stream_app.retry import Backoff
-from stream_app.trial import Trial
+from stream_app.trial import Trial, log_put_aside
 from stream_app.writers import Writers
 
 log = logging.getLogger("scanline.lane")
@@ -114,7 +114,9 @@ class Lane:
         self._telling = threading.Lock()
         self._limiter = Limiter(sink, topic, partition, settings.dead_letters)
         self._culprits = Culprits()
-        self._trial = Trial(topic, partition, sink, self._culprits)
+        self._trial = Trial(
+            topic, partition, sink, self._culprits, lambda text: log.warning("partition %d: %s", partition, text)
+        )
         self._assembler = Assembler(topic, partition, sink, self._limiter, settings.limits, self._culprits)
         self.caller = Caller(
             partition,
@@ -396,7 +398,9 @@ class Lane:
             self._write(place)
         except Unexpected as unexpected:
             self._work = None
-            self._trial.hold(unexpected, place)
+            aside = self._trial.hold(unexpected, place)
+            if aside is not None:
+                log_put_aside(self.topic, self.partition, {aside: described(unexpected)})
         return True
 
     def _write(self, place: Place) -> None:

@@ -1,7 +1,7 @@
 """Decides whether a message is at fault when something unexpected is raised, by what else the store takes."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from schemas.unexpected import described
@@ -15,26 +15,29 @@ _MOST_LINES: Final = 20  # of the log, about one micro-batch
 class Trial:
     """Of one lane. Called in its thread."""
 
-    def __init__(self, topic: str, partition: int, sink: Sink[Any], culprits: Culprits) -> None:
+    def __init__(
+        self, topic: str, partition: int, sink: Sink[Any], culprits: Culprits, tell: Callable[[str], None]
+    ) -> None:
+        """`tell` hears what comes to light, for a log."""
+        self._tell = tell
         self._topic = topic
         self._partition = partition
         self._sink = sink
         self._culprits = culprits
 
-    def hold(self, unexpected: Unexpected, place: Place) -> None:
-        """Narrows down which message it was, or puts that message aside. Raises the same where no message is at fault, and
-        Fenced where the micro-batch was written after all."""
-        offsets, what = unexpected.offsets, described(unexpected)
+    def hold(self, unexpected: Unexpected, place: Place) -> int | None:
+        """Narrows down which message it was, or puts that message aside and returns its offset. Raises the same where no
+        message is at fault, and Fenced where the micro-batch was written after all."""
+        offsets = unexpected.offsets
         following = self._culprits.failed(offsets)
-        log.warning(
-            "partition %d: %d messages from offset %d on raised %s: %s",
-            self._partition, len(offsets), min(offsets, default=place.next_offset), what, following,
-        )  # fmt: skip
+        first = min(offsets, default=place.next_offset)
+        self._tell(f"{len(offsets)} messages from offset {first} on raised {described(unexpected)}: {following}")
         if following == "nobody" or (following == "accused" and not self._can_write_nothing(place)):
             raise unexpected
-        if following == "accused":
-            self._culprits.condemn(offsets[0])
-            log_put_aside(self._topic, self._partition, {offsets[0]: what})
+        if following != "accused":
+            return None
+        self._culprits.condemn(offsets[0])
+        return offsets[0]
 
     def _can_write_nothing(self, place: Place) -> bool:
         """Whether the store takes a micro-batch without any message. Raises Fenced and Unavailable."""
@@ -44,7 +47,7 @@ class Trial:
         except (Fenced, Unavailable):
             raise
         except Exception as error:
-            log.warning("partition %d: without any message it raises %s, too", self._partition, described(error))
+            self._tell(f"without any message it raises {described(error)}, too")
             return False
         return True
 

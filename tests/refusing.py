@@ -6,7 +6,9 @@ from typing import Any
 
 import psycopg2
 
-from tests.helpers import Database
+from infra import generator
+from tests.helpers import Database, array, changed
+from tests.poisoned_worker import SECRET
 
 
 @contextmanager
@@ -42,3 +44,34 @@ def locked(dsn: str, table: str) -> Iterator[None]:
         yield
     finally:
         holder.close()
+
+
+@contextmanager
+def raising(database: Database, table: str, when: str, sqlstate: str) -> Iterator[None]:
+    """PostgreSQL refuses rows of that table, and repeats a value that no log may have."""
+    database.rows(
+        f"""
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{sqlstate}', MESSAGE = '{SECRET}'; END $$;
+        CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION refuse()"""
+    )
+    try:
+        yield
+    finally:
+        database.rows(f"DROP TRIGGER refuse ON {table}; DROP FUNCTION refuse")
+
+
+def refused(tenant: str, table: str) -> tuple[str, list[Any]]:
+    """(rows that are refused, [(kind, value, headers, first index)] of the messages that bring them)."""
+    lines = generator.records(6, 5, tenant)
+    marked = [("mark", tenant.encode())]
+    if table == "scan_messages":
+        return f"NEW.tenant_id = '{tenant}' AND NEW.first_index = 700", [("records", array(lines), marked, 700)]
+    if table == "rejected_records":
+        bad = changed(lines[0], activity_key="refused", legal_basis="none")
+        return f"NEW.tenant_id = '{tenant}'", [("records", array([bad, *lines[1:]]), marked, 700)]
+    if table == "scans":
+        return f"NEW.tenant_id = '{tenant}' AND NEW.source = 'refused'", [
+            ("opened", b'{"source":"refused"}', marked, None)
+        ]
+    return f"NEW.tenant_id = '{tenant}'", [("records", array(lines), marked, 700)]

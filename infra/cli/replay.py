@@ -153,9 +153,10 @@ def tell_passed_over(report: Mapping[str, Any]) -> None:
     if found["count"]:
         _line(f"bỏ qua, không xử lý được / passed over, could not be handled: {found['count']}")
     for each in found["first"]:
-        where = f"{each['tenant_id']} {each['scan_id']} {each['activity_key']}"
-        index = "" if each["record_index"] is None else f" #{each['record_index']}"
-        _line(f"  {where}{index}: {each['reason']}")
+        index = None if each["record_index"] is None else f"#{each['record_index']}"
+        message = None if each["message"] is None else f"thông điệp / message {each['message']}"
+        where = (each["tenant_id"], each["scan_id"], each["activity_key"], index, message)
+        _line(f"  {' '.join(part for part in where if part is not None)}: {each['reason']}")
 
 
 def exit_code_of(report: Mapping[str, Any]) -> int:

@@ -1,6 +1,7 @@
 """A replay: pieces of partitions through the worker's own decoding into a sink, in the worker's own micro-batches."""
 
 import datetime as dt
+import sqlite3
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
@@ -11,10 +12,14 @@ from infra.replay.preparing import prepared_for
 from infra.replay.reading import Piece, ReadMessage, read
 from infra.replay.selection import ZONE, Range, Selection
 from schemas.topics import RECORDS_TOPIC
+from schemas.unexpected import described
 from sinks.base import Incoming, MicroBatch, Place, Sink, Unavailable
 from sinks.local.passed_over import PassedOver
 from stream_app.builder import Builder, Limits
+from stream_app.culprits import Culprits, Unexpected, suspecting
+from stream_app.decoding import whose
 from stream_app.large_batches import Oversized
+from stream_app.trial import Trial
 
 _HELD_MESSAGES: Final = 5_000  # of a partition before they are written
 _HELD_BYTES: Final = 2 * 1024 * 1024
@@ -121,29 +126,59 @@ class Replay:
         lane.skipped = 0
 
     def _write_one(self, lane: "_Lane") -> None:
-        builder = Builder(self._limits, dt.datetime.now(dt.UTC), lane.carry)
-        lane.carry = None
-        day = _day(lane.held[0])
-        taken = 0
-        while lane.held and (not self._by_day or _day(lane.held[0]) == day) and builder.offer(lane.held[0]):
-            taken += len(lane.held[0].value or b"")
-            lane.last = lane.held.popleft().offset
-        lane.carry = builder.left_over
-        lane.bytes -= taken
-        messages, letters = builder.finish()
-        self._unreadable.update(reason for _, reason in letters)
-        end = lane.last + 1 if lane.held else lane.reached
-        self._pace.wait_for(builder.rows)
-        self._records += builder.rows
-        self._write(lane, end, messages)
+        """The next micro-batch; or it comes closer to the message that keeps it from being written, and is passed over."""
+        taken: list[ReadMessage | Oversized] = []
+        try:
+            # what SQLite raises is the disk's or the checkpoint's fault
+            with suspecting(lane.held, taken, (sqlite3.Error,)), self._passed_over.attempt():
+                self._write_next(lane, taken)
+        except Unexpected as unexpected:
+            self._hold(lane, unexpected)
 
-    def _write(self, lane: "_Lane", end: int, messages: Sequence[Incoming]) -> None:
+    def _write_next(self, lane: "_Lane", taken: list[ReadMessage | Oversized]) -> None:
+        builder = Builder(self._limits, dt.datetime.now(dt.UTC), lane.carry, lane.culprits.aside)
+        lane.carry = None
+        before, day = lane.culprits.before, _day(lane.held[0])
+        while lane.held and (before is None or lane.held[0].offset < before):
+            if (self._by_day and _day(lane.held[0]) != day) or not builder.offer(lane.held[0]):
+                break
+            taken.append(lane.held.popleft())
+        messages, letters = builder.finish()
+        end = taken[-1].offset + 1 if lane.held else lane.reached
+        self._pace.wait_for(builder.rows)
+        self._write(lane, end, messages, builder.rows)
+        lane.carry = builder.left_over
+        lane.bytes -= _size_of(taken)
+        self._unreadable.update(reason for _, reason in letters)
+        failures = {**builder.failures, **lane.failures}
+        for message, _ in letters:
+            if message.offset in failures:
+                what = failures[message.offset]
+                self._passed_over.add_message(lane.partition, message.offset, whose(message), what)
+        lane.failures.clear()
+
+    def _write(self, lane: "_Lane", end: int, messages: Sequence[Incoming], rows: int = 0) -> None:
         batch = MicroBatch(RECORDS_TOPIC, lane.partition, lane.next_offset, end, messages, lane.topic_id)
         prepared = prepared_for(self._sink, batch, self._passed_over)
         self._insist(lambda: self._sink.write(prepared))
         self._offsets += batch.end - max(batch.start, lane.start)
+        self._records += rows
         lane.next_offset = batch.end
+        lane.culprits.written(batch.end)
         self._on_progress(Progress(self._offsets, self._total, self._messages, self._records))
+
+    def _hold(self, lane: "_Lane", unexpected: Unexpected) -> None:
+        """Puts aside the message at fault, as the worker does. Raises what was raised where no message is."""
+        cause = unexpected.__cause__
+        assert isinstance(cause, Exception)
+        trial = Trial(RECORDS_TOPIC, lane.partition, self._sink, lane.culprits, lambda _: None)
+        place = Place(lane.next_offset, lane.topic_id)
+        try:
+            aside = self._insist(lambda: trial.hold(unexpected, place))
+        except Unexpected:
+            raise cause from None
+        if aside is not None:
+            lane.failures[aside] = described(cause)
 
     def _insist(self, call: Callable[[], Any]) -> Any:
         """Waits for a sink that is away. A commit whose answer was lost shows as Fenced: run again, it goes on from there."""
@@ -165,8 +200,9 @@ class _Lane:
         self.next_offset, self.topic_id = place  # the sink's
         self.start = start
         self.reached = max(self.next_offset, start)
-        self.last = self.next_offset
         self.held: deque[ReadMessage | Oversized] = deque()
+        self.culprits = Culprits()
+        self.failures: dict[int, str] = {}  # offset of a message that is put aside: what was raised, and where
         self.carry: Incoming | None = None
         self.bytes = 0
         self.skipped = 0
@@ -176,7 +212,11 @@ class _Lane:
         self.skipped += reached - self.reached
         self.reached = reached
         self.held.extend(messages)
-        self.bytes += sum([len(message.value or b"") for message in messages])
+        self.bytes += _size_of(messages)
+
+
+def _size_of(messages: Sequence[ReadMessage | Oversized]) -> int:
+    return sum([len(message.value or b"") for message in messages])
 
 
 def _day(message: ReadMessage | Oversized) -> dt.date | None:

@@ -189,10 +189,10 @@ def _refusals(url: str, name: str) -> Iterator[None]:
         ) from None
     except Unstorable as error:
         raise InfraError(
-            f"PostgreSQL từ chối một giá trị của thông điệp (SQLSTATE {error.cause_code}), nên việc phát lại dừng trước đó."
-            " Hãy xem ràng buộc và trigger của lược đồ, hoặc chọn phạm vi khác.",
-            f"PostgreSQL refuses a value of a message (SQLSTATE {error.cause_code}), and the replay has stopped before it."
-            " Look at the schema's constraints and triggers, or select other messages.",
+            f"PostgreSQL từ chối mọi lần ghi (SQLSTATE {error.cause_code}), kể cả khi không có thông điệp nào. Hãy xem ràng"
+            " buộc và trigger của lược đồ.",
+            f"PostgreSQL refuses everything (SQLSTATE {error.cause_code}), even without any message. Look at the schema's"
+            " constraints and triggers.",
         ) from None
     except Unavailable as error:
         raise InfraError(

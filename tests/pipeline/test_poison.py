@@ -2,7 +2,6 @@
 once that is mended. What is wrong with the store or the machine is waited for, and puts nothing aside."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, Final
 
 import pytest
@@ -27,6 +26,7 @@ from tests.helpers import (
 from tests.load import metric, worker_log
 from tests.pipeline.test_dead_letters import DeadLetters
 from tests.poisoned_worker import PASSING, PERSISTENT, SECRET, STAGES, mark
+from tests.refusing import raising, refused
 
 AT_ONCE: Final = 10
 IMPATIENT: Final = {"SCANLINE_STREAM_BACKOFF_SECONDS": "0.05", "SCANLINE_STREAM_PROBE_SECONDS": "0.2"}
@@ -152,37 +152,6 @@ def test_what_the_machine_is_at_fault_for_is_waited_for(
     assert_neighbour(database, tenant, other, len(sent))
     assert not dead_letters.of(tenant.encode())
     assert_told(database, statuses, [tenant])
-
-
-@contextmanager
-def raising(database: Database, table: str, when: str, sqlstate: str) -> Iterator[None]:
-    """PostgreSQL refuses rows of that table."""
-    database.rows(
-        f"""
-        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
-            $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{sqlstate}', MESSAGE = '{SECRET}'; END $$;
-        CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION refuse()"""
-    )
-    try:
-        yield
-    finally:
-        database.rows(f"DROP TRIGGER refuse ON {table}; DROP FUNCTION refuse")
-
-
-def refused(tenant: str, table: str) -> tuple[str, list[Any]]:
-    """(rows that are refused, [(kind, value, headers, first index)] of the messages that bring them)."""
-    lines = generator.records(6, 5, tenant)
-    marked = [("mark", tenant.encode())]
-    if table == "scan_messages":
-        return f"NEW.tenant_id = '{tenant}' AND NEW.first_index = 700", [("records", array(lines), marked, 700)]
-    if table == "rejected_records":
-        bad = changed(lines[0], activity_key="refused", legal_basis="none")
-        return f"NEW.tenant_id = '{tenant}'", [("records", array([bad, *lines[1:]]), marked, 700)]
-    if table == "scans":
-        return f"NEW.tenant_id = '{tenant}' AND NEW.source = 'refused'", [
-            ("opened", b'{"source":"refused"}', marked, None)
-        ]
-    return f"NEW.tenant_id = '{tenant}'", [("records", array(lines), marked, 700)]
 
 
 @pytest.mark.parametrize(

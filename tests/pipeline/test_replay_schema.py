@@ -15,8 +15,11 @@ from infra import generator
 from infra.processes import Service
 from tests.commands import Commands
 from tests.contents import contents_of
-from tests.helpers import Database, Publisher, wait_for
+from tests.helpers import Database, Publisher, new_scan, wait_for
 from tests.mixing import mixed_scans
+from tests.pipeline.test_dead_letters import read_at
+from tests.poisoned_worker import SECRET
+from tests.refusing import raising, refused
 from tests.servers import Servers
 
 ROUTINE: Final = "SELECT pg_get_functiondef('take_rejections'::regproc)"
@@ -216,3 +219,58 @@ def test_a_database_that_cannot_be_used_is_named(
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr.strip().startswith(("--to-schema", "Vai trò", "Không chuẩn bị")), done.stderr
     assert "x@" not in done.stderr
+
+
+@pytest.mark.parametrize(("table", "sqlstate"), [("rejected_records", "54000"), ("audit_log", "22P05")])
+def test_a_message_that_the_database_refuses_is_named_and_the_others_are_stored(
+    table: str,
+    sqlstate: str,
+    scanline: Commands,
+    servers: Servers,
+    database: Database,
+    analyst: Analyst,
+    tenant: str,
+    schema: str,
+) -> None:
+    """As the worker puts it aside, outside the rows; where all of its scan's bookkeeping is refused (audit_log), without it."""
+    other, scan, lines = f"{tenant}-b", new_scan(), generator.records(10, 6, tenant)
+    whole = table == "audit_log"
+    command = ("--tenant", tenant, "--tenant", other, "--to-schema", schema)
+    report(scanline, *command)  # makes the tables
+    when, ((kind, value, _, first),) = refused(tenant, table)
+    with Publisher(servers.bootstrap) as publisher:
+        if not whole:
+            publisher.records(tenant, scan, lines[:5])
+        publisher.send(tenant, scan, kind, value, first=first)
+        if not whole:
+            publisher.records(tenant, scan, lines[5:], first=5)
+        beside = publisher.scan(other, generator.records(30, 7, other), at_once=3)
+    database.finished(other, beside)
+    with raising(database, f"{schema}.{table}", when, sqlstate):
+        done = scanline("replay", *command, "--json")
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert SECRET not in done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    (named,) = found["passed_over"]["first"]
+    assert (found["passed_over"]["count"], found["unreadable"]) == (1, {"processing_failed": 1})
+    assert f"(SQLSTATE {sqlstate}) at sinks.postgres." in named["reason"]
+    assert (named["tenant_id"], named["scan_id"], named["activity_key"]) == (tenant, scan, None)
+    assert read_at(servers.bootstrap, *map(int, named["message"].split(":"))).value() == value
+    made = analyst.holds(schema)
+    assert contents_of(made, other) == contents_of(database, other)
+    stored = [row["activity_key"] for row in contents_of(made, tenant)["rows"]]
+    assert stored == ([] if whole else sorted(json.loads(line)["activity_key"] for line in lines))
+    assert [row["messages_unreadable"] for row in contents_of(made, tenant)["scans"]] == ([] if whole else [1])
+
+
+def test_where_the_database_refuses_everything_the_replay_stops(
+    scanline: Commands, servers: Servers, database: Database, tenant: str, schema: str
+) -> None:
+    command = ("--tenant", tenant, "--to-schema", schema)
+    mixed_scans(servers.bootstrap, database, tenant)
+    report(scanline, *command)
+    mixed_scans(servers.bootstrap, database, tenant)
+    with raising(database, f"{schema}.stream_offsets", "NEW.next_offset > 0", "22023"):
+        done = scanline("replay", *command)
+    assert done.returncode == 1 and len(done.stderr.strip().splitlines()) == 2, done.stderr
+    assert "mọi lần ghi" in done.stderr and "even without any message" in done.stderr

@@ -145,5 +145,5 @@ def test_a_record_that_cannot_be_formatted_for_postgresql_is_named(tmp_path: Pat
     plan = prepared_for(sink, MicroBatch(RECORDS_TOPIC, 0, 0, 1, [message]), passed_over)
     assert [each.activity_key for each in plan.batch.messages[0].records] == ["good/0", "good/1"]
     assert list(plan.batch.messages[0].positions) == [0, 2]
-    assert passed_over.first == [("acme", SCAN, "bad", 101, "UnicodeDecodeError")]
+    assert passed_over.first == [("acme", SCAN, "bad", 101, "UnicodeDecodeError", None)]
     sink.close()
