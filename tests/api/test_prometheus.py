@@ -1,0 +1,158 @@
+"""A real Prometheus scrapes every process without an error, and has what `dashboards/README.md` promises."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import pytest
+from reading import Tenant
+
+from infra import generator
+from infra.children import Child, free_port
+from infra.processes import Service
+from infra.settings import PROJECT
+from tests.helpers import wait_for
+from tests.packages import program
+from tests.servers import Servers
+
+_ROW: Final = re.compile(r"^\| `(scanline_\w+)` \| (\w+) \| (.*?) ?\|", re.MULTILINE)
+JOBS: Final = {"api": "api", "two-apis": "api", "worker": "stream|sink"}  # and what its metrics' names begin with
+SENT: Final = 500
+COUNTED: Final = {
+    "api": "scanline_api_records_total",
+    "two-apis": "scanline_api_records_total",
+    "worker": 'scanline_sink_records_total{outcome="stored"}',
+}
+_CONFIGURATION: Final = """
+global:
+  scrape_interval: 1s
+  scrape_timeout: 1s
+scrape_configs:
+"""
+_JOB: Final = """
+  - job_name: {name}
+    static_configs:
+      - targets: ["{target}"]
+"""
+
+
+class Prometheus:
+    """What it knows, by its HTTP API."""
+
+    def __init__(self, url: str) -> None:
+        self._http = httpx.Client(base_url=url, timeout=30)
+
+    def get(self, path: str, **params: str) -> Any:
+        """None while it does not answer."""
+        try:
+            answer = self._http.get(f"/api/v1/{path}", params=params)
+        except httpx.HTTPError:
+            return None
+        return answer.json()["data"] if answer.status_code == 200 else None
+
+    def values(self, query: str) -> dict[str, float]:
+        """By job."""
+        found = (self.get("query", query=query) or {}).get("result", ())
+        return {each["metric"]["job"]: float(each["value"][1]) for each in found}
+
+    def own_metrics(self) -> str:
+        return self._http.get("/metrics").text
+
+
+@pytest.fixture(scope="module")
+def processes(servers: Servers, api: Service, worker: Service) -> dict[str, Service]:
+    """By job."""
+    return {"api": api, "two-apis": servers.start_api({"SCANLINE_API_PROCESSES": "2"}), "worker": worker}
+
+
+@pytest.fixture(scope="module")
+def prometheus(
+    processes: dict[str, Service], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Prometheus, Path]]:
+    """Running, and its log."""
+    binary = program("prometheus")
+    folder = tmp_path_factory.mktemp("prometheus")
+    configuration = folder / "prometheus.yml"
+    jobs = (
+        _JOB.format(name=name, target=service.base_url.removeprefix("http://")) for name, service in processes.items()
+    )
+    configuration.write_text(_CONFIGURATION + "".join(jobs))
+    port = free_port()
+    command = [
+        str(binary),
+        f"--config.file={configuration}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--log.level=warn",
+    ]
+    child = Child("prometheus", command, log_file=folder / "log", cwd=folder)
+    try:
+        yield Prometheus(f"http://127.0.0.1:{port}"), child.log_file
+    finally:
+        child.stop()
+
+
+def own_value(service: Service, sample: str) -> float:
+    """What the process itself tells."""
+    lines = httpx.get(service.metrics_url, timeout=30).text.split("\n")
+    return next(float(line.split()[-1]) for line in lines if line.startswith(f"{sample} "))
+
+
+def documented(prefix: str) -> dict[str, str]:
+    """The samples that are there from the start, since they have no labels: name -> kind."""
+    rows = _ROW.findall((PROJECT / "dashboards" / "README.md").read_text(encoding="utf-8"))
+    found = {name: kind for name, kind, labels in rows if not labels and re.match(f"scanline_({prefix})_", name)}
+    assert len(found) > 5
+    return found
+
+
+def test_every_process_is_scraped_without_an_error(
+    prometheus: tuple[Prometheus, Path], processes: dict[str, Service], tenant: str
+) -> None:
+    server, log = prometheus
+    for job in ("api", "two-apis"):
+        with httpx.Client(base_url=processes[job].base_url, timeout=60) as http:
+            caller = Tenant(http, tenant)
+            caller.ended(caller.submit(generator.records(SENT, 1, f"{tenant}-{job}")))
+    wait_for(lambda: server.values("up") == dict.fromkeys(JOBS, 1), "all are up")
+    for job, sample in COUNTED.items():
+        counted = own_value(processes[job], sample)
+        assert counted >= SENT
+        wait_for(lambda want=(job, counted), sample=sample: want in server.values(sample).items(), f"{job}: {sample}")  # type: ignore[misc]
+    for target in server.get("targets")["activeTargets"]:
+        assert (target["health"], target["lastError"]) == ("up", ""), target
+    refused = re.findall(
+        r"^prometheus_target_\w*(?:sample|exceeded)\w*_total(?:{.*})? (.+)$", server.own_metrics(), re.M
+    )
+    assert len(refused) > 4 and set(refused) == {"0"}
+    assert "lvl=warn" not in log.read_text() and "level=warn" not in log.read_text()
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_every_metric_without_labels_is_there_by_its_name_and_kind(
+    prometheus: tuple[Prometheus, Path], job: str
+) -> None:
+    server, _ = prometheus
+    wait_for(lambda: server.values("up").get(job) == 1, f"{job} is up")
+    named = set(server.get("label/__name__/values", **{"match[]": f'{{job="{job}"}}'}))
+    kinds = {
+        name: {each["type"] for each in told}
+        for name, told in server.get("metadata").items()
+        if name.startswith("scanline_")
+    }
+    for name, kind in documented(JOBS[job]).items():
+        assert (f"{name}_count" if kind == "histogram" else name) in named
+        assert {kind} == (kinds.get(name) or kinds[name.removesuffix("_total")]), name
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_promtool_reads_the_exposition(processes: dict[str, Service], job: str) -> None:
+    promtool = program("promtool", "prometheus")
+    text = httpx.get(processes[job].metrics_url, timeout=30).text
+    done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+    # in our names the last word is the unit, and of a number of things that is «count»
+    other = [line for line in done.stderr.split("\n") if line and not line.endswith('should not have "_count" suffix')]
+    assert done.returncode in (0, 3) and not other, done.stdout + done.stderr
