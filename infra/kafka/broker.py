@@ -16,11 +16,19 @@ from confluent_kafka.admin import AdminClient
 
 from infra.children import Child, free_port, is_free
 from infra.errors import InfraError
+from infra.kafka.class_archive import ClassArchive
 
 _HEAP: Final = "512m"
 # Compiled quickly and not twice (C1 alone): these brokers live for minutes on machines with few processors, and the second
 # compiler took more of them in the first minute than it gave back.
-_JVM: Final = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Djava.awt.headless=true"]
+_JVM: Final = [
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Xshare:auto",
+    "-Djava.awt.headless=true",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
+]
 _SESSION_MS: Final = 9000  # the server's own default
 _CLUSTER_SESSION_MS: Final = (
     4000  # of several brokers: a partition has no leader until the lost one's session has ended
@@ -76,6 +84,7 @@ class KafkaBroker:
         self.log_dir = data_dir / "logs"
         self.log_file = data_dir / "kafka.log"
         self._child: Child | None = None
+        self._archive = ClassArchive(libs, java)
 
     def _ports(self, wanted: int | None) -> tuple[int, int]:
         """Of broker and controller: the last run's, so that clients find the broker again, unless somebody took them."""
@@ -108,7 +117,8 @@ class KafkaBroker:
         return self._child.pid
 
     def _run(self, *arguments: str) -> list[str]:
-        return [self._java, f"-Xmx{self._heap}", *_JVM, "-cp", f"{self._libs}/*", *arguments]
+        shared = [f"-XX:SharedArchiveFile={self._archive.file}"] if self._archive.file.exists() else []
+        return [self._java, f"-Xmx{self._heap}", *_JVM, *shared, "-cp", f"{self._libs}/*", *arguments]
 
     def prepare(self) -> None:
         """Writes the settings, and formats the storage if it is new. Raises InfraError."""
@@ -156,6 +166,7 @@ class KafkaBroker:
         command = self._run("kafka.Kafka", str(self._properties))
         if self._whole_heap:
             command[1:1] = [f"-Xms{self._heap}", "-XX:+AlwaysPreTouch"]
+        command[1:1] = self._archive.wanted()
         self._child = Child(f"kafka-{self._node.id}", command, log_file=self.log_file)
 
     def _format(self) -> None:
@@ -168,8 +179,9 @@ class KafkaBroker:
                 f"Kafka's storage could not be formatted: {done.stderr[-500:]}",
             )
 
-    def wait_until_ready(self, seconds: float = 60) -> None:
-        """Waits for a metadata answer that names this broker and a controller; an open port is not enough. Raises InfraError."""
+    def wait_until_ready(self, seconds: float = 180) -> None:
+        """Waits for a metadata answer that names this broker and a controller; an open port is not enough. A process that ended is
+        noticed at once: the patience is for slow machines. Raises InfraError."""
         admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 200})
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -199,6 +211,7 @@ class KafkaBroker:
         """SIGTERM, and SIGKILL when that takes too long."""
         if self._child is not None:
             self._child.stop(seconds)
+            self._archive.keep(whole=self._child.returncode != -signal.SIGKILL)
             self._child = None
 
     def kill(self) -> None:
