@@ -37,7 +37,11 @@ def batch(messages: Sequence[Message], codec: int, first: int = 0) -> bytes:
 
 
 async def send(
-    bootstrap: str, partition: int, key: bytes, messages: Sequence[tuple[bytes, list[tuple[bytes, bytes]]]]
+    bootstrap: str,
+    partition: int,
+    key: bytes,
+    messages: Sequence[tuple[bytes, list[tuple[bytes, bytes]]]],
+    topic: str = RECORDS,
 ) -> None:
     """(value, headers) of each message, in one batch."""
     before = producer_module.DefaultRecordBatchBuilder
@@ -45,9 +49,7 @@ async def send(
     try:
         async with AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=50) as producer:
             sent = [
-                await producer.send(
-                    RECORDS, value, key, partition, headers=[(Name.of(name), of) for name, of in headers]
-                )
+                await producer.send(topic, value, key, partition, headers=[(Name.of(name), of) for name, of in headers])
                 for value, headers in messages
             ]
             for each in sent:

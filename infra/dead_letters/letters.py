@@ -1,7 +1,9 @@
 """One dead letter as a value, and which of them an operator means."""
 
 import datetime as dt
+import re
 from collections.abc import Sequence
+from operator import methodcaller
 from typing import Any, Final, Literal, NamedTuple
 
 from schemas import topics
@@ -13,6 +15,7 @@ from stream_app.decoding import decode, whose
 State = Literal["open", "claimed", "retried", "dropped"]  # what was done about a letter until now
 UNKNOWN: Final = "unknown"  # reason of a letter that no worker of ours wrote
 # anybody can write a header
+_REASON: Final = re.compile(r"[A-Za-z0-9_.:/+-]{1,120}")
 _MOST_REPLAYS: Final = 1_000_000
 _MOST_SOURCE: Final = 260  # a topic's name has 249 at the most
 _LAST_MS: Final = 253_402_300_799_999  # the last moment of the year 9999, which is where times end here
@@ -70,11 +73,17 @@ class Letter(NamedTuple):
         return [header for header in self.headers if header[0] not in REASON_HEADERS | RETRY_HEADERS]
 
 
+# confluent-kafka returns a list that is not whole, with an exception set, where a header's name is no UTF-8. A call that the
+# interpreter has made often no longer looks for that, and the exception comes to light anywhere; this one always does.
+_headers: Final = methodcaller("headers")
+
+
 def headers_of(message: Any) -> list[Header]:
-    """Of a message of confluent-kafka; none where the client cannot read them, which is so where a name is no UTF-8."""
+    """Of a message of confluent-kafka; none where the client cannot read them, which is so where a name is no UTF-8. To be
+    called once: the list that is not whole is handed out again."""
     try:
-        return list(message.headers() or [])
-    except UnicodeDecodeError:
+        return list(_headers(message) or [])
+    except (SystemError, UnicodeDecodeError):
         return []
 
 
@@ -86,8 +95,9 @@ def letter_of(message: Any) -> Letter:
     failed = _whole(named.get(topics.DLQ_FAILED_AT))
     when = stamp if failed is None or failed > _LAST_MS else failed
     name = LetterId(message.partition(), message.offset(), when)
-    reason = (named.get(topics.DLQ_REASON) or b"").decode("ascii", "replace")
-    bare = Letter(name, message.key(), message.value(), headers, reason or UNKNOWN, None, None, 0, stamp)
+    said = (named.get(topics.DLQ_REASON) or b"").decode("ascii", "replace")
+    reason = said if _REASON.fullmatch(said) else UNKNOWN
+    bare = Letter(name, message.key(), message.value(), headers, reason, None, None, 0, stamp)
     envelope = whose(bare)
     scan = None if envelope is None else envelope.scan_id
     replays = min(_whole(named.get(topics.RETRY_COUNT)) or 0, _MOST_REPLAYS)

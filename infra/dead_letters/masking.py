@@ -97,7 +97,7 @@ def summary(letter: Letter) -> dict[str, Any]:
         "failed_at": letter.failed_at.isoformat(timespec="milliseconds"),
         "tenant_id": letter.tenant_id,
         "scan_id": letter.scan_id,
-        "reason": letter.reason if _PLAIN.fullmatch(letter.reason) else "?",
+        "reason": letter.reason,
         "bytes": letter.size,
         "retries": letter.replays,
     }

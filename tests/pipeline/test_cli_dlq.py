@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 from infra import generator
 from infra.cli.commands import app
 from infra.processes import Service
+from infra.stack import Stack
+from tests import header_names
 from tests.commands import PATIENCE, Commands, Done
 from tests.helpers import (
     DEAD_LETTERS,
@@ -402,3 +404,43 @@ def test_errors_say_what_is_wrong_in_both_languages(servers: Servers, run: Comma
     # the letters are in Kafka: they are listed with the database away, too
     blind = run("dlq", "list", "--tenant", tenant, "--json", SCANLINE_POSTGRES_READ_URL=nobody)
     assert told(blind)["matched"] == 0 and "PostgreSQL" in blind.stderr
+
+
+async def test_letters_that_no_worker_of_ours_wrote_are_letters_like_any_other(
+    stack: Stack, tenant: str, tmp_path: Path
+) -> None:
+    """As kcat writes them, without a header, key or value; as a client in C can, with a header's name that is no UTF-8, behind
+    many that are right; and with a reason that no database takes."""
+    run = Commands({"SCANLINE_DATA_DIR": str(tmp_path), **stack.env})
+    bootstrap, places = stack.kafka.bootstrap, {}
+    producer = Producer({"bootstrap.servers": bootstrap})
+
+    def send(name: str, **message: Any) -> None:
+        def note(_: Any, there: Any) -> None:
+            places[name] = f"{there.partition()}:{there.offset()}"
+
+        producer.produce(DEAD_LETTERS, on_delivery=note, partition=0, **message)
+
+    for number in range(100):
+        send(f"right {number}", key=b"other", value=b"x", headers=[("scanline_reason", b"type_unknown")])
+    producer.flush(60)
+    places.clear()
+    odd = [(b"\xff\xfe", b"1"), (b"scanline_reason", b"type_unknown")]
+    await header_names.send(bootstrap, 0, tenant.encode(), [(b'{"half":', odd)], DEAD_LETTERS)
+    send("plain", key=tenant.encode(), value=b'{"half":')
+    send("nothing")
+    send("nul", key=tenant.encode(), value=b"x", headers=[("scanline_reason", b"a\x00b\xff"), ("own", b"\x00")])
+    assert producer.flush(60) == 0
+    found = {each["id"]: each for each in listed(run, tenant)}
+    (places["odd"],) = found.keys() - places.values()
+    assert found.keys() == set(places.values()) - {places["nothing"]}
+    assert {each["reason"] for each in found.values()} == {"unknown"}
+    for place in places.values():
+        shown = here(run, "show", place, "--preview", "100")
+        assert (shown["state"], shown["id"]) == ("open", place)
+    done = told(run("dlq", "retry", *places.values(), "--json"), 3)
+    assert (done["unreadable"], done["sent"]) == (4, 0)
+    assert told(run("dlq", "retry", places["nul"], places["odd"], "--anyway", "--json"))["sent"] == 2
+    assert told(run("dlq", "drop", *places.values(), "--because", "lạ", "--yes", "--json"))["dropped"] == 2
+    states = {each["id"]: each["state"] for each in listed(run, tenant, "--all")}
+    assert states == {places["nul"]: "retried", places["odd"]: "retried", places["plain"]: "dropped"}
