@@ -9,6 +9,7 @@ from urllib.parse import quote
 import httpx
 
 from infra.errors import InfraError
+from infra.lines import lines_of
 from infra.loopback import is_loopback
 
 _PATIENCE: Final = httpx.Timeout(60, connect=5, read=120)
@@ -85,13 +86,7 @@ class ApiClient:
                 if not answer.is_success:
                     answer.read()
                     self._document(answer)
-                rest = b""
-                # by line feeds alone: what else ends a line of text may stand in a record
-                for piece in answer.iter_bytes():
-                    *lines, rest = (rest + piece).split(b"\n")
-                    yield from (line + b"\n" for line in lines)
-                if rest:
-                    yield rest + b"\n"
+                yield from (line + b"\n" for line in lines_of(answer.iter_bytes()))
         except httpx.HTTPError as error:
             raise self._silent(error) from error
 

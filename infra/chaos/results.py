@@ -120,7 +120,7 @@ def read(files: Iterable[Path]) -> list[Round]:
     """The rounds of results files."""
     rounds = []
     for file in files:
-        for line in file.read_text().splitlines():
+        for line in filter(None, file.read_text().split("\n")):
             found = json.loads(line)
             found.pop("passed")
             rounds.append(Round(**found | {"faults": tuple(found["faults"]), "examples": tuple(found["examples"])}))

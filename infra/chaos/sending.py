@@ -15,6 +15,7 @@ import httpx
 import zstandard
 
 from infra.chaos.history import History, Offer
+from infra.lines import lines_of
 
 _PASSING: Final = frozenset({408, 409, 425, 429})  # and everything from 500 on
 _TIMEOUT: Final = httpx.Timeout(15, connect=3)
@@ -78,8 +79,8 @@ class Sender:
             with suppress(httpx.HTTPError, ValueError):
                 url = f"{self._rng.choice(self._urls)}/v1/tenants/{tenant}/scans/{scan}/events"
                 with self._http.stream("GET", url) as answer:
-                    for line in answer.iter_lines():
-                        status = json.loads(line[5:]) if line.startswith("data:") else {}
+                    for line in lines_of(answer.iter_bytes()):
+                        status = json.loads(line[5:]) if line.startswith(b"data:") else {}
                         if status.get("status") in _FINAL:
                             self._history.add_told(tenant, scan, status)
                             return

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from infra.lines import lines_of
 from tests.helpers import FINAL, PATIENCE, wait_for
 
 
@@ -79,7 +80,7 @@ class Tenant:
         with self.http.stream("GET", f"{self.base}/scans/{scan}/events", headers=headers) as answer:
             assert answer.status_code == 200, answer.read()
             assert answer.headers["content-type"].startswith("text/event-stream")
-            yield from _events(answer.iter_lines())
+            yield from _events(line.decode() for line in lines_of(answer.iter_bytes()))
 
 
 def _events(lines: Iterator[str]) -> Iterator[Event]:

@@ -13,6 +13,7 @@ import pytest
 from sockets import Connection
 
 from infra import generator
+from infra.lines import lines_of
 from infra.processes import Service
 from tests.helpers import Database, StatusTopic, assert_told, wait_for
 from tests.load import keys_of
@@ -111,8 +112,8 @@ def test_while_draining_readiness_is_gone_and_service_is_not(servers: Servers, w
     ):
         scan = wait_until_taken(http, tenant)
         with http.stream("GET", f"{scans_of(tenant)}/{scan}/events") as events:
-            lines = events.iter_lines()
-            assert next(lines) == "retry: 2000"
+            lines = lines_of(events.iter_bytes())
+            assert next(lines) == b"retry: 2000"
             service.signal(signal.SIGTERM)
             wait_for(lambda: not service.is_ready(), "/readyz says 503")
             assert service.health() == {"ok": False, "kafka": True, "statuses": True, "serving": False}
@@ -123,7 +124,7 @@ def test_while_draining_readiness_is_gone_and_service_is_not(servers: Servers, w
             assert accepted(finished)["records"] == 30
             assert finished.headers["connection"] == "close"
             told = list(lines)  # to its end, which is a whole answer and no broken one
-    assert "completed" in told[-2] or told[-2] == ": reconnect", told[-4:]
+    assert b"completed" in told[-2] or told[-2] == b": reconnect", told[-4:]
     wait_for(lambda: service.returncode is not None, "the process ends")
 
 
@@ -135,10 +136,10 @@ def test_followers_are_sent_elsewhere_at_the_end(servers: Servers, tenant: str, 
     ):
         scan = wait_until_taken(own, tenant)
         with own.stream("GET", f"{scans_of(tenant)}/{scan}/events") as events:
-            lines = events.iter_lines()
-            assert next(lines) == "retry: 2000"
+            lines = lines_of(events.iter_bytes())
+            assert next(lines) == b"retry: 2000"
             service.signal(signal.SIGTERM)
-            assert [line for line in lines if line][-1] == ": reconnect"
+            assert [line for line in lines if line][-1] == b": reconnect"
         wait_for(lambda: service.returncode is not None, "the process ends")
 
 

@@ -1,7 +1,8 @@
 """Server-sent events: every change until the end, and going on where the last connection broke off."""
 
+import random
 from collections.abc import Iterator
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
 import httpx
@@ -9,6 +10,8 @@ import pytest
 from reading import Event, Tenant
 
 from infra import generator
+from infra.chaos.history import History
+from infra.chaos.sending import Sender
 from infra.processes import Service
 from tests.helpers import Database, Publisher, StatusTopic, assert_told, new_scan, wait_for
 from tests.servers import Servers
@@ -197,3 +200,15 @@ def test_a_quiet_stream_says_it_is_still_there(
     assert [event.comment for event in events] == [None, "still here", "still here", "still here"]
     database.finished(tenant, scan)
     assert_told(database, statuses, [tenant])
+
+
+def test_a_line_separator_in_a_value_breaks_no_event(caller: Tenant, api: Service, tenant: str) -> None:
+    """Read as the load of `scanline chaos` reads it."""
+    scan = caller.submit(generator.records(2, 1, tenant), params={"source": "quét\u2028đêm"})
+    assert caller.ended(scan)["source"] == "quét\u2028đêm"
+    history, asked = History(), count()
+    sender = Sender(history, [api.base_url], random.Random(1), lambda: next(asked) > 30)
+    sender.listen(tenant, scan)
+    sender.close()
+    assert [status["status"] for _, status in history.told] == ["completed"]
+    assert [event.status["source"] for event in caller.events(scan) if event.status] == ["quét\u2028đêm"]

@@ -37,7 +37,7 @@ def documents(text: str) -> list[Any]:
     try:
         return [json.loads(text)]
     except ValueError:
-        return [json.loads(line) for line in text.splitlines()]
+        return [json.loads(line) for line in text.split("\n") if line]
 
 
 def test_a_terminal_that_knows_ascii_alone(env: dict[str, str], sample: str) -> None:

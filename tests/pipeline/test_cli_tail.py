@@ -31,7 +31,7 @@ def test_a_scan_until_it_ends(servers: Servers, run: Commands, database: Databas
         publisher.closed(tenant, scan, 3_000)
     out, errors = tail.communicate(timeout=PATIENCE)
     assert tail.returncode == 0, errors
-    told = [json.loads(line) for line in out.splitlines()]
+    told = [json.loads(line) for line in out.split("\n") if line]
     assert {status["scan_id"] for status in told} == {scan}
     stored = [status["records_stored"] for status in told]
     assert stored == sorted(stored)

@@ -34,7 +34,7 @@ def tail(run: Commands, tenant: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def told(text: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in text.splitlines()]
+    return [json.loads(line) for line in text.split("\n") if line]
 
 
 def test_every_change_of_a_tenant_until_it_is_stopped(

@@ -70,7 +70,7 @@ def assert_replayed(scanline: Commands, database: Database, tenant: str) -> None
     assert found["differences"] == [] and done.returncode == 0, found
     stored = database.value("SELECT count(*) FROM processing_activities WHERE tenant_id = %s", tenant)
     assert found["rows_compared"] == stored
-    rows = scanline("replay", "--tenant", tenant, "--to-ndjson").stdout.splitlines()
+    rows = scanline("replay", "--tenant", tenant, "--to-ndjson").stdout.split("\n")[:-1]
     assert len(rows) == stored and all(json.loads(row)["tenant_id"] == tenant for row in rows)
 
 

@@ -48,7 +48,7 @@ def _accepted(line: str) -> Any:
 
 def test_openmetadata_tables_become_records_and_a_table_without_declaration_is_named() -> None:
     ran = _run("openmetadata", _EXAMPLES / "mapping" / "openmetadata.json")
-    records = {record.activity_key: record for record in map(_accepted, ran.stdout.splitlines())}
+    records = {record.activity_key: record for record in map(_accepted, filter(None, ran.stdout.split("\n")))}
     table = "crm_prod.ban_hang.public.khach_hang"
     assert {key: sorted(record.data_categories) for key, record in records.items()} == {
         f"{table}/ho_ten": ["basic_identifier", "basic_name"],
@@ -62,7 +62,7 @@ def test_openmetadata_tables_become_records_and_a_table_without_declaration_is_n
 
 def test_piicatcher_columns_become_records_with_what_their_declaration_says() -> None:
     ran = _run("piicatcher", _EXAMPLES / "mapping" / "piicatcher.json")
-    records = [_accepted(line) for line in ran.stdout.splitlines()]
+    records = [_accepted(line) for line in filter(None, ran.stdout.split("\n"))]
     assert [record.data_categories for record in records] == [["basic_birth_death"], ["sensitive_bank"]]
     assert {(record.source_system, record.asset) for record in records} == {("nhan_su", "nhan_su.public.nhan_vien")}
     assert all(record.cross_border and record.transfer.exemption == "employee_data_on_cloud" for record in records)
