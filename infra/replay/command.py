@@ -202,6 +202,7 @@ def _verified(
             live,
             request.selection,
             read,
+            topic_id_of(settings.kafka_bootstrap),
             passed_over,
             lambda rows, total: on_progress(Progress(rows, total, outcome.messages, rows, doing="So sánh / comparing")),
         )

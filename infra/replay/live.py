@@ -37,13 +37,14 @@ _WHERE: Final = """
 WHERE (%(tenants)s::text[] IS NULL OR tenant_id = ANY (%(tenants)s::text[]))
   AND (%(scans)s::uuid[] IS NULL OR scan_id = ANY (%(scans)s::uuid[]))
 """
-# Each micro-batch left an audit row that says between which offsets it stood.
+# Each micro-batch left an audit row that says between which offsets it stood, and of which topic, where that was known.
 _OUTSIDE: Final = f"""
 SELECT DISTINCT tenant_id, scan_id::text FROM audit_log AS a
 LEFT JOIN unnest(%(partitions)s::int[], %(starts)s::bigint[], %(ends)s::bigint[]) AS r (p, s, e)
        ON r.p = (a.details->>'partition')::int
 {_WHERE} AND details->>'topic' = %(topic)s AND details ? 'first_offset'
-  AND (r.p IS NULL OR (details->>'first_offset')::bigint < r.s OR (details->>'next_offset')::bigint > r.e)
+  AND (r.p IS NULL OR (details->>'first_offset')::bigint < r.s OR (details->>'next_offset')::bigint > r.e
+       OR details->>'topic_id' <> %(topic_id)s::text)
 """
 _REFUSED: Final = """
 SELECT DISTINCT activity_key FROM rejected_records
@@ -110,13 +111,15 @@ class Live:
                 row = Row(*values)
                 yield row._replace(discovered_at=_moment(values[_DISCOVERED_AT]))
 
-    def outside(self, selection: Selection, read: Mapping[int, Range]) -> set[Key]:
-        """Selected scans of which something stands, or may stand, before or behind the offsets that were read."""
+    def outside(self, selection: Selection, read: Mapping[int, Range], topic_id: str | None) -> set[Key]:
+        """Selected scans of which something stands, or may stand, before or behind the offsets that were read, or in another
+        topic of that name."""
         places = {
             "partitions": list(read),
             "starts": [place.start for place in read.values()],
             "ends": [place.end for place in read.values()],
             "topic": RECORDS_TOPIC,
+            "topic_id": topic_id,
         }
         return {(row[0], row[1]) for row in self._all(_OUTSIDE, {**_of(selection), **places})}
 

@@ -62,14 +62,15 @@ def verify(
     live: Live,
     selection: Selection,
     read: Mapping[int, Range],
+    topic_id: str | None,
     passed_over: PassedOver,
     on_rows: Callable[[int, int], None] = lambda *_: None,
 ) -> Verified:
-    """`read` is what the replay went over; `on_rows(done, total)` hears of the live rows. A scan of which something stands
-    outside of it cannot be compared: only where it is the same all the same does it count, as equal. Live rows that
-    nobody can read today are passed over."""
+    """`read` is what the replay went over, of the topic with that id; `on_rows(done, total)` hears of the live rows. A scan of
+    which something stands outside of it cannot be compared: only where it is the same all the same does it count, as equal.
+    Live rows that nobody can read today are passed over."""
     live.begin()
-    outside, known = live.outside(selection, read), live.scans(selection)
+    outside, known = live.outside(selection, read, topic_id), live.scans(selection)
     numbers, replayed, expected = _replayed(state)
     total = sum(scan.records_stored for scan in known.values())
     held = _held(live, selection, passed_over, lambda rows: on_rows(rows, max(rows, total)))

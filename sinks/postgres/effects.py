@@ -252,6 +252,7 @@ class Effects:
                         "partition": self.batch.partition,
                         "first_offset": self.batch.start,
                         "next_offset": self.batch.end,
+                        **({"topic_id": self.batch.topic_id} if self.batch.topic_id else {}),
                         **({"ignored": ignored} if ignored else {}),
                     },
                     "message": {

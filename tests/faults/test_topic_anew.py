@@ -115,6 +115,9 @@ def test_made_anew_and_refilled_under_a_running_worker(stack: Stack, scanline: C
         wait_for(worker.is_ready, "the worker is ready", LONG)
         assert worker.returncode is None
         assert_told(database, statuses, [TENANT], 90)
+        done = scanline("replay", "--verify", "--json")
+        found = json.loads(done.stdout)
+        assert (done.returncode, found["compared"], found["equal"], found["not_comparable"]) == (0, 2, 1, 1), found
 
 
 def test_made_anew_with_fewer_partitions(stack: Stack, scanline: Commands) -> None:
