@@ -80,8 +80,8 @@ class Fenced(SinkError):
 
 
 class Unstorable(SinkError):
-    """The store is well and refuses a value in the micro-batch, so that handing it in again cannot help. What the store raised
-    is the cause, `cause_code` its SQLSTATE."""
+    """The store answers and refuses the micro-batch, most likely for a value in it, so that handing it in again cannot help.
+    What the store raised is the cause, `cause_code` its SQLSTATE."""
 
     def __init__(self, cause_code: str) -> None:
         super().__init__(cause_code)

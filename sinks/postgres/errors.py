@@ -28,8 +28,7 @@ def meaning(error: BaseException) -> Meaning:
     """ "conflict": a row is there already. "data": a value is at fault. "unavailable": everything else.
 
     What is neither data nor conflict waits for the database or its operator (08, 40, 53, 55P, 57P, 58, lost sockets, but also
-    a missing table or right, and XX000: docs/decisions/0009-unexpected-errors.md): pausing is safe, and dropping good
-    records never is.
+    a missing table or right): pausing is safe, and dropping good records never is.
     """
     code = _code(error)
     if code is None:
@@ -37,6 +36,12 @@ def meaning(error: BaseException) -> Meaning:
     if code == errorcodes.UNIQUE_VIOLATION:
         return "conflict"
     return "data" if code[:2] in _DATA_CLASSES else "unavailable"
+
+
+def may_be_a_messages(error: BaseException) -> bool:
+    """Whether a value in a micro-batch may be why it was refused as a whole. PostgreSQL's internal error can be one's, or
+    its own: what else it takes will tell (docs/decisions/0009-unexpected-errors.md)."""
+    return meaning(error) == "data" or _code(error) == errorcodes.INTERNAL_ERROR
 
 
 DATABASE_ERRORS: Final = (psycopg2.Error, exc.SQLAlchemyError)

@@ -24,7 +24,7 @@ from sinks.postgres.calls import Calls, TimedCursor
 from sinks.postgres.copying import copy_staged, copy_straight
 from sinks.postgres.effects import Ledger, Plan
 from sinks.postgres.engine import DEADLINE
-from sinks.postgres.errors import DATABASE_ERRORS, meaning, sqlstate
+from sinks.postgres.errors import DATABASE_ERRORS, may_be_a_messages, meaning, sqlstate
 from sinks.postgres.mending import first_errors
 from sinks.postgres.parts import Parts
 from sinks.postgres.rejects import insert_rejects
@@ -119,7 +119,7 @@ class PostgresSink:
                 staged = True
             except Unavailable as failure:
                 error = failure.__cause__
-                if error is not None and meaning(error) == "data":
+                if error is not None and may_be_a_messages(error):
                     raise Unstorable(failure.cause_code) from error
                 raise
         metrics.SECONDS.observe(time.perf_counter() - started)

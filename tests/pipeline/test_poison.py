@@ -1,6 +1,7 @@
 """A message on which our own code or the database fails is put aside alone: its neighbours are stored, and it can be sent again
 once that is mended. What is wrong with the store or the machine is waited for, and puts nothing aside."""
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -156,7 +157,13 @@ def test_what_the_machine_is_at_fault_for_is_waited_for(
 
 @pytest.mark.parametrize(
     ("table", "sqlstate"),
-    [("scan_messages", "22023"), ("rejected_records", "54000"), ("scans", "23514"), ("audit_log", "22P05")],
+    [
+        ("scan_messages", "22023"),
+        ("rejected_records", "54000"),
+        ("scans", "23514"),
+        ("audit_log", "22P05"),
+        ("scan_messages", "XX000"),
+    ],
 )
 def test_what_the_database_refuses_outside_the_rows_goes_alone(
     table: str,
@@ -196,7 +203,27 @@ def test_what_the_database_refuses_outside_the_rows_goes_alone(
     assert_told(database, statuses, [tenant, other])
 
 
-@pytest.mark.parametrize("sqlstate", ["40001", "42501", "53100", "55P03", "57P03", "58030", "XX000"])
+def test_an_internal_error_that_one_record_causes_takes_its_message_alone(
+    own: Stack, database: Database, statuses: StatusTopic, dead_letters: DeadLetters, tenant: str
+) -> None:
+    lines = generator.records(60, 9, tenant)
+    key = json.loads(lines[24])["activity_key"].replace("'", "''")
+    when = f"NEW.tenant_id = '{tenant}' AND NEW.activity_key = '{key}'"
+    scan = new_scan()
+    with raising(database, "processing_activities", when, "XX000"), Publisher(own.kafka.bootstrap) as publisher:
+        for first in range(0, len(lines), AT_ONCE):
+            part, headers = array(lines[first : first + AT_ONCE]), [("mark", tenant.encode())]
+            publisher.send(tenant, scan, "records", part, first=first, headers=headers)
+        publisher.closed(tenant, scan, len(lines))
+        publisher.flush()
+        row = database.finished(tenant, scan)
+        (letter,) = wait_for(lambda: dead_letters.of(tenant.encode()), "the letter")
+    assert letter.value() == array(lines[20:30]) and REASON in letter.headers()
+    assert (row["status"], row["records_stored"], row["messages_unreadable"]) == ("failed", 50, 1)
+    assert_told(database, statuses, [tenant])
+
+
+@pytest.mark.parametrize("sqlstate", ["40001", "42501", "53100", "55P03", "57P03", "58030", "XX001"])
 def test_what_is_wrong_with_the_store_is_waited_for(
     sqlstate: str, own: Stack, database: Database, statuses: StatusTopic, dead_letters: DeadLetters, tenant: str
 ) -> None:
