@@ -28,6 +28,7 @@ from tests.helpers import (
     wait_for,
 )
 from tests.load import keys_of, metric
+from tests.own import looks_at_own
 
 MIB: Final = 1024 * 1024
 BOUND: Final = 400 * MIB
@@ -51,16 +52,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
-@pytest.fixture(scope="module")
-def database(own: Stack) -> Iterator[Database]:
-    with Database(own.postgres.superuser_dsn()) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def statuses(own: Stack) -> Iterator[StatusTopic]:
-    with StatusTopic(own.kafka.bootstrap) as opened:
-        yield opened
+database, statuses = looks_at_own()
 
 
 class Letters:

@@ -18,6 +18,7 @@ from sinks.postgres import PostgresSink
 from sinks.postgres.engine import MAX_CONNECTIONS, write_engine
 from tests.helpers import Database, Publisher, StatusTopic, assert_accounted, assert_told, wait_for
 from tests.murmur2 import partition_of
+from tests.own import looks_at_own
 
 PARTITIONS: Final = 64  # more lanes than connections
 TENANTS: Final = 100
@@ -32,16 +33,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
-@pytest.fixture(scope="module")
-def database(own: Stack) -> Iterator[Database]:
-    with Database(own.postgres.superuser_dsn()) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def statuses(own: Stack) -> Iterator[StatusTopic]:
-    with StatusTopic(own.kafka.bootstrap) as opened:
-        yield opened
+database, statuses = looks_at_own()
 
 
 def tenants(prefix: str) -> list[str]:

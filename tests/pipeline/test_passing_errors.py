@@ -15,6 +15,7 @@ from infra.processes import Service
 from infra.stack import Stack
 from tests.helpers import Database, Publisher, StatusTopic, assert_accounted, assert_told, new_scan, wait_for
 from tests.load import metric
+from tests.own import looks_at_own
 from tests.submitting import accepted, submit
 
 SETTINGS: Final = {
@@ -34,16 +35,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
-@pytest.fixture(scope="module")
-def database(own: Stack) -> Iterator[Database]:
-    with Database(own.postgres.superuser_dsn()) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def statuses(own: Stack) -> Iterator[StatusTopic]:
-    with StatusTopic(own.kafka.bootstrap) as opened:
-        yield opened
+database, statuses = looks_at_own()
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from tests.helpers import (
     wait_for,
 )
 from tests.load import metric, worker_log
+from tests.own import looks_at_own
 from tests.pipeline.test_dead_letters import DeadLetters
 from tests.poisoned_worker import PASSING, PERSISTENT, SECRET, STAGES, mark
 from tests.refusing import raising, refused
@@ -51,16 +52,7 @@ def start(stack: Stack, module: str) -> Service:
     return service
 
 
-@pytest.fixture(scope="module")
-def database(own: Stack) -> Iterator[Database]:
-    with Database(own.postgres.superuser_dsn()) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def statuses(own: Stack) -> Iterator[StatusTopic]:
-    with StatusTopic(own.kafka.bootstrap) as opened:
-        yield opened
+database, statuses = looks_at_own()
 
 
 @pytest.fixture(scope="module")

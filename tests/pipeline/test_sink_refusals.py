@@ -19,6 +19,7 @@ from tests.helpers import (
     changed,
     wait_for,
 )
+from tests.own import looks_at_own
 from tests.refusing import locked, rule
 
 IMPATIENT: Final = {
@@ -37,16 +38,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
-@pytest.fixture(scope="module")
-def database(own: Stack) -> Iterator[Database]:
-    with Database(own.postgres.superuser_dsn()) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def statuses(own: Stack) -> Iterator[StatusTopic]:
-    with StatusTopic(own.kafka.bootstrap) as opened:
-        yield opened
+database, statuses = looks_at_own()
 
 
 @pytest.fixture
