@@ -12,20 +12,14 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 import yaml
 
 from schemas import topics
-from schemas.codes import COUNTRIES
-from schemas.errors import ALL_TEXTS, Text
-from schemas.field_texts import STRUCTS
+from schemas.errors import Text
 from schemas.header_schemas import Schema, both, dead_letter_headers, message_headers
-from schemas.messages import Cancelled, Closed, Opened
-from schemas.record import Record
-from schemas.status import ScanStatus
+from schemas.json_schemas import components, json_schema
 
 DIRECTORY: Final = Path(__file__).resolve().parent.parent / "docs" / "contract"
-DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 DAY_MS: Final = 24 * 60 * 60 * 1000
 _STAMPED: Final = {"message.timestamp.type": "LogAppendTime"}
 # topic -> partitions, and of its settings as created by default those that its users go by
@@ -52,104 +46,6 @@ TOPIC_DEFAULTS: Final[dict[str, tuple[int, dict[str, Any]]]] = {
         },
     ),
 }
-
-
-def _record_for_schema() -> type:
-    """Record with `attributes` typed as the object it must be; msgspec.Raw says nothing to a reader of the schema."""
-    fields: list[Any] = []
-    for field in msgspec.structs.fields(Record):
-        if field.required:
-            fields.append((field.name, field.type))
-        elif field.name == "attributes":
-            fields.append((field.name, dict[str, Any], msgspec.field(default_factory=dict)))
-        elif field.default is msgspec.NODEFAULT:
-            fields.append((field.name, field.type, msgspec.field(default_factory=field.default_factory)))
-        else:
-            fields.append((field.name, field.type, field.default))
-    return msgspec.defstruct("Record", fields, forbid_unknown_fields=True)
-
-
-_ROOTS: Final = {
-    "Record": _record_for_schema(),
-    "Opened": Opened,
-    "Closed": Closed,
-    "Cancelled": Cancelled,
-    "ScanStatus": ScanStatus,
-}
-
-
-def _share_countries(schema: Any, reference: str) -> Any:
-    """The list of 249 countries once, by reference, instead of at every field."""
-    if isinstance(schema, dict):
-        if schema.get("enum") == sorted(COUNTRIES):
-            return {"$ref": reference}
-        return {key: _share_countries(value, reference) for key, value in schema.items()}
-    return [_share_countries(each, reference) for each in schema] if isinstance(schema, list) else schema
-
-
-def components(prefix: str) -> dict[str, Schema]:
-    """Every schema of the contract by name, with references that start with `prefix`."""
-    template = prefix + "{name}"
-    _, found = msgspec.json.schema_components(list(_ROOTS.values()), ref_template=template)
-    for name, schema in found.items():
-        about, fields = STRUCTS[name]
-        schema["description"] = both(about)
-        for field, field_schema in schema["properties"].items():
-            field_schema["description"] = both(fields[field])
-        if not schema.get("required"):
-            schema.pop("required", None)
-    for name, field in (("ScanStatus", "submitted_at"), ("ScanStatus", "started_at"), ("ScanStatus", "finished_at")):
-        found[name]["properties"][field]["anyOf"][0]["format"] = "date-time"
-    found["ScanStatus"]["properties"]["progress"] |= {"minimum": 0, "maximum": 1}
-    found["ErrorSample"]["properties"]["code"]["enum"] = sorted(ALL_TEXTS)
-    found = _share_countries(found, prefix + "Country")
-    found["Country"] = {
-        "title": "Country",
-        "description": "Mã quốc gia ISO 3166-1 alpha-2. / ISO 3166-1 alpha-2 country code.",
-        "enum": sorted(COUNTRIES),
-    }
-    found["Records"] = {
-        "title": "Records",
-        "description": "Một bản ghi, hoặc một mảng tối đa 1.000 bản ghi. / One record, or an array of up to 1,000.",
-        "oneOf": [
-            {"$ref": prefix + "Record"},
-            {
-                "type": "array",
-                "items": {"$ref": prefix + "Record"},
-                "maxItems": topics.MAX_RECORDS_PER_MESSAGE,
-            },
-        ],
-    }
-    return found
-
-
-def _used(names: list[str], schemas: dict[str, Schema]) -> list[str]:
-    """The names and, in order of first use, every schema they refer to."""
-    found: list[str] = []
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop(0)
-        if name not in found:
-            found.append(name)
-            waiting += [part.split('"')[0] for part in json.dumps(schemas[name]).split("#/$defs/")[1:]]
-    return found
-
-
-def json_schema(identity: str, root: str | list[str]) -> Schema:
-    """A self-contained JSON Schema: of `root`, or of any of several."""
-    schemas = components("#/$defs/")
-    roots = [root] if isinstance(root, str) else root
-    entry: Schema = (
-        {"$ref": f"#/$defs/{root}"}
-        if isinstance(root, str)
-        else {"anyOf": [{"$ref": f"#/$defs/{name}"} for name in roots]}
-    )
-    return {
-        "$schema": DRAFT,
-        "$id": f"urn:scanline:{identity}",
-        **entry,
-        "$defs": {name: schemas[name] for name in _used(roots, schemas)},
-    }
 
 
 _TENANT_KEY: Final = {

@@ -13,7 +13,7 @@ import yaml
 from infra.dead_letters.letters import Letter
 from infra.dead_letters.sending import headers_again
 from infra.kafka.topics import specs
-from schemas import documents, topics
+from schemas import documents, json_schemas, topics
 from schemas.dead_letters import REASON_HEADERS, RETRY_HEADERS, LetterId
 from schemas.field_texts import STRUCTS
 from schemas.messages import headers_for
@@ -40,7 +40,7 @@ def test_a_stale_document_is_noticed(tmp_path: Path) -> None:
 
 
 def test_every_field_is_described_and_no_other() -> None:
-    roots = msgspec.json.schema_components(list(documents._ROOTS.values()))[1]
+    roots = msgspec.json.schema_components(list(json_schemas.ROOTS.values()))[1]
     assert {name: set(schema["properties"]) for name, schema in roots.items()} == {
         name: set(fields) for name, (_, fields) in STRUCTS.items()
     }
