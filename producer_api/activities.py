@@ -13,7 +13,7 @@ from producer_api.caller import Caller, caller
 from producer_api.cursors import place_of
 from producer_api.page import Bounds, page_answer
 from producer_api.reads import Filters, ReadsUnavailable
-from producer_api.scans import Limit
+from producer_api.scans import Cursor, Limit
 from producer_api.services import Services, services
 from schemas.codes import BasicCategory, SensitiveCategory
 
@@ -30,7 +30,7 @@ async def processing_activities(
     category: Literal[BasicCategory, SensitiveCategory] | None = None,
     sensitive: bool | None = None,
     cross_border: bool | None = None,
-    cursor: str | None = None,
+    cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Response:
     """Stored records of the tenant, by scan and activity_key."""

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
 
-from producer_api import activities, mending, pages, problems, scans, submit, validate
+from producer_api import activities, description, mending, pages, problems, scans, submit, validate
 from producer_api.backlog import Backlog
 from producer_api.budget import Budget
 from producer_api.cancellations import Cancellations
@@ -63,6 +63,7 @@ def build_app(settings: ApiSettings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     problems.install(app)
+    description.install(app, chosen)
     for module in (submit, scans, mending, activities, validate):
         app.include_router(module.router, prefix="/v1/tenants/{tenant_id}", dependencies=[Depends(check_parameters)])
     app.include_router(pages.router)

@@ -129,6 +129,23 @@ async def _received(request: Request, patience: Patience) -> AsyncIterator[bytes
             yield message["body"]
 
 
+async def whole_body(request: Request, limits: BodyLimits, room: Room, patience: Patience, digest: Any = None) -> bytes:
+    """All of a body that is held as a whole, in a room that grows with it and is settled at its size. `digest` is fed with it.
+
+    Raises what `pieces` raises, and Overloaded.
+    """
+    parts: list[bytes] = []
+    size = 0
+    async for piece in pieces(request, limits, patience):
+        size += len(piece)
+        parts.append(piece)
+        if digest is not None:
+            digest.update(piece)
+        await room.grow_to(PIECE + size)
+    room.settle(size)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
 class Records:
     """An async iterator over the elements of an NDJSON body, some at a time; each lot is to be used up before the next.
 

@@ -1,11 +1,12 @@
 """Who calls. The one seam for identity: every route depends on `caller`, and nothing else asks who it is."""
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from fastapi import Request
+from fastapi import Path, Request
 
 from producer_api.problems import ApiProblem
 from schemas.messages import is_tenant_id
+from schemas.topics import TENANT_ID_PATTERN
 
 
 class Caller(NamedTuple):
@@ -14,7 +15,10 @@ class Caller(NamedTuple):
     tenant_id: str
 
 
-async def caller(request: Request, tenant_id: str) -> Caller:
+TenantId = Annotated[str, Path(description="the tenant's id", json_schema_extra={"pattern": TENANT_ID_PATTERN})]
+
+
+async def caller(request: Request, tenant_id: TenantId) -> Caller:
     """Accepts everyone, for a tenant id of the right form. Runs before any byte of a body is read. Raises ApiProblem."""
     if not is_tenant_id(tenant_id):
         raise ApiProblem("tenant_invalid")

@@ -20,9 +20,13 @@ _FORMS: Final = (
     "application/x-www-form-urlencoded",
     "multipart/form-data",
 )  # what `curl -d` and `curl -F` say by themselves
-_KEY: Final = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\]){1,255})"|([\x21\x23-\x7e]{1,255})')
-_TRACE: Final = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-_WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,4})\"?(?=$|[,;\s])", re.IGNORECASE)
+# Published, so in the words that ECMA-262 and Python have in common, and without flags.
+KEY_PATTERN: Final = r'^(?:"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\]){1,255})"|([\x21\x23-\x7e]{1,255}))$'
+TRACE_PATTERN: Final = r"^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$"
+WAIT_PATTERN: Final = r'(?:^|[,; \t])[Ww][Aa][Ii][Tt][ \t]*=[ \t]*"?([0-9]{1,4})"?(?=$|[,; \t])'
+_KEY: Final = re.compile(KEY_PATTERN)
+_TRACE: Final = re.compile(TRACE_PATTERN)
+_WAIT: Final = re.compile(WAIT_PATTERN)
 
 
 def body_kind(request: Request) -> BodyKind:
@@ -57,4 +61,4 @@ def wait_seconds(request: Request, most: float) -> float | None:
 def traceparent(request: Request) -> str | None:
     """The W3C trace context, where it has the right form; anything else is dropped, as the recommendation asks."""
     value = request.headers.get("traceparent", "").strip()
-    return value if _TRACE.fullmatch(value) and not value.startswith("ff") else None
+    return value if _TRACE.fullmatch(value) else None

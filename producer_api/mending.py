@@ -1,13 +1,14 @@
 """POST /scans/{scan_id}/records: rejected records of a scan, mended, on their way to take the place of their rejections.
 
-The body is what GET /scans/{scan_id}/errors gives, with `record` mended. Sending the same again changes nothing: a rejection is
-taken away once. So nothing is remembered here, and a request that broke off is simply sent again.
+The body is what GET /scans/{scan_id}/errors gives, with `record` mended: its lines, or its entries as `corrections`. Sending
+the same again changes nothing: a rejection is taken away once. So nothing is remembered here, and a request that broke off is
+simply sent again.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 from fastapi import APIRouter, Depends, Request
@@ -15,31 +16,56 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from producer_api import metrics, openapi
-from producer_api.bodies import PIECE, BodyLimits, Records, drain, encoding_of, pieces
+from producer_api.answers import MAX_INDEX, MAX_REJECTION, CorrectionsAccepted, Links
+from producer_api.bodies import PIECE, BodyLimits, Records, drain, encoding_of, pieces, whole_body
 from producer_api.budget import Overloaded, Room
 from producer_api.caller import Caller, caller
 from producer_api.headers import body_kind, idempotency_key, traceparent, wait_seconds
-from producer_api.problems import ApiProblem
+from producer_api.problems import ApiProblem, request_error, request_invalid
 from producer_api.publisher import Delivered, PublishFailed
+from producer_api.scans import ScanId
 from producer_api.services import Services, services
 from producer_api.status_messages import Key
+from producer_api.submission import Items, read_corrections
 from schemas import topics
 from schemas.messages import headers_for
 from schemas.problems import quantity
 
 router = APIRouter()
-_NDJSON_ONLY: Final = {"Accept-Post": "application/x-ndjson"}
+_SHOWN: Final = 20  # corrections of a JSON body that are named as wrong
 
 
 class Mend(msgspec.Struct):
-    """A line of the body; whatever else /errors gave is taken and not looked at."""
+    """A line of the body, or one of its corrections; whatever else /errors gave is taken and not looked at."""
 
     record: msgspec.Raw
-    index: int | None = None
-    id: int | None = None
+    index: Annotated[int, msgspec.Meta(ge=0, le=MAX_INDEX)] | None = None
+    id: Annotated[int, msgspec.Meta(ge=1, le=MAX_REJECTION)] | None = None
+
+    @property
+    def place(self) -> int | None:
+        """As in the envelope of a message: the record's index within the scan, or minus the id of its rejection."""
+        return self.index if self.index is not None else -self.id if self.id is not None else None
 
 
 _decode: Final = msgspec.json.Decoder(Mend).decode
+
+
+class Place(NamedTuple):
+    """Which rejection a record takes the place of; the record is None where it stays rejected."""
+
+    place: int
+    record: bytes | None
+
+
+def place_of(text: bytes) -> Place | None:
+    """What a line or a correction says; None where it is neither."""
+    try:
+        mend = _decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    record = bytes(mend.record)
+    return None if mend.place is None else Place(mend.place, None if record == b"null" else record)
 
 
 class Mending:
@@ -54,42 +80,38 @@ class Mending:
         self._mends: list[int] = []
         self.size = 2  # of the message begun
         self._outstanding: deque[asyncio.Future[Delivered]] = deque()
-        self.lines = 0
+        self.lines = 0  # or corrections
         self.records = 0  # sent
         self.left = 0  # lines without a record: they stay rejected
         self.messages = 0  # published and not promised yet
 
-    async def add(self, line: bytes) -> None:
+    async def add_line(self, line: bytes) -> None:
         """Raises ApiProblem for a line that is none of /errors, and PublishFailed."""
+        mend = place_of(line)
+        if mend is None:
+            taken = self.lines - self.left  # published before the answer is given
+            number = self.lines + 1
+            raise ApiProblem(
+                "mend_invalid",
+                position=quantity(number),
+                taken=quantity(taken),
+                extra={"line": number, "records": taken},
+            )
+        await self.add(mend)
+
+    async def add(self, mend: Place) -> None:
+        """Raises PublishFailed."""
         self.lines += 1
-        mend = self._read(line)
-        record = bytes(mend.record)
-        if record == b"null":
+        record = mend.record
+        if record is None:
             self.left += 1
             return
         if len(self._records) == topics.MAX_RECORDS_PER_MESSAGE or self.size + len(record) > topics.MAX_MESSAGE_BYTES:
             await self.flush(self._service.settings.api_stream_messages)
         self._records.append(record)
-        self._mends.append(mend.index if mend.index is not None else -(mend.id or 0))
+        self._mends.append(mend.place)
         self.size += len(record) + 1
         await self._room.grow_to(self.size)
-
-    def _read(self, line: bytes) -> Mend:
-        try:
-            mend = _decode(line)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            mend = None
-        numbered = mend is not None and mend.index is not None and 0 <= mend.index <= 2_000_000_000
-        named = mend is not None and mend.index is None and mend.id is not None and 0 < mend.id < 10**18
-        if mend is None or not (numbered or named):
-            taken = self.lines - 1 - self.left  # published before the answer is given
-            raise ApiProblem(
-                "mend_invalid",
-                position=quantity(self.lines),
-                taken=quantity(taken),
-                extra={"line": self.lines, "records": taken},
-            )
-        return mend
 
     async def flush(self, but: int = 0) -> None:
         """Publishes what was gathered, and waits until at most `but` messages are not acknowledged. Raises PublishFailed."""
@@ -114,14 +136,13 @@ class Mending:
             raise PublishFailed("not acknowledged in time") from None
 
 
-@router.post("/scans/{scan_id}/records", **openapi.MEND)
+@router.post("/scans/{scan_id}/records", **openapi.CORRECT)
 async def mend_records(
-    request: Request, scan_id: str, who: Caller = Depends(caller), service: Services = Depends(services)
+    request: Request, scan_id: ScanId, who: Caller = Depends(caller), service: Services = Depends(services)
 ) -> Response:
     """Takes mended records."""
     try:
-        if body_kind(request) != "ndjson":
-            raise ApiProblem("mend_content_type", headers=_NDJSON_ONLY)
+        kind = body_kind(request)
         encoding_of(request)
         idempotency_key(request)  # its form; what it promises holds without it
         scan_id, before = await service.found(who.tenant_id, scan_id)
@@ -130,9 +151,9 @@ async def mend_records(
         await service.publisher.ensure_reachable()
         if service.backlog.too_long:
             raise service.later("backlog_too_long")
-        async with service.room_for_lines() as room:
-            mending = Mending(service, (who.tenant_id, scan_id), traceparent(request), room)
-            await _take(request, service, mending, room)
+        key, trace = (who.tenant_id, scan_id), traceparent(request)
+        take = _take_json if kind == "json" else _take_lines
+        mending = await take(request, service, lambda room: Mending(service, key, trace, room))
     except ApiProblem:
         await drain(request)
         raise
@@ -148,25 +169,52 @@ async def mend_records(
     return await _answer(request, who, service, mending, scan_id)
 
 
-async def _take(request: Request, service: Services, mending: Mending, room: Room) -> None:
+async def _take_lines(request: Request, service: Services, begin: Callable[[Room], Mending]) -> Mending:
     settings = service.settings
     limits = BodyLimits(settings.api_ndjson_bytes, settings.api_ndjson_inflated_bytes, settings.api_inflation_ratio)
-    body: AsyncIterator[bytes] = pieces(request, limits, service.patience)
-    lines = Records(body, room)
-    try:
-        async for lot in lines:
-            for line in lot:
-                await mending.add(line)
-            if mending.lines > settings.api_ndjson_records:
-                most = settings.api_ndjson_records
-                raise ApiProblem("too_many_records", limit=quantity(most), extra={"limit": most})
-            await room.grow_to(PIECE + lines.size + mending.size)
-    except (ApiProblem, Overloaded, ClientDisconnect):
-        # what came before a line that is wrong, or before the client went away, is taken: it counts once, however often it comes
+    async with service.room_for_lines() as room:
+        mending = begin(room)
+        lines = Records(pieces(request, limits, service.patience), room)
+        try:
+            async for lot in lines:
+                for line in lot:
+                    await mending.add_line(line)
+                if mending.lines > settings.api_ndjson_records:
+                    most = settings.api_ndjson_records
+                    raise ApiProblem("too_many_records", limit=quantity(most), extra={"limit": most})
+                await room.grow_to(PIECE + lines.size + mending.size)
+        except (ApiProblem, Overloaded, ClientDisconnect):
+            # what came before a line that is wrong, or before the client went away, is taken: it counts once, however often it
+            # comes
+            await mending.flush()
+            service.statuses.promise(mending.key, mending.messages)
+            raise
         await mending.flush()
-        service.statuses.promise(mending.key, mending.messages)
-        raise
-    await mending.flush()
+    return mending
+
+
+async def _take_json(request: Request, service: Services, begin: Callable[[Room], Mending]) -> Mending:
+    """All or nothing, as far as the body decides: what is wrong with it is told before anything is published."""
+    settings = service.settings
+    limits = BodyLimits(settings.api_json_bytes, settings.api_json_inflated_bytes, settings.api_inflation_ratio)
+    async with service.room_for_all(request, limits) as room:
+        body = await whole_body(request, limits, room, service.patience)
+        mends = _places(read_corrections(body, settings.api_json_records))
+        del body
+        mending = begin(room)
+        while mends:
+            await mending.add(mends.popleft())
+        await mending.flush()
+    return mending
+
+
+def _places(corrections: Items) -> deque[Place]:
+    """Raises ApiProblem request_invalid."""
+    found = [place_of(bytes(each)) for each in corrections]
+    wrong = [at for at, mend in enumerate(found) if mend is None]
+    if wrong:
+        raise request_invalid([request_error("correction_invalid", f"corrections/{at}") for at in wrong[:_SHOWN]])
+    return deque(mend for mend in found if mend is not None)
 
 
 async def _answer(request: Request, who: Caller, service: Services, mending: Mending, scan_id: str) -> Response:
@@ -181,12 +229,6 @@ async def _answer(request: Request, who: Caller, service: Services, mending: Men
         reached = await service.drain.unless_ending(service.statuses.wait_version(key, version, wait))
         if reached is not None:
             return Response(reached.value, 200, headers, "application/json")
-    body: dict[str, Any] = {
-        "scan_id": scan_id,
-        "tenant_id": who.tenant_id,
-        "records": mending.records,
-        "left": mending.left,
-        "version": version,
-        "links": {"self": location, "events": f"{location}/events", "errors": f"{location}/errors"},
-    }
-    return Response(msgspec.json.encode(body), 202, headers, "application/json")
+    links = Links(location, f"{location}/events", f"{location}/errors")
+    taken = CorrectionsAccepted(scan_id, who.tenant_id, mending.records, mending.left, version, links)
+    return Response(msgspec.json.encode(taken), 202, headers, "application/json")

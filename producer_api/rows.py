@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Text, case, cast, func
 
+from producer_api.answers import Reason, RejectedRecord
 from schemas.attributes import is_readable
 from schemas.errors import FieldError
 from schemas.record import MAX_DEPTH
@@ -57,18 +58,20 @@ def activity(row: Any) -> bytes:
 def rejected(row: Any) -> bytes:
     """A rejected record as it is shown: why, and the record itself, ready to be mended and sent again."""
     errors = _errors(row)
+    record, in_base64 = _original(bytes(row.original))
     return _encode(
-        {
-            "id": row.id,
-            "index": row.record_index,
-            "activity_key": row.activity_key,
-            "code": row.code,
-            "pointer": row.pointer,
-            "messages": errors[0].messages_for(row.record_index),
-            "errors": [{"code": each.code, "pointer": each.pointer, "messages": each.messages} for each in errors],
-            **_original(bytes(row.original)),
-            "rejected_at": row.rejected_at,
-        }
+        RejectedRecord(
+            row.id,
+            row.record_index,
+            row.activity_key,
+            row.code,
+            row.pointer,
+            errors[0].messages_for(row.record_index),
+            [Reason(each.code, each.pointer, each.messages) for each in errors],
+            record,
+            row.rejected_at,
+            in_base64,
+        )
     )
 
 
@@ -80,13 +83,13 @@ def _errors(row: Any) -> list[FieldError]:
     return found or [FieldError(row.code, row.pointer)]
 
 
-def _original(value: bytes) -> dict[str, Any]:
+def _original(value: bytes) -> tuple[msgspec.Raw, str | msgspec.UnsetType]:
     """The record as JSON where it is JSON that a client can read, else its bytes in Base64 (RFC 4648)."""
     try:
         value.decode()
         if is_readable(value, MAX_DEPTH + 1):
             _check_json(value)
-            return {"record": msgspec.Raw(value.translate(_LINE_ENDS))}
+            return msgspec.Raw(value.translate(_LINE_ENDS)), msgspec.UNSET
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         pass
-    return {"record": None, "record_base64": base64.b64encode(value).decode()}
+    return msgspec.Raw(b"null"), base64.b64encode(value).decode()

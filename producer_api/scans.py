@@ -5,13 +5,14 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 
 import msgspec
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from producer_api import openapi
+from producer_api.answers import CancellationAccepted
 from producer_api.caller import Caller, caller
-from producer_api.cursors import place_of
+from producer_api.cursors import CURSOR_PATTERN, place_of
 from producer_api.headers import traceparent
 from producer_api.page import Bounds, page_answer, page_of
 from producer_api.parameters import refuse_parameters
@@ -34,7 +35,13 @@ _CANCELLING: Final = Text(
     "The cancellation takes effect in its turn: records sent before it are still stored, later ones are rejected, and a scan "
     "that is complete by then stays complete. The status tells.",
 )
-Limit = Annotated[int, Query(ge=1, le=PAGE_LIMIT)]
+Limit = Annotated[int, Query(ge=1, le=PAGE_LIMIT, description="items of the page, at most")]
+# checked by `place_of`; the pattern is for those who read the document
+Cursor = Annotated[
+    str | None,
+    Query(description="`next_cursor` of the page before", json_schema_extra={"pattern": CURSOR_PATTERN}),
+]
+ScanId = Annotated[str, Path(description="the scan's id, a UUID", json_schema_extra={"format": "uuid"})]
 
 
 def json_answer(body: Any, status: int = 200) -> Response:
@@ -47,7 +54,7 @@ async def list_scans(
     who: Caller = Depends(caller),
     service: Services = Depends(services),
     status: ScanState | None = None,
-    cursor: str | None = None,
+    cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Response:
     """Scans of the tenant, newest first."""
@@ -60,7 +67,7 @@ async def list_scans(
 
 @router.get("/scans/{scan_id}", **openapi.STATUS)
 async def status_of_scan(
-    scan_id: str, who: Caller = Depends(caller), service: Services = Depends(services)
+    scan_id: ScanId, who: Caller = Depends(caller), service: Services = Depends(services)
 ) -> Response:
     """Where a scan stands."""
     _, entry = await service.found(who.tenant_id, scan_id)
@@ -69,7 +76,7 @@ async def status_of_scan(
 
 @router.get("/scans/{scan_id}/events", **openapi.EVENTS)
 async def events(
-    request: Request, scan_id: str, who: Caller = Depends(caller), service: Services = Depends(services)
+    request: Request, scan_id: ScanId, who: Caller = Depends(caller), service: Services = Depends(services)
 ) -> Response:
     """Server-sent events (WHATWG HTML, section 9.2): one per change of the status, until the scan has ended.
 
@@ -114,10 +121,10 @@ def _event(entry: Entry) -> bytes:
 @router.get("/scans/{scan_id}/errors", **openapi.ERRORS)
 async def errors(
     request: Request,
-    scan_id: str,
+    scan_id: ScanId,
     who: Caller = Depends(caller),
     service: Services = Depends(services),
-    cursor: str | None = None,
+    cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Response:
     """Rejected records: pages of JSON, or with `Accept: application/x-ndjson` all of them, a line each."""
@@ -158,7 +165,7 @@ async def _after(first: bytes, rest: Any) -> AsyncIterator[bytes]:
 
 @router.post("/scans/{scan_id}/cancel", **openapi.CANCEL)
 async def cancel(
-    request: Request, scan_id: str, who: Caller = Depends(caller), service: Services = Depends(services)
+    request: Request, scan_id: ScanId, who: Caller = Depends(caller), service: Services = Depends(services)
 ) -> Response:
     """Ends a scan: what is stored stays, what comes later is rejected."""
     scan_id, entry = await service.found(who.tenant_id, scan_id)
@@ -168,5 +175,5 @@ async def cancel(
         await cancel_scan(service, who.tenant_id, scan_id, traceparent(request))
     except PublishFailed:
         raise service.later("kafka_unavailable") from None
-    answer = {"scan_id": scan_id, "tenant_id": who.tenant_id, "status": entry.state, "cancelling": True}
-    return json_answer({**answer, "message": {"vi": _CANCELLING.vi, "en": _CANCELLING.en}}, 202)
+    message = {"vi": _CANCELLING.vi, "en": _CANCELLING.en}
+    return json_answer(CancellationAccepted(scan_id, who.tenant_id, entry.state, True, message), 202)

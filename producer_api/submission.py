@@ -1,8 +1,8 @@
 """What a submission says besides its records, and a JSON body cut into records without decoding them."""
 
 import re
-from collections.abc import Mapping
-from typing import Any, Final, get_args
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, get_args
 
 import msgspec
 
@@ -18,8 +18,8 @@ _LENGTHS: Final = {"source": 200, "notify": 300}  # characters, after normalisat
 _LANGUAGES: Final = get_args(Language)
 _JUDGED_TOGETHER: Final = 20  # records: where none of the first is UTF-8, the body is not
 _POSITION: Final = re.compile(r"\(byte (\d+)\)")
-_FIELDS: Final = ("source", "language", "notify", "records", "complete")
 Problems = list[dict[str, Any]]
+Items = list[msgspec.Raw] | list[bytes]
 
 
 class Details(msgspec.Struct):
@@ -40,7 +40,24 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True):
     complete: bool = False
 
 
-_decode: Final = msgspec.json.Decoder(Submission).decode
+class Corrections(msgspec.Struct, forbid_unknown_fields=True):
+    """The JSON body that mends: the entries of /errors, each with `record` mended. They stay bytes."""
+
+    corrections: list[msgspec.Raw]
+
+
+class _Kind(NamedTuple):
+    """Of JSON bodies."""
+
+    decode: Callable[[bytes], Any]
+    items: str  # the member that holds the list
+    others: tuple[str, ...]
+
+
+_SUBMISSION: Final = _Kind(
+    msgspec.json.Decoder(Submission).decode, "records", ("source", "language", "notify", "complete")
+)
+_CORRECTIONS: Final = _Kind(msgspec.json.Decoder(Corrections).decode, "corrections", ())
 _decode_fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_any: Final = msgspec.json.Decoder().decode
 _decode_items: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -77,63 +94,78 @@ def details_of(given: Mapping[str, Any], default_language: str, *, parameter: bo
     return details, problems
 
 
-def read_json(body: bytes, default_language: str, most_records: int) -> tuple[Details, list[msgspec.Raw] | list[bytes]]:
+def read_json(body: bytes, default_language: str, most_records: int) -> tuple[Details, Items]:
     """The details and the records of a JSON body, none only where that is meant. Raises ApiProblem: 400, 413, 415 or 422."""
+    given, records, problems = _read(body, _SUBMISSION)
+    details, more = details_of(given, default_language, parameter=False)
+    if problems or more:
+        raise request_invalid(problems + more)
+    if not records and given.get("complete") is not True:
+        raise ApiProblem("no_records")
+    _check(records, _SUBMISSION, most_records)
+    return details, records
+
+
+def read_corrections(body: bytes, most: int) -> Items:
+    """The corrections of a JSON body, one at least, each as it came. Raises ApiProblem: 400, 413, 415 or 422."""
+    _, corrections, problems = _read(body, _CORRECTIONS)
+    if problems:
+        raise request_invalid(problems)
+    if not corrections:
+        raise ApiProblem("no_records")
+    _check(corrections, _CORRECTIONS, most)
+    return corrections
+
+
+def _read(body: bytes, kind: _Kind) -> tuple[dict[str, Any], Items, Problems]:
+    """The members beside the items, the items, and what is wrong."""
     body = without_bom(body)
     if not body.strip(WHITE_SPACE):
         raise ApiProblem("no_records")
     try:
-        submission = _decode(body)
-        given: dict[str, Any] = {
-            "source": submission.source,
-            "language": submission.language,
-            "notify": submission.notify,
-        }
-        records: list[msgspec.Raw] | list[bytes] = submission.records
-        complete = submission.complete
-        problems: Problems = []
+        whole = kind.decode(body)
     except RecursionError:
         raise ApiProblem("json_too_deep") from None
     except (msgspec.MsgspecError, UnicodeDecodeError):
         try:
-            given, records, problems = _read_carefully(body)
-            complete = given.get("complete") is True
+            return _read_carefully(body, kind)
         except RecursionError:
             raise ApiProblem("json_too_deep") from None
-    details, more = details_of(given, default_language, parameter=False)
-    if problems or more:
-        raise request_invalid(problems + more)
-    if not records and not complete:
-        raise ApiProblem("no_records")
-    if records and not any(is_utf8(bytes(record)) for record in records[:_JUDGED_TOGETHER]):
+    return {name: getattr(whole, name) for name in kind.others}, getattr(whole, kind.items), []
+
+
+def _check(items: Items, kind: _Kind, most: int) -> None:
+    """Their encoding, number and sizes. Raises ApiProblem."""
+    if items and not any(is_utf8(bytes(item)) for item in items[:_JUDGED_TOGETHER]):
         raise ApiProblem("charset_unsupported", format=OTHER_CHARSET)
-    if len(records) > most_records:
-        raise ApiProblem("too_many_records", limit=quantity(most_records), extra={"limit": most_records})
-    if records and max(map(len, records)) > MAX_RECORD_BYTES:
-        position = next(at for at, record in enumerate(records) if len(record) > MAX_RECORD_BYTES)
+    if len(items) > most:
+        raise ApiProblem("too_many_records", limit=quantity(most), extra={"limit": most})
+    if items and max(map(len, items)) > MAX_RECORD_BYTES:
+        position = next(at for at, item in enumerate(items) if len(item) > MAX_RECORD_BYTES)
         raise ApiProblem(
             "record_too_large",
             limit=quantity(MAX_RECORD_BYTES),
             position=quantity(position + 1),
-            extra={"limit": MAX_RECORD_BYTES, "pointer": f"/records/{position}"},
+            extra={"limit": MAX_RECORD_BYTES, "pointer": f"/{kind.items}/{position}"},
         )
-    return details, records
 
 
-def _read_carefully(body: bytes) -> tuple[dict[str, Any], list[bytes], Problems]:
+def _read_carefully(body: bytes, kind: _Kind) -> tuple[dict[str, Any], list[bytes], Problems]:
     """What the one typed decode did not accept: finds each thing that is wrong, or reads what is right after all."""
     structure = without_half_characters(body)  # byte for byte as long
     try:
         fields = _decode_fields(structure)
     except msgspec.ValidationError:
-        return {}, [], [request_error("body_not_object", "")]
+        return {}, [], [request_error("body_not_object", "", items=kind.items)]
     except msgspec.DecodeError as error:
         raise _malformed(_position(error, body), body) from None
     except UnicodeDecodeError:
         raise _malformed(_first_bad_byte(body), body) from None
-    problems = [request_error("field_unexpected", _shown(name)) for name in fields if name not in _FIELDS]
+    problems = [
+        request_error("field_unexpected", _shown(name)) for name in fields if name not in (kind.items, *kind.others)
+    ]
     given: dict[str, Any] = {}
-    for name in _LENGTHS.keys() | {"language", "complete"}:
+    for name in kind.others:
         if name in fields:
             try:
                 given[name] = _decode_any(fields[name])
@@ -141,21 +173,21 @@ def _read_carefully(body: bytes) -> tuple[dict[str, Any], list[bytes], Problems]
                 problems.append(request_error("value_refused", name))
     if not isinstance(given.get("complete", False), bool):
         problems.append(request_error("not_boolean", "complete"))
-    if "records" not in fields:
-        problems.append(request_error("field_missing", "records"))
+    if kind.items not in fields:
+        problems.append(request_error("field_missing", kind.items))
         return given, [], problems
-    array = bytes(fields["records"])
+    array = bytes(fields[kind.items])
     try:
-        return given, _originals(body, structure, array), problems
+        return given, _originals(body, structure, array, kind.items), problems
     except msgspec.ValidationError:
-        problems.append(request_error("not_list", "records"))
+        problems.append(request_error("not_list", kind.items))
         return given, [], problems
 
 
-def _originals(body: bytes, structure: bytes, array: bytes) -> list[bytes]:
-    """The items of `records` as they came: found in the structure, taken from the body at the same places."""
+def _originals(body: bytes, structure: bytes, array: bytes, name: str) -> list[bytes]:
+    """The items of the array as they came: found in the structure, taken from the body at the same places."""
     items = _decode_items(array)
-    place = _place_of_records(structure, array)
+    place = _place_of(structure, array, name)
     found = []
     inside = 1
     for item in items:
@@ -166,10 +198,10 @@ def _originals(body: bytes, structure: bytes, array: bytes) -> list[bytes]:
     return found
 
 
-def _place_of_records(structure: bytes, array: bytes) -> int:
+def _place_of(structure: bytes, array: bytes, name: str) -> int:
     """Where the array that counts (the last, should the name be given twice) begins."""
     place = -1
-    for match in re.finditer(rb'"records"[ \t\r\n]*:[ \t\r\n]*', structure):
+    for match in re.finditer(rb'"%b"[ \t\r\n]*:[ \t\r\n]*' % name.encode(), structure):
         if structure.startswith(array, match.end()):
             place = match.end()
     return place

@@ -13,7 +13,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from producer_api import metrics, openapi
-from producer_api.bodies import PIECE, BodyLimits, Records, drain, encoding_of, pieces
+from producer_api.answers import Accepted, Links
+from producer_api.bodies import PIECE, BodyLimits, Records, drain, encoding_of, pieces, whole_body
 from producer_api.budget import Overloaded, Room
 from producer_api.caller import Caller, caller
 from producer_api.elements import Array, Arrays, cut
@@ -81,18 +82,8 @@ async def _take_json(request: Request, who: Caller, service: Services, key: str 
     settings = service.settings
     limits = BodyLimits(settings.api_json_bytes, settings.api_json_inflated_bytes, settings.api_inflation_ratio)
     async with service.room_for_all(request, limits) as room:
-        parts: list[bytes] = []
-        size = 0
         digest = new_digest("json", Details()) if key is not None else None
-        async for piece in pieces(request, limits, service.patience):
-            size += len(piece)
-            parts.append(piece)
-            if digest is not None:
-                digest.update(piece)
-            await room.grow_to(PIECE + size)
-        room.settle(size)
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
-        del parts
+        body = await whole_body(request, limits, room, service.patience, digest)
         details, records = read_json(
             body, language_of(request.headers.get("accept-language")), settings.api_json_records
         )
@@ -268,15 +259,12 @@ async def _answer(request: Request, who: Caller, service: Services, submitted: _
         if final is not None:
             return Response(final.value, 200, headers, "application/json")
     entry = service.statuses.get(key)
-    body = {
-        "scan_id": submitted.scan_id,
-        "tenant_id": who.tenant_id,
-        "status": entry.state if entry is not None else "queued",
-        "records": submitted.records,
-        "replayed": submitted.replayed,
-        "links": {name: location + path for name, path in _LINKS.items()},
-    }
-    return Response(msgspec.json.encode(body), 202, headers, "application/json")
-
-
-_LINKS: Final = {"self": "", "events": "/events", "errors": "/errors", "cancel": "/cancel"}
+    accepted = Accepted(
+        submitted.scan_id,
+        who.tenant_id,
+        entry.state if entry is not None else "queued",
+        submitted.records,
+        submitted.replayed,
+        Links(location, f"{location}/events", f"{location}/errors", f"{location}/cancel"),
+    )
+    return Response(msgspec.json.encode(accepted), 202, headers, "application/json")

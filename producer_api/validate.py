@@ -2,14 +2,15 @@
 
 import asyncio
 import datetime as dt
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from producer_api import openapi
-from producer_api.bodies import PIECE, BodyLimits, Records, drain, encoding_of, pieces
+from producer_api.answers import InvalidRecord, Reason, ValidationReport
+from producer_api.bodies import PIECE, BodyLimits, Records, drain, encoding_of, pieces, whole_body
 from producer_api.budget import Overloaded
 from producer_api.caller import Caller, caller
 from producer_api.headers import body_kind
@@ -55,31 +56,29 @@ class _Report:
             return
         first = outcome.errors[0]
         shown = msgspec.json.encode(
-            {
-                "index": index,
-                "activity_key": outcome.activity_key,
-                "code": first.code,
-                "pointer": first.pointer,
-                "messages": first.messages_for(index),
-                "errors": [
-                    {"code": each.code, "pointer": each.pointer, "messages": each.messages} for each in outcome.errors
-                ],
-            }
+            InvalidRecord(
+                index,
+                outcome.activity_key,
+                first.code,
+                first.pointer,
+                first.messages_for(index),
+                [Reason(each.code, each.pointer, each.messages) for each in outcome.errors],
+            )
         )
         self._size += len(shown)
         self._errors.append(msgspec.Raw(shown))
 
-    def answer(self) -> dict[str, Any]:
-        return {
-            "records_total": self.total,
-            "records_valid": len(self._keys),
-            "records_rejected": self._rejected,
-            "records_duplicate": self._duplicates,
-            "records_sensitive": self._sensitive,
-            "records_cross_border": self._cross_border,
-            "errors": self._errors,
-            "errors_truncated": self._rejected > len(self._errors),
-        }
+    def answer(self) -> ValidationReport:
+        return ValidationReport(
+            records_total=self.total,
+            records_valid=len(self._keys),
+            records_rejected=self._rejected,
+            records_duplicate=self._duplicates,
+            records_sensitive=self._sensitive,
+            records_cross_border=self._cross_border,
+            errors=self._errors,  # type: ignore[arg-type]
+            errors_truncated=self._rejected > len(self._errors),
+        )
 
 
 @router.post("/scans:validate", **openapi.VALIDATE)
@@ -91,20 +90,16 @@ async def validate(request: Request, who: Caller = Depends(caller), service: Ser
         kind = body_kind(request)
         encoding_of(request)
         limits = BodyLimits(settings.api_json_bytes, settings.api_json_inflated_bytes, settings.api_inflation_ratio)
-        body = pieces(request, limits, service.patience)
         holding = service.room_for_all(request, limits) if kind == "json" else service.room_for_lines()
         async with holding as room:
             if kind == "json":
-                parts = bytearray()
-                async for piece in body:
-                    parts += piece
-                    await room.grow_to(PIECE + len(parts))
+                body = await whole_body(request, limits, room, service.patience)
                 language = language_of(request.headers.get("accept-language"))
-                _, records = read_json(bytes(parts), language, settings.api_json_records)
+                _, records = read_json(body, language, settings.api_json_records)
                 for raw in records:
                     await _add(report, bytes(raw), settings.api_json_records)
             else:
-                records_sent = Records(body, room)
+                records_sent = Records(pieces(request, limits, service.patience), room)
                 async for lot in records_sent:
                     for element in lot:
                         await _add(report, element, settings.api_json_records)

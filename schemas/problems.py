@@ -326,9 +326,9 @@ PROBLEMS: Final[dict[str, Problem]] = {
         413,
         Text("Một bản ghi quá lớn", "One record too large"),
         Text(
-            "Một bản ghi, thứ {position} trong lượt quét, vượt giới hạn {limit} byte. Hãy bỏ bớt rồi gửi lại; chưa có gì "
+            "Một bản ghi, thứ {position} trong nội dung gửi lên, vượt giới hạn {limit} byte. Hãy bỏ bớt rồi gửi lại; chưa có gì "
             "được ghi nhận.",
-            "One record, number {position} of the scan, is over the limit of {limit} bytes. Make it smaller and send "
+            "One record, number {position} of the body, is over the limit of {limit} bytes. Make it smaller and send "
             "again; nothing was accepted.",
         ),
     ),
@@ -346,15 +346,6 @@ PROBLEMS: Final[dict[str, Problem]] = {
         Text(
             "«Content-Encoding» phải là gzip, zstd hoặc bỏ trống.",
             "«Content-Encoding» must be gzip, zstd, or absent.",
-        ),
-    ),
-    "mend_content_type": Problem(
-        415,
-        Text("Kiểu nội dung không được hỗ trợ", "Unsupported content type"),
-        Text(
-            "Bản ghi sửa lại được nhận dưới dạng application/x-ndjson: các dòng lấy từ /errors của lượt quét, với «record» "
-            "đã sửa.",
-            "Mended records are taken as application/x-ndjson: the lines that the scan's /errors gave, with «record» mended.",
         ),
     ),
     "mend_invalid": Problem(
@@ -525,8 +516,12 @@ REQUEST_ERRORS: Final[dict[str, Text]] = {
     ),
     "field_unexpected": Text("«{field}» không có trong yêu cầu này", "«{field}» is not part of this request"),
     "body_not_object": Text(
-        'nội dung phải là một đối tượng JSON: {{"records": [...]}}',
-        'the body must be a JSON object: {{"records": [...]}}',
+        'nội dung phải là một đối tượng JSON: {{"{items}": [...]}}',
+        'the body must be a JSON object: {{"{items}": [...]}}',
+    ),
+    "correction_invalid": Text(
+        "«{field}» phải là đối tượng JSON có «index» (hoặc «id», nếu «index» là null) và «record»",
+        "«{field}» must be a JSON object with «index» (or «id», where «index» is null) and «record»",
     ),
     "not_list": Text("«{field}» phải là danh sách", "«{field}» must be a list"),
     "not_text": Text("«{field}» phải là văn bản", "«{field}» must be text"),

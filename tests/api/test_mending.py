@@ -1,5 +1,7 @@
-"""Rejected records taken as NDJSON, mended, and sent again to the same scan: its counts come out right, however often they come."""
+"""Rejected records, mended and sent again to the same scan, as NDJSON or as one JSON body: its counts come out right, however
+often they come."""
 
+import gzip
 import json
 import threading
 from collections.abc import Iterator
@@ -7,6 +9,7 @@ from typing import Any, Final
 
 import httpx
 import pytest
+import zstandard
 from reading import Tenant, assert_problem
 
 from infra import generator
@@ -26,6 +29,7 @@ from tests.servers import Servers
 pytestmark = pytest.mark.usefixtures("worker")
 NDJSON: Final = {"Accept": "application/x-ndjson"}
 SENT: Final = {"Content-Type": "application/x-ndjson"}
+JSON: Final = {"Content-Type": "application/json"}
 WAIT: Final = {"Prefer": "wait=30"}
 # What breaks a record, each by another rule; None takes the field away.
 FAULTS: Final[list[dict[str, Any]]] = [
@@ -41,7 +45,9 @@ FAULTS: Final[list[dict[str, Any]]] = [
 
 
 class Mended(Tenant):
-    """A tenant whose scans hold broken records."""
+    """A tenant whose scans hold broken records, and who sends them mended as lines or as one JSON body."""
+
+    as_json = False
 
     def break_some(self, lines: list[bytes], places: range | list[int]) -> str:
         """A scan of these, with a fault at each of the places. Returns its id when it has ended."""
@@ -59,8 +65,15 @@ class Mended(Tenant):
         return [json.loads(line) for line in answer.content.splitlines()]
 
     def mend(self, scan: str, errors: list[dict[str, Any]], **headers: str) -> httpx.Response:
+        if self.as_json:
+            return self.correct(scan, {"corrections": errors}, **headers)
         body = b"".join(json.dumps(each, ensure_ascii=False).encode() + b"\n" for each in errors)
         return self.call("POST", f"/scans/{scan}/records", content=body, headers={**SENT, **headers})
+
+    def correct(self, scan: str, body: Any, **headers: str) -> httpx.Response:
+        """A JSON body, whatever it is; bytes as they are."""
+        content = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
+        return self.call("POST", f"/scans/{scan}/records", content=content, headers={**JSON, **headers})
 
     def judged(self, scan: str, errors: list[dict[str, Any]]) -> dict[str, Any]:
         """The scan's status once they were judged."""
@@ -87,6 +100,16 @@ def caller(http: httpx.Client, database: Database, statuses: StatusTopic, tenant
         assert_accounted(database, tenant, row["scan_id"])
 
 
+@pytest.fixture(params=["lines", "json"])
+def either_body(request: pytest.FixtureRequest, caller: Mended) -> None:
+    """The test runs once with each."""
+    caller.as_json = request.param == "json"
+
+
+BY_EITHER_BODY: Final = pytest.mark.usefixtures("either_body")
+
+
+@BY_EITHER_BODY
 def test_what_several_rules_rejected_is_mended_and_the_scan_is_completed(
     caller: Mended, database: Database, tenant: str
 ) -> None:
@@ -112,6 +135,7 @@ def test_what_several_rules_rejected_is_mended_and_the_scan_is_completed(
     }
 
 
+@BY_EITHER_BODY
 def test_the_same_again_changes_nothing(caller: Mended, tenant: str) -> None:
     lines = generator.records(30, 2, tenant)
     scan = caller.break_some(lines, range(0, 30, 3))
@@ -127,6 +151,7 @@ def test_the_same_again_changes_nothing(caller: Mended, tenant: str) -> None:
     assert counts(caller.judged(other, mended + mended)) == ("completed", 30, 30, 0, 0)
 
 
+@BY_EITHER_BODY
 def test_half_mended_half_left(caller: Mended, tenant: str) -> None:
     lines = generator.records(40, 3, tenant)
     scan = caller.break_some(lines, range(0, 40, 4))
@@ -138,6 +163,7 @@ def test_half_mended_half_left(caller: Mended, tenant: str) -> None:
     assert counts(caller.judged(scan, with_records(caller.errors(scan), lines))) == ("completed", 40, 40, 0, 0)
 
 
+@BY_EITHER_BODY
 def test_mended_wrongly_is_rejected_anew_and_can_be_mended_again(
     caller: Mended, database: Database, tenant: str
 ) -> None:
@@ -155,6 +181,7 @@ def test_mended_wrongly_is_rejected_anew_and_can_be_mended_again(
     assert len(database.rows("SELECT 1 FROM mended_records WHERE tenant_id = %s", tenant)) == 4
 
 
+@BY_EITHER_BODY
 def test_wrong_and_right_at_once(caller: Mended, tenant: str) -> None:
     """The right one is not lost because the wrong one came first and was rejected in its place."""
     lines = generator.records(10, 5, tenant)
@@ -168,6 +195,7 @@ def test_wrong_and_right_at_once(caller: Mended, tenant: str) -> None:
     assert counts(caller.status(scan)) == ("completed", 10, 10, 0, 0)
 
 
+@BY_EITHER_BODY
 def test_many_at_once_count_once(caller: Mended, tenant: str) -> None:
     lines = generator.records(1_500, 6, tenant)
     scan = caller.break_some(lines, range(0, 1_500))
@@ -186,6 +214,7 @@ def test_many_at_once_count_once(caller: Mended, tenant: str) -> None:
     assert counts(caller.status(scan)) == ("completed", 1_500, 1_500, 0, 0)
 
 
+@BY_EITHER_BODY
 def test_a_key_that_is_there_by_now_is_a_duplicate(caller: Mended, tenant: str) -> None:
     lines = generator.records(10, 7, tenant)
     scan = caller.break_some(lines, [1, 2])
@@ -194,6 +223,7 @@ def test_a_key_that_is_there_by_now_is_a_duplicate(caller: Mended, tenant: str) 
     assert counts(caller.judged(scan, mended)) == ("completed", 10, 9, 0, 1)
 
 
+@BY_EITHER_BODY
 def test_what_is_not_rejected_cannot_be_mended(caller: Mended, tenant: str) -> None:
     lines = generator.records(10, 8, tenant)
     scan = caller.break_some(lines, [1])
@@ -202,6 +232,7 @@ def test_what_is_not_rejected_cannot_be_mended(caller: Mended, tenant: str) -> N
     assert counts(caller.judged(scan, mends)) == ("completed_with_errors", 10, 9, 1, 0)
 
 
+@BY_EITHER_BODY
 def test_records_without_a_number_are_known_by_their_rejection(
     caller: Mended, servers: Servers, database: Database, tenant: str
 ) -> None:
@@ -255,6 +286,7 @@ def test_a_line_that_is_none_of_errors_is_named(caller: Mended, tenant: str) -> 
     assert counts(caller.judged(scan, mended)) == ("completed", 10, 10, 0, 0)
 
 
+@BY_EITHER_BODY
 def test_a_cancelled_scan_takes_none(caller: Mended, servers: Servers, database: Database, tenant: str) -> None:
     lines = generator.records(10, 14, tenant)
     scan = new_scan()
@@ -280,9 +312,77 @@ def test_another_tenants_scan_and_none_at_all(caller: Mended, http: httpx.Client
     other = Mended(http, f"{tenant}-o")
     assert_problem(other.mend(scan, mended), 404, "scan_not_found")
     assert_problem(caller.mend(new_scan(), mended), 404, "scan_not_found")
-    assert_problem(
-        caller.call("POST", f"/scans/{scan}/records", content=b"{}", headers={"Content-Type": "application/json"}),
-        415,
-        "mend_content_type",
-    )
+    xml = caller.call("POST", f"/scans/{scan}/records", content=b"<a/>", headers={"Content-Type": "application/xml"})
+    assert_problem(xml, 415, "content_type_unsupported")
     assert counts(caller.status(scan)) == ("completed_with_errors", 5, 4, 1, 0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"record": {}}, {"index": -1, "record": {}}, {"index": 1}, {"id": 0, "record": {}}, [], "chữ", None, "\ud800"],
+)
+def test_of_a_body_with_a_correction_that_is_none_nothing_is_taken(caller: Mended, tenant: str, wrong: Any) -> None:
+    lines = generator.records(10, 16, tenant)
+    scan = caller.break_some(lines, [1, 2])
+    mended = with_records(caller.errors(scan), lines)
+    before = caller.status(scan)
+    body = json.dumps({"corrections": [mended[0], wrong, mended[1], wrong]}).encode()
+    problem = assert_problem(caller.correct(scan, body), 422, "request_invalid")
+    assert [(each["code"], each["pointer"]) for each in problem["errors"]] == [
+        ("correction_invalid", "/corrections/1"),
+        ("correction_invalid", "/corrections/3"),
+    ]
+    assert all(each["messages"].keys() == {"vi", "en"} for each in problem["errors"])
+    # what comes now is the next change of the scan, so that nothing of the above was
+    status = caller.judged(scan, mended)
+    assert (counts(status), status["version"]) == (("completed", 10, 10, 0, 0), before["version"] + 1)
+
+
+def test_a_json_body_is_held_to_its_limits_and_its_mistakes_are_told(caller: Mended, tenant: str) -> None:
+    lines = generator.records(3, 17, tenant)
+    scan = caller.break_some(lines, [1])
+    [mended] = with_records(caller.errors(scan), lines)
+    whole = json.dumps({"corrections": [mended]}).encode()
+    line = json.dumps(mended).encode()
+    for body, status, code in (
+        (b"", 422, "no_records"),
+        ({"corrections": []}, 422, "no_records"),
+        (whole[:-1], 400, "json_malformed"),
+        (line + b"\n" + line, 415, "ndjson_not_json"),
+        (whole.decode().encode("utf-16"), 415, "charset_unsupported"),
+        (gzip.compress(whole), 415, "compression_undeclared"),
+        (b'{"corrections": [{"index": 1, "record": NaN}]}', 400, "number_not_finite"),
+        (b'{"corrections": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", 400, "json_too_deep"),
+        ({"corrections": [{"index": 1, "record": None}] * 10_001}, 413, "too_many_records"),
+    ):
+        assert_problem(caller.correct(scan, body), status, code)
+    large = {"index": 1, "record": {**mended["record"], "name": "x" * 300_000}}
+    problem = assert_problem(caller.correct(scan, {"corrections": [mended, large]}), 413, "record_too_large")
+    assert (problem["pointer"], problem["limit"]) == ("/corrections/1", 256 * 1024)
+    for body, code, pointer in (
+        ([], "body_not_object", ""),
+        ({}, "field_missing", "/corrections"),
+        ({"corrections": {}}, "not_list", "/corrections"),
+        ({"corrections": [mended], "errors": []}, "field_unexpected", "/errors"),
+        ({"corrections": [mended], "records": []}, "field_unexpected", "/records"),
+    ):
+        [error] = assert_problem(caller.correct(scan, body), 422, "request_invalid")["errors"]
+        assert (error["code"], error["pointer"]) == (code, pointer)
+    assert counts(caller.status(scan)) == ("completed_with_errors", 3, 2, 1, 0)
+    answer = caller.correct(scan, gzip.compress(whole), **WAIT, **{"Content-Encoding": "gzip"})
+    assert counts(answer.json()) == ("completed", 3, 3, 0, 0)
+
+
+def test_a_page_of_errors_goes_back_as_corrections(caller: Mended, tenant: str) -> None:
+    """More than one message of them, as they come from GET .../errors, in a body that is compressed."""
+    lines = generator.records(1_200, 18, tenant)
+    scan = caller.break_some(lines, range(1_200))
+    rejected = caller.everything(f"/scans/{scan}/errors", "errors", limit=1_000)
+    body = json.dumps({"corrections": with_records(rejected[:1_100], lines)}).encode()
+    before = caller.status(scan)["version"]
+    answer = caller.correct(scan, zstandard.compress(body), **{"Content-Encoding": "zstd"})
+    taken = answer.json()
+    assert (answer.status_code, taken["records"], taken["left"], taken["version"]) == (202, 1_100, 0, before + 2)
+    assert answer.headers["location"] == taken["links"]["self"]
+    wait_for(lambda: caller.status(scan)["version"] >= taken["version"], "all were judged")
+    assert counts(caller.status(scan)) == ("completed_with_errors", 1_200, 1_100, 100, 0)

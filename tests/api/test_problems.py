@@ -306,8 +306,7 @@ ELSEWHERE: Final = {
     "http_malformed",
     "transfer_unsupported",  # test_framing.py
     "too_many_connections",
-    "scan_cancelled",  # test_mending.py, as the next two
-    "mend_content_type",
+    "scan_cancelled",  # test_mending.py, as the next
     "mend_invalid",
     "mends_not_queued",  # as scan_not_queued
 }

@@ -65,6 +65,10 @@ def seeds(target: str) -> list[bytes]:
             b'{"source":"quet","language":"en","notify":"a","records":' + array + b"}",
             b'{"records":["\\ud800"],"records":[]}',
         ],
+        "corrections": [
+            b'{"corrections":[{"index":4,"id":17,"code":"x","record":' + records[0] + b'},{"id":17,"record":null}]}',
+            b'{"corrections":["\\ud800"],"corrections":[{"index":null,"id":3,"record":"\\ud800"}]}',
+        ],
         "status": [status, b""],
         "cursor": [b'[1.5,"a"]', b'["' + _SCAN + b'","k"]', b"17"],
     }  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from producer_api import cursors, elements, status_messages, submission
+from producer_api import cursors, elements, mending, status_messages, submission
 from producer_api.problems import ApiProblem
 from schemas import topics
 from schemas.errors import MESSAGE_ERRORS, FieldError
@@ -266,6 +266,19 @@ def document(raw: bytes) -> None:
         assert split_records(array.value) == found[array.first_index : array.first_index + array.count]
 
 
+def corrections(raw: bytes) -> None:
+    """A JSON body of corrections is read or a problem; each is the bytes that stood there, and says its place or is named."""
+    try:
+        found = [bytes(each) for each in submission.read_corrections(raw, _MOST_RECORDS)]
+    except ApiProblem as problem:
+        assert problem.status in (400, 413, 415, 422)
+        return
+    assert found and all(each in raw for each in found)
+    for each in found:
+        mend = mending.place_of(each)
+        assert mend is None or mend.record is None or mend.record in each
+
+
 def status(raw: bytes) -> None:
     """What stands in the status topic is a status, a tombstone, or passed over."""
     try:
@@ -291,5 +304,6 @@ def cursor(raw: bytes) -> None:
 
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
-    each.__name__: each for each in (record, message, envelope, control, splitting, lines, document, status, cursor)
+    each.__name__: each
+    for each in (record, message, envelope, control, splitting, lines, document, corrections, status, cursor)
 }

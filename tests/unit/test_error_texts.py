@@ -65,6 +65,7 @@ def test_no_placeholder_could_carry_a_refused_value() -> None:
         "format",
         "scans_url",
         "address",
+        "items",
     }  # names of ours, and addresses we made
     sentences = {"reason"}  # another text of these catalogues
     counts = {"done", "total", "stored", "rejected", "duplicate", "unreadable", "mended", "taken"}
