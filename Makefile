@@ -13,6 +13,7 @@ demo: setup
 	@$(VENV)/scanline demo
 
 test: setup lint
+	@$(PYTHON) infra/bootstrap.py client
 	$(VENV)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 # Half an hour on one core (tests/fuzz/README.md).
@@ -49,3 +50,5 @@ lock:
 		--python-version 3.11 -q requirements-user.in -o requirements-user.lock
 	uv pip compile --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 		--python-version 3.11 -q requirements-fuzz.in -o requirements-fuzz.lock
+	uv pip compile --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+		--python-version 3.11 -q requirements-client.in -o requirements-client.lock

@@ -1,5 +1,8 @@
 """Sets a fresh machine up: virtual environment, Kafka's jars, PostgreSQL's server. Standard library only; safe to repeat.
 
+    python3 infra/bootstrap.py           everything that runs and tests
+    python3 infra/bootstrap.py client    beside it the environment of the test with a generated client
+
 What is missing is installed where that is possible: Debian's packages as root, wheels that bundle a server for an ordinary
 user. Where it is not possible, it says what to do. Each finished step leaves a stamp, so that a second run takes a moment.
 """
@@ -21,6 +24,8 @@ VENV = PROJECT / ".venv"
 RUNTIME = PROJECT / ".runtime"
 KAFKA = RUNTIME / "kafka"
 PYTHON = VENV / "bin" / "python"
+CLIENT_VENV = RUNTIME / "client"  # the generator of clients asks for older packages than ours
+CLIENT_PYTHON = CLIENT_VENV / "bin" / "python"
 IS_ROOT = os.geteuid() == 0
 JAVA_NEEDED = 17
 PACKAGES = {
@@ -39,7 +44,10 @@ def main() -> int:
     with (RUNTIME / "setup.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two make targets at once: the second finds it done
         try:
-            set_up()
+            if sys.argv[1:] == ["client"]:
+                make_client_environment()
+            else:
+                set_up()
         except subprocess.CalledProcessError as error:
             command = " ".join(map(str, error.cmd))
             fail(f"Lệnh không thành công: {command}", f"This command failed: {command}")
@@ -171,24 +179,38 @@ def make_environment() -> None:
         return
     stamp.unlink(missing_ok=True)
     if not works(str(PYTHON), "-m", "pip", "--version"):
-        make_venv()
+        make_venv(VENV)
     say("installing pinned packages")
-    pip_install("--require-hashes", "--no-deps", "-r", str(lock))
+    pip_install(PYTHON, "--require-hashes", "--no-deps", "-r", str(lock))
     # compat: the project folder itself on the path, so that a package added later is found without setting up again
-    pip_install("--no-deps", "--no-build-isolation", "--config-settings", "editable_mode=compat", "-e", str(PROJECT))
+    editable = ("--no-build-isolation", "--config-settings", "editable_mode=compat", "-e", str(PROJECT))
+    pip_install(PYTHON, "--no-deps", *editable)
     stamp.write_text(digest(*made_of))
 
 
-def make_venv() -> None:
+def make_client_environment() -> None:
+    """`.runtime/client` with every package of requirements-client.lock."""
+    lock, stamp = PROJECT / "requirements-client.lock", CLIENT_VENV / "scanline.stamp"
+    if done(stamp, digest(lock, CLIENT_PYTHON)):
+        return
+    stamp.unlink(missing_ok=True)
+    if not works(str(CLIENT_PYTHON), "-m", "pip", "--version"):
+        make_venv(CLIENT_VENV)
+    say("installing the generator of clients, in an environment of its own")
+    pip_install(CLIENT_PYTHON, "--require-hashes", "--no-deps", "-r", str(lock))
+    stamp.write_text(digest(lock, CLIENT_PYTHON))
+
+
+def make_venv(folder: Path) -> None:
     """By the standard library, or by virtualenv where Debian left ensurepip out."""
     say("making the virtual environment")
     if importlib.util.find_spec("ensurepip") is None and IS_ROOT:
         install_packages({"venv"})
         importlib.invalidate_caches()
     if importlib.util.find_spec("ensurepip") is not None:
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
     elif importlib.util.find_spec("virtualenv") is not None:
-        subprocess.run([sys.executable, "-m", "virtualenv", "-q", "--clear", str(VENV)], check=True)
+        subprocess.run([sys.executable, "-m", "virtualenv", "-q", "--clear", str(folder)], check=True)
     else:
         fail(
             "Thiếu python3-venv. Hãy nhờ quản trị viên chạy: apt-get install python3-venv",
@@ -196,9 +218,9 @@ def make_venv() -> None:
         )
 
 
-def pip_install(*arguments: str) -> None:
+def pip_install(python: Path, *arguments: str) -> None:
     subprocess.run(
-        [str(PYTHON), "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-input", *arguments],
+        [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-input", *arguments],
         check=True,
         env={**os.environ, "PIP_ROOT_USER_ACTION": "ignore"},
     )
@@ -211,7 +233,7 @@ def install_wheels_with_servers() -> None:
     if done(stamp, value):
         return
     say("installing PostgreSQL and a Java runtime as wheels, for this environment only")
-    pip_install("--require-hashes", "-r", str(lock))
+    pip_install(PYTHON, "--require-hashes", "-r", str(lock))
     stamp.write_text(value)
 
 
