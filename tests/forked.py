@@ -17,11 +17,13 @@ from typing import Any, Final, NamedTuple
 
 _AT_ONCE: Final = 24  # they wait for servers that are not there more than they work
 _SECONDS: Final = 100
+NOT_READ: Final = 141
 _BYTES: Final = 4 << 30  # what reads without an end is ended
 
 
 class Case(NamedTuple):
-    """`output`: where standard output goes: a file that is looked at, `closed`, or a path. `settings` come on top of the rest."""
+    """`output`: where standard output goes: a file that is looked at, `closed`, `unread` (a pipe whose reader has gone), or a
+    path. `settings` come on top of the rest."""
 
     arguments: list[str]
     encoding: str = "utf-8"
@@ -55,7 +57,7 @@ def assert_sentences(cases: Sequence[Case], ended: Sequence[Ended]) -> None:
     """None ended in a traceback, by a signal, or with a password told."""
     for case, end in zip(cases, ended, strict=True):
         assert "Traceback" not in end.out + end.errors, (case, end.errors[-1_500:])
-        assert end.code in (0, 1, 2, 3), (case, end)
+        assert end.code in (0, 1, 2, 3, *([NOT_READ] if case.output == "unread" else [])), (case, end)
         assert "secret" not in end.out + end.errors, case
 
 
@@ -70,6 +72,11 @@ def _child(case: Case, out: Path, errors: Path) -> None:
     if case.output == "closed":
         os.close(1)
         sys.stdout = None  # type: ignore[assignment] - as Python itself does
+    elif case.output == "unread":
+        reader, writer = os.pipe()
+        os.close(reader)
+        os.dup2(writer, 1)
+        sys.stdout = open(1, "w", encoding=case.encoding, closefd=False)  # noqa: SIM115
     else:
         os.dup2(os.open(out if case.output == "file" else case.output, os.O_WRONLY | os.O_CREAT), 1)
         sys.stdout = open(1, "w", encoding=case.encoding, closefd=False)  # noqa: SIM115

@@ -19,6 +19,9 @@ from infra.cli import INTERRUPTED, output, terminal
 from infra.errors import InfraError, Interrupted
 
 _FAILED: Final = 1
+_NOT_READ: Final = (
+    141  # as shells have it for a program that SIGPIPE ended: not all of it was read, so it is no success
+)
 _WRONG_USE: Final = 2  # the command line's own code for an option that it does not know
 KNOWN: Final = (
     InfraError, OSError, ValidationError, SettingsError, SQLAlchemyError, psycopg2.Error, KafkaException, ModuleNotFoundError
@@ -35,7 +38,7 @@ def run(app: typer.Typer) -> int:
         return code
     except BrokenPipeError:  # whoever read standard output has had enough
         terminal.leave_output()
-        return 0
+        return _NOT_READ
     except KNOWN as error:
         _tell(known(error))
         return INTERRUPTED if isinstance(error, Interrupted) else _FAILED
@@ -47,6 +50,8 @@ def _called(app: typer.Typer) -> int:
     try:
         app()
     except SystemExit as ending:
+        if isinstance(ending.__context__, BrokenPipeError):  # rich and typer would have it that the command failed
+            raise BrokenPipeError from None
         code = ending.code if isinstance(ending.code, int) else _FAILED
         if code == _WRONG_USE:
             _answer(

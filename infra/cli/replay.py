@@ -114,8 +114,6 @@ def register(app: typer.Typer) -> None:
         try:
             with progress_bar(quiet=json) as on_progress:
                 report = run(request, InfraSettings(), on_progress)
-        except BrokenPipeError:  # whoever read standard output has had enough
-            raise typer.Exit(0) from None
         except KeyboardInterrupt:
             raise request.interrupted from None
         _tell(report, as_json=json, on_stderr=to_ndjson and output is None)

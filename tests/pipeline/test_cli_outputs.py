@@ -1,6 +1,7 @@
 """Every command, on running servers, whatever its output is: a terminal that knows few letters, a full disk, nothing at all."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,9 @@ import pytest
 from infra import generator
 from infra.processes import Service
 from tests.command_lines import COMMANDS, STARTS, arguments
-from tests.commands import environment, written
-from tests.forked import Case, assert_sentences, run_all
-from tests.helpers import Database, Publisher
+from tests.commands import PATIENCE, SCANLINE, environment, written
+from tests.forked import NOT_READ, Case, assert_sentences, run_all
+from tests.helpers import Database, Publisher, changed
 from tests.servers import Servers
 
 LINES = [path for path in COMMANDS if path != ("tail",)]  # which has no end of its own
@@ -72,3 +73,39 @@ def test_an_output_that_takes_nothing(env: dict[str, str], sample: str, output: 
         end.code for case, end in zip(cases, ended, strict=True) if case.arguments[0] in ("lag", "topics", "--help")
     }
     assert codes == ({0} if output == "closed" else {1})
+
+
+def test_an_output_that_nobody_reads_any_more(env: dict[str, str], sample: str) -> None:
+    """As for every program that SIGPIPE ends. An error stays the error that it is."""
+    alone = {("dlq", "retry"), ("dlq", "drop")}  # of these one at a time is let in
+    lines = [[*arguments(path, sample), *more] for path in LINES if path not in alone for more in ([], ["--json"])]
+    lines += [["--help"], ["status", "--help"]]
+    read = [Case(line) for line in lines]
+    unread = [Case(line, output="unread") for line in (*lines, ["tail", "--from-start"])]
+    ended, cut_off = run_all(read, env), run_all(unread, env)
+    assert_sentences(read, ended)
+    assert_sentences(unread, cut_off)
+    assert cut_off.pop().code == NOT_READ
+    printing = [bool(end.out) and not end.out.startswith('{"error"') for end in ended]
+    wanted = [NOT_READ if prints else end.code for prints, end in zip(printing, ended, strict=True)]
+    wrong = [each for each in zip(lines, wanted, ended, cut_off, strict=True) if each[1] != each[3].code]
+    assert not wrong
+    assert sum(printing) > 15
+
+
+def test_of_many_lines_the_first_alone_is_read(
+    env: dict[str, str], servers: Servers, database: Database, tenant: str
+) -> None:
+    with Publisher(servers.bootstrap) as publisher:
+        lines = generator.records(4_000, 2, tenant)
+        scan = publisher.scan(tenant, lines[:2_000] + [changed(line, purpose="") for line in lines[2_000:]])
+        database.finished(tenant, scan)
+    for line in (
+        ["errors", scan, "--tenant", tenant],
+        ["errors", scan, "--tenant", tenant, "--json"],
+        ["replay", "--tenant", tenant, "--to-ndjson", "--nice", "0"],
+    ):
+        shell = ["bash", "-c", '"$@" | head -1; exit "${PIPESTATUS[0]}"', "-", str(SCANLINE), *line]
+        done = subprocess.run(shell, env=env, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        assert (done.returncode, done.stdout.count("\n")) == (NOT_READ, 1), (line, done)
+        assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr, (line, done.stderr)
