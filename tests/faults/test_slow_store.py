@@ -13,12 +13,18 @@ from infra.chaos.links import Hop, Link
 from infra.children import free_port
 from infra.processes import Service
 from infra.stack import Stack
-from tests.blocking import held
-from tests.helpers import Database, Publisher, assert_accounted, changed, new_scan, wait_for
-from tests.load import LONG, metric
+from tests.helpers import Database, Publisher, assert_accounted, changed, wait_for
+from tests.load import LONG, metric, worker_log
+from tests.murmur2 import partition_of
 
 KILOBYTES: Final = 20  # a second
 SETTINGS: Final = {"SCANLINE_WRITE_DEADLINE_SECONDS": "3", "SCANLINE_STREAM_PROBE_SECONDS": "0.2"}
+
+# Transactions of the worker's in a statement that began when a single one would have missed its deadline: it is sent in parts.
+LASTING: Final = """
+SELECT pid FROM pg_stat_activity
+WHERE application_name = 'scanline-worker' AND query_start > xact_start + interval '4 seconds'
+"""
 
 
 @pytest.fixture
@@ -66,34 +72,28 @@ def test_over_a_slow_link_everything_is_stored(stack: Stack, link: Link) -> None
             assert database.finished("slow", each, LONG)["status"] == "completed"
 
 
-def test_a_link_that_takes_everything_and_delivers_nothing_is_given_up(stack: Stack, link: Link) -> None:
-    """The kernel at its end confirms every byte, so that no timeout of TCP's runs out, and PostgreSQL's run where nobody hears
-    them. The watchdog is far away."""
+def test_a_link_that_falls_silent_between_two_parts_is_given_up(stack: Stack, link: Link) -> None:
+    """It takes every byte, confirms it and delivers none, so that no timeout of TCP's or PostgreSQL's runs out. The transaction
+    has gone on for longer than one deadline by then, and the watchdog is far away."""
     worker = start_worker(stack, link, stall_seconds=600)
-    lines = generator.records(2_000, 1, "silent")
+    lines = generator.records(600, 1, "silent")
     with Database(stack.postgres.superuser_dsn()) as database, Publisher(stack.kafka.bootstrap) as publisher:
-        scan = new_scan()
-        publisher.records("silent", scan, lines[:1_000])
+        before = publisher.scan("silent", generator.records(10, 2, "silent"))
         publisher.flush()
-        wait_for(lambda: database.scan("silent", scan), "the scan is known")
-        before = metric(worker, "scanline_sink_errors_total")
-        with held(stack, [("silent", scan)]):
-            publisher.records("silent", scan, lines[1_000:], first=1_000)
-            publisher.closed("silent", scan, len(lines))
-            publisher.flush()
-            pid = wait_for(lambda: waiting_session(database), "a session waits for the row", LONG)
-            os.kill(pid, signal.SIGSTOP)
+        assert database.finished("silent", before)["status"] == "completed"
+        link.slow(latency_ms=5, rate_kb=KILOBYTES)
+        scan = publisher.scan("silent", lines)
+        publisher.flush()
+        wait_for(lambda: metric(worker, "scanline_sink_part_bytes") and database.rows(LASTING), "parts are sent", LONG)
+        failed = f"partition {partition_of(b'silent')}: attempt"  # not of other lanes, which time out too
+        before_silence = worker_log(worker).count(failed)
+        assert link.pid is not None
+        os.kill(link.pid, signal.SIGSTOP)  # not link.stall(), which heals it first
         try:
-            wait_for(lambda: metric(worker, "scanline_sink_errors_total") > before, "the call is given up")
+            wait_for(lambda: worker_log(worker).count(failed) > before_silence, "the call is given up")
         finally:
-            os.kill(pid, signal.SIGCONT)
-        assert database.finished("silent", scan, LONG)["records_stored"] == len(lines)
+            os.kill(link.pid, signal.SIGCONT)
         assert metric(worker, "scanline_stream_stalls_total") == 0
-
-
-def waiting_session(database: Database) -> int | None:
-    """Of the worker's, one that waits for a lock."""
-    rows = database.rows(
-        "SELECT pid FROM pg_stat_activity WHERE application_name = 'scanline-worker' AND wait_event_type = 'Lock'"
-    )
-    return int(rows[0]["pid"]) if rows else None
+        link.heal()
+        assert database.finished("silent", scan, LONG)["records_stored"] == len(lines)
+        assert_accounted(database, "silent", scan)
