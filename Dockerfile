@@ -5,7 +5,7 @@ WORKDIR /build
 # every file is checked against its hash
 COPY requirements.lock ./
 RUN pip install --require-hashes --no-deps -r requirements.lock \
-    && printf '#!/venv/bin/python\nfrom infra.cli import main\nmain()\n' > /venv/bin/scanline \
+    && printf '#!/venv/bin/python\nfrom cli import main\nmain()\n' > /venv/bin/scanline \
     && chmod 755 /venv/bin/scanline
 
 FROM python:3.11-slim-bookworm AS app
@@ -18,5 +18,6 @@ COPY sinks ./sinks
 COPY stream_app ./stream_app
 COPY producer_api ./producer_api
 COPY infra ./infra
+COPY cli ./cli
 USER scanline
 CMD ["scanline", "--help"]

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import typer.main
 
-from infra.cli.commands import app
+from cli.commands import app
 
 Name = tuple[str, ...]
 SCAN: Final = "0190a6f2-7c1e-7bb2-9f57-2f4f3c9d8e11"  # nobody's

@@ -62,7 +62,7 @@ def assert_sentences(cases: Sequence[Case], ended: Sequence[Ended]) -> None:
 
 
 def _child(case: Case, out: Path, errors: Path) -> None:
-    from infra.cli import main
+    from cli import main
 
     signal.alarm(_SECONDS)
     resource.setrlimit(resource.RLIMIT_AS, (_BYTES, _BYTES))
@@ -98,7 +98,7 @@ def _child(case: Case, out: Path, errors: Path) -> None:
 
 
 def _serve(cases: Sequence[Case]) -> list[Ended]:
-    import infra.cli.commands  # noqa: F401 - so that the children need not
+    import cli.commands  # noqa: F401 - so that the children need not
 
     ended: dict[int, Ended] = {}
     running: dict[int, int] = {}

@@ -213,7 +213,7 @@ def test_large_batches_of_good_records_are_read_to_the_last(
 WATCHED: Final = """
 import atexit, sys
 from pathlib import Path
-from infra.cli import main
+from cli import main
 atexit.register(lambda: print(Path("/proc/self/status").read_text(), file=sys.stderr))
 main()
 """

@@ -13,8 +13,8 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from typer.testing import CliRunner
 
+from cli.commands import app
 from infra import generator
-from infra.cli.commands import app
 from infra.processes import Service
 from infra.stack import Stack
 from tests import header_names
@@ -183,9 +183,7 @@ def test_a_letter_without_a_scan_is_its_tenants_still(
     assert audit["details"]["count"] == 3 and audit["scan_id"] is None
 
 
-SHOW: Final = (
-    "import sys; from infra.cli import main; sys.argv = ['scanline', 'dlq', 'show', sys.argv[1], '--raw']; main()"
-)
+SHOW: Final = "import sys; from cli import main; sys.argv = ['scanline', 'dlq', 'show', sys.argv[1], '--raw']; main()"
 
 
 def test_a_failed_scan_completes_when_its_letters_are_sent_again_and_only_once(

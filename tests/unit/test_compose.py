@@ -13,8 +13,8 @@ import yaml
 from pydantic_settings import BaseSettings
 from sqlalchemy.engine import make_url
 
-from infra.cli import main
-from infra.cli.commands import app
+from cli import main
+from cli.commands import app
 from infra.postgres.cluster import ROLES
 from infra.settings import InfraSettings
 from producer_api.settings import ApiSettings

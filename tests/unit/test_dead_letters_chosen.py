@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 import pytest
 from confluent_kafka import Message
 
-from infra.cli.commands import app
+from cli.commands import app
 from infra.dead_letters.asking import letter_place, moment, selection
 from infra.dead_letters.letters import Letter, Selection, letter_of
 from infra.dead_letters.masking import described, escaped, preview

@@ -5,8 +5,8 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
+from cli.dlq_runs import today
 from infra import generator
-from infra.cli.dlq_runs import today
 from infra.dead_letters.letters import Letter, letter_of
 from infra.dead_letters.planning import Plan, Rules
 from stream_app import decoding

@@ -6,7 +6,7 @@ from typing import Any, Final
 import pytest
 from rich.console import Console
 
-from infra.cli import demo, output
+from cli import demo, output
 from infra.demo.run import Outcome, Phase
 
 SCAN: Final = "0198f3c2-0000-7000-8000-000000000001"

@@ -2,7 +2,7 @@
 
 import typer
 
-from infra.cli.output import show
+from cli.output import show
 from infra.errors import InfraError
 from infra.settings import InfraSettings
 

@@ -3,7 +3,7 @@
 import typer
 from rich.console import Console
 
-from infra.cli.output import print_json, show
+from cli.output import print_json, show
 from infra.settings import InfraSettings
 from schemas.status import number
 from schemas.topics import RECORDS_TOPIC

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from infra.cli import terminal
+from cli import terminal
 
 console = Console()
 _taken = False

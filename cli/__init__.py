@@ -19,8 +19,8 @@ def main() -> None:
     listens = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if listens:
         signal.signal(signal.SIGINT, _leave)
-    from infra.cli.commands import app
-    from infra.cli.outcome import run
+    from cli.commands import app
+    from cli.outcome import run
 
     if listens:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -10,9 +10,9 @@ from typing import Any, Final
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from infra.cli.interrupts import sigterm_as_ctrl_c
-from infra.cli.output import console, print_json, show, take_output
-from infra.cli.scan_rows import progress_console
+from cli.interrupts import sigterm_as_ctrl_c
+from cli.output import console, print_json, show, take_output
+from cli.scan_rows import progress_console
 from infra.settings import InfraSettings
 
 PASSED_OVER: Final = 3  # exit code: something could not be handled, everything else was

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from rich.markup import escape
 
-from infra.cli.output import console, print_json, show
-from infra.cli.scan_rows import local_time
+from cli.output import console, print_json, show
+from cli.scan_rows import local_time
 from infra.dead_letters.planning import Outcome, Plan
 from schemas.errors import MESSAGE_ERRORS, Text, describe
 from schemas.status import number

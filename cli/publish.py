@@ -11,9 +11,9 @@ from typing import Any, Final
 import typer
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from infra.cli.interrupts import sigterm_as_ctrl_c
-from infra.cli.output import console, show
-from infra.cli.scan_rows import checked_tenant, exit_code, has_ended, progress_console, show_scan
+from cli.interrupts import sigterm_as_ctrl_c
+from cli.output import console, show
+from cli.scan_rows import checked_tenant, exit_code, has_ended, progress_console, show_scan
 from infra.client import ApiClient, Refused
 from infra.errors import InfraError, Interrupted
 from infra.following import StatusFollower, accounted

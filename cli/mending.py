@@ -8,8 +8,8 @@ from typing import Final
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from infra.cli.output import show
-from infra.cli.scan_rows import NOT_ENDED, NOT_WELL, checked_tenant, progress_console, show_scan
+from cli.output import show
+from cli.scan_rows import NOT_ENDED, NOT_WELL, checked_tenant, progress_console, show_scan
 from infra.errors import InfraError
 from infra.settings import InfraSettings
 

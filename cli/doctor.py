@@ -12,8 +12,8 @@ import typer
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
+from cli.output import console, show
 from infra.audit import user_name
-from infra.cli.output import console, show
 from infra.errors import InfraError
 from infra.postgres.binaries import find_binaries, server_user
 from infra.running import settings_of

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import typer
 
-from infra.cli.interrupts import sigterm_as_ctrl_c
-from infra.cli.output import print_json, show
-from infra.cli.replay import exit_code_of, progress_bar, tell_differences, tell_passed_over
-from infra.cli.scan_rows import progress_console
-from infra.cli.servers import service_urls
+from cli.interrupts import sigterm_as_ctrl_c
+from cli.output import print_json, show
+from cli.replay import exit_code_of, progress_bar, tell_differences, tell_passed_over
+from cli.scan_rows import progress_console
+from cli.servers import service_urls
 from infra.settings import InfraSettings
 
 

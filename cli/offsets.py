@@ -2,8 +2,8 @@
 
 import typer
 
-from infra.cli.output import show
-from infra.cli.scan_rows import progress_console
+from cli.output import show
+from cli.scan_rows import progress_console
 from infra.errors import InfraError
 from infra.settings import InfraSettings
 

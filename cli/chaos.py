@@ -6,14 +6,14 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
+from cli.interrupts import sigterm_as_ctrl_c
+from cli.output import print_json, show
 from infra.chaos.clocks import can_jump
 from infra.chaos.disks import can_mount
 from infra.chaos.faults import FAULTS
 from infra.chaos.plan import chosen, plan
 from infra.chaos.results import Round, read, summary
 from infra.chaos.rounds import run
-from infra.cli.interrupts import sigterm_as_ctrl_c
-from infra.cli.output import print_json, show
 from infra.errors import InfraError
 from infra.settings import InfraSettings
 

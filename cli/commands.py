@@ -6,7 +6,7 @@ from typing import Final
 
 import typer
 
-import infra.cli
+import cli
 
 app: Final = typer.Typer(
     help="Scanline: kết quả quét vào PostgreSQL, mỗi bản ghi đúng một lần. / Scan results into PostgreSQL, exactly once.",
@@ -15,7 +15,7 @@ app: Final = typer.Typer(
     add_completion=False,
 )
 
-for _module in sorted(pkgutil.iter_modules(infra.cli.__path__), key=lambda module: module.name):
-    _command = importlib.import_module(f"{infra.cli.__name__}.{_module.name}")
+for _module in sorted(pkgutil.iter_modules(cli.__path__), key=lambda module: module.name):
+    _command = importlib.import_module(f"{cli.__name__}.{_module.name}")
     if hasattr(_command, "register"):
         _command.register(app)

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from infra.cli.interrupts import sigterm_as_ctrl_c
-from infra.cli.output import console, print_json, show
+from cli.interrupts import sigterm_as_ctrl_c
+from cli.output import console, print_json, show
 from infra.demo.run import Outcome, run
 from infra.demo.scans import SPREAD
 from infra.errors import Interrupted

@@ -8,12 +8,12 @@ from typing import Any
 import typer
 from rich.console import Console
 
+from cli.interrupts import sigterm_as_ctrl_c
+from cli.output import print_json, show
 from infra.chaos.picture import draw
 from infra.chaos.promises import Promise, memory, promises, settled
 from infra.chaos.sampling import Sample, Struck, load
 from infra.chaos.soak import Measured, soak
-from infra.cli.interrupts import sigterm_as_ctrl_c
-from infra.cli.output import print_json, show
 from infra.errors import InfraError
 from infra.settings import InfraSettings
 

@@ -8,13 +8,13 @@ from typing import Any
 import typer
 from rich.console import Console
 
+from cli.interrupts import sigterm_as_ctrl_c
+from cli.output import print_json, show
 from infra.bench import machine
 from infra.bench.cases import QUICK, Bench, Sizes
 from infra.bench.copying import RawCopy
 from infra.bench.results import Result, Verdict, table_row, verdicts
 from infra.bench.watching import server_version
-from infra.cli.interrupts import sigterm_as_ctrl_c
-from infra.cli.output import print_json, show
 from infra.errors import InfraError
 from infra.settings import InfraSettings
 from infra.stack import Stack

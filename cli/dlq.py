@@ -5,9 +5,9 @@ from typing import Final
 
 import typer
 
-from infra.cli.dlq_limit import add_allow
-from infra.cli.dlq_rows import show_letter
-from infra.cli.dlq_runs import (
+from cli.dlq_limit import add_allow
+from cli.dlq_rows import show_letter
+from cli.dlq_runs import (
     audited,
     can_be_raw,
     letter_at,
@@ -21,7 +21,7 @@ from infra.cli.dlq_runs import (
     today,
     write_raw,
 )
-from infra.cli.output import take_output
+from cli.output import take_output
 from infra.errors import InfraError
 
 _MOST_PREVIEW: Final = 64 * 1024

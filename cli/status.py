@@ -2,8 +2,8 @@
 
 import typer
 
-from infra.cli.output import show
-from infra.cli.scan_rows import checked_tenant, scan_row, show_scan
+from cli.output import show
+from cli.scan_rows import checked_tenant, scan_row, show_scan
 from infra.settings import InfraSettings
 
 

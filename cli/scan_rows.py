@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 from rich.markup import escape
 
-from infra.cli.output import console, show
+from cli.output import console, show
 from infra.errors import InfraError
 from schemas.codes import FINAL_STATES
 from schemas.messages import is_tenant_id

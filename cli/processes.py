@@ -8,8 +8,8 @@ from pathlib import Path
 
 import typer
 
-from infra.cli.interrupts import sigterm_as_ctrl_c
-from infra.cli.output import console, show
+from cli.interrupts import sigterm_as_ctrl_c
+from cli.output import console, show
 from infra.errors import InfraError, Interrupted
 from infra.running import announced, forget
 from infra.settings import InfraSettings

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from sqlalchemy.exc import SQLAlchemyError
 
-from infra.cli import INTERRUPTED, output, terminal
+from cli import INTERRUPTED, output, terminal
 from infra.errors import InfraError, Interrupted
 
 _FAILED: Final = 1

@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from infra.cli import INTERRUPTED
-from infra.cli.dlq_rows import OUTCOMES, both, meaning, newest, show_counts, show_list, show_plan
-from infra.cli.output import console, print_json
+from cli import INTERRUPTED
+from cli.dlq_rows import OUTCOMES, both, meaning, newest, show_counts, show_list, show_plan
+from cli.output import console, print_json
 from infra.errors import InfraError
 from infra.settings import InfraSettings
 

@@ -7,16 +7,8 @@ from typing import Any
 import typer
 from rich.markup import escape
 
-from infra.cli.output import console, print_json
-from infra.cli.scan_rows import (
-    checked_tenant,
-    exit_code,
-    has_ended,
-    in_vietnam,
-    percent,
-    progress_console,
-    state_words,
-)
+from cli.output import console, print_json
+from cli.scan_rows import checked_tenant, exit_code, has_ended, in_vietnam, percent, progress_console, state_words
 from infra.errors import InfraError
 from infra.following import Change, StatusFollower, accounted
 from infra.settings import InfraSettings
