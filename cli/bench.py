@@ -10,14 +10,14 @@ from rich.console import Console
 
 from cli.interrupts import sigterm_as_ctrl_c
 from cli.output import print_json, show
-from infra.bench import machine
-from infra.bench.cases import QUICK, Bench, Sizes
-from infra.bench.copying import RawCopy
-from infra.bench.results import Result, Verdict, table_row, verdicts
-from infra.bench.watching import server_version
 from infra.errors import InfraError
 from infra.settings import InfraSettings
 from infra.stack import Stack
+from trials.bench import machine
+from trials.bench.cases import QUICK, Bench, Sizes
+from trials.bench.copying import RawCopy
+from trials.bench.results import Result, Verdict, table_row, verdicts
+from trials.bench.watching import server_version
 
 _RAW = "raw"
 _progress = Console(stderr=True)  # so that --json stays alone on standard output

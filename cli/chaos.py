@@ -8,14 +8,14 @@ from rich.console import Console
 
 from cli.interrupts import sigterm_as_ctrl_c
 from cli.output import print_json, show
-from infra.chaos.clocks import can_jump
-from infra.chaos.disks import can_mount
-from infra.chaos.faults import FAULTS
-from infra.chaos.plan import chosen, plan
-from infra.chaos.results import Round, read, summary
-from infra.chaos.rounds import run
 from infra.errors import InfraError
 from infra.settings import InfraSettings
+from trials.chaos.clocks import can_jump
+from trials.chaos.disks import can_mount
+from trials.chaos.faults import FAULTS
+from trials.chaos.plan import chosen, plan
+from trials.chaos.results import Round, read, summary
+from trials.chaos.rounds import run
 
 _progress = Console(stderr=True)  # so that --json stays alone on standard output
 

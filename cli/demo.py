@@ -11,11 +11,11 @@ from rich.table import Table
 
 from cli.interrupts import sigterm_as_ctrl_c
 from cli.output import console, print_json, show
-from infra.demo.run import Outcome, run
-from infra.demo.scans import SPREAD
 from infra.errors import Interrupted
 from infra.settings import InfraSettings
 from infra.stack import Stack
+from trials.demo.run import Outcome, run
+from trials.demo.scans import SPREAD
 
 _progress = Console(stderr=True)  # so that --json stays alone on standard output
 _WIDE: Final = 1_000  # cells: more than any table needs

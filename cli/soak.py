@@ -10,12 +10,12 @@ from rich.console import Console
 
 from cli.interrupts import sigterm_as_ctrl_c
 from cli.output import print_json, show
-from infra.chaos.picture import draw
-from infra.chaos.promises import Promise, memory, promises, settled
-from infra.chaos.sampling import Sample, Struck, load
-from infra.chaos.soak import Measured, soak
 from infra.errors import InfraError
 from infra.settings import InfraSettings
+from trials.soak.picture import draw
+from trials.soak.promises import Promise, memory, promises, settled
+from trials.soak.sampling import Sample, Struck, load
+from trials.soak.soak import Measured, soak
 
 _progress = Console(stderr=True)  # so that --json stays alone on standard output
 _MARKS = {True: "✓", False: "✗", None: "-"}

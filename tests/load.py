@@ -13,11 +13,11 @@ import httpx
 from confluent_kafka import Consumer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
-from infra import generator
-from infra.chaos.rig import Rig
 from infra.processes import Service
 from infra.stack import Stack
 from tests.helpers import RECORDS, Database, Publisher, StatusTopic, assert_accounted, assert_told, new_scan, wait_for
+from trials import generator
+from trials.chaos.rig import Rig
 
 Scan = tuple[str, str]  # tenant, scan
 Published = Mapping[Scan, Sequence[str]]  # and its activity_keys

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import zstandard
 
-from infra import generator
+from trials import generator
 
 LINES: Final = generator.records(40, 7)
 STREAM: Final = generator.ndjson(LINES)

@@ -1,7 +1,7 @@
 """Scans with everything in them, for what must give the same however it is read."""
 
-from infra import generator
 from tests.helpers import Database, Publisher, changed, new_scan, wait_for
+from trials import generator
 
 
 def mixed_scans(bootstrap: str, database: Database, tenant: str) -> list[str]:

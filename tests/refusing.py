@@ -6,9 +6,9 @@ from typing import Any
 
 import psycopg2
 
-from infra import generator
 from tests.helpers import Database, array, changed
 from tests.poisoned_worker import SECRET
+from trials import generator
 
 
 @contextmanager

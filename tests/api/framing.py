@@ -7,9 +7,9 @@ from typing import Any, Final, NamedTuple
 import httpx
 from sockets import Connection
 
-from infra import generator
 from tests.helpers import FINAL, wait_for
 from tests.submitting import scans_of
+from trials import generator
 
 RECORDS: Final = 3
 

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from reading import Tenant, assert_problem
 
-from infra import generator
 from tests.helpers import Database, StatusTopic, assert_told, changed
+from trials import generator
 
 pytestmark = pytest.mark.usefixtures("worker")
 PATH, MEMBER = "/processing-activities", "processing_activities"

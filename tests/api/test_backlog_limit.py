@@ -3,9 +3,9 @@
 import httpx
 from reading import Tenant, assert_problem
 
-from infra import generator
 from infra.stack import Stack
 from tests.helpers import Database, wait_for
+from trials import generator
 
 LIMITED = {"SCANLINE_API_BACKLOG_MESSAGES": "20", "SCANLINE_API_BACKLOG_POLL_SECONDS": "0.2"}
 JSON = {"Content-Type": "application/json"}

@@ -12,13 +12,13 @@ from framing import OFFERS, RIGHT, assert_stored, final_answer, records, send
 from reading import Tenant
 from sockets import Connection
 
-from infra import generator
 from infra.children import Child, free_port
 from infra.processes import Service
 from infra.settings import PROJECT
 from tests.helpers import FINAL, wait_for
 from tests.packages import program
 from tests.submitting import HeldUpload, wait_until_taken
+from trials import generator
 
 pytestmark = pytest.mark.usefixtures("worker")
 _DOCUMENTED: Final = re.search(

@@ -7,7 +7,6 @@ import httpx
 import pytest
 from reading import Tenant, assert_problem
 
-from infra import generator
 from tests.helpers import (
     Database,
     Publisher,
@@ -19,6 +18,7 @@ from tests.helpers import (
     wait_for,
 )
 from tests.servers import Servers
+from trials import generator
 
 pytestmark = pytest.mark.usefixtures("worker")
 

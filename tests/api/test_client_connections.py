@@ -12,11 +12,11 @@ import psutil
 import pytest
 from sockets import Connection
 
-from infra import generator
 from infra.processes import Service
 from tests.helpers import Database, wait_for
 from tests.servers import Servers
 from tests.submitting import FOUND_NOTHING, accepted, scans_of, submit, wait_until_taken
+from trials import generator
 
 MIB: Final = 1024 * 1024
 STRICT: Final = {

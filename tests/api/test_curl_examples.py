@@ -11,11 +11,11 @@ from typing import Any, Final, NamedTuple
 import httpx
 import pytest
 
-from infra import generator
 from infra.processes import Service
 from infra.settings import PROJECT
 from tests.helpers import FINAL, PATIENCE, Database, changed, wait_for
 from tests.submitting import NDJSON, accepted, scans_of
+from trials import generator
 
 pytestmark = [
     pytest.mark.usefixtures("worker"),

@@ -12,13 +12,13 @@ import psutil
 import pytest
 from sockets import Connection
 
-from infra import generator
 from infra.lines import lines_of
 from infra.processes import Service
 from tests.helpers import Database, StatusTopic, assert_told, wait_for
 from tests.load import keys_of
 from tests.servers import Servers
 from tests.submitting import HeldUpload, accepted, scans_of, submit, wait_until_taken
+from trials import generator
 
 _DRAIN: Final = {"SCANLINE_API_DRAIN_SECONDS": "4"}
 _LOOK_EVERY: Final = 0.2  # seconds, as a load balancer that is set to look often

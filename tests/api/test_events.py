@@ -9,12 +9,12 @@ import httpx
 import pytest
 from reading import Event, Tenant
 
-from infra import generator
-from infra.chaos.history import History
-from infra.chaos.sending import Sender
 from infra.processes import Service
 from tests.helpers import Database, Publisher, StatusTopic, assert_told, new_scan, wait_for
 from tests.servers import Servers
+from trials import generator
+from trials.checker.history import History
+from trials.load.sending import Sender
 
 pytestmark = pytest.mark.usefixtures("worker")
 IN_FLIGHT = "scanline_api_requests_in_flight_count "

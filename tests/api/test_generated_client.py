@@ -11,10 +11,10 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from infra import generator
 from infra.bootstrap import CLIENT_PYTHON
 from infra.processes import Service
 from tests.helpers import Database, StatusTopic, assert_accounted, assert_told, changed
+from trials import generator
 
 pytestmark = pytest.mark.usefixtures("worker")
 ROOT: Final = Path(__file__).resolve().parents[2]

@@ -12,7 +12,6 @@ import httpx
 import pytest
 import zstandard
 
-from infra import generator
 from infra.processes import Service
 from tests.helpers import Database, StatusTopic, assert_accounted, assert_told, wait_for
 from tests.servers import Servers
@@ -27,6 +26,7 @@ from tests.submitting import (
     submit,
     wait_until_taken,
 )
+from trials import generator
 
 pytestmark = pytest.mark.usefixtures("worker")
 KEY: Final = "scan-2026-11"

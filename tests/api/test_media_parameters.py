@@ -12,9 +12,9 @@ import pytest
 import zstandard
 from reading import Tenant, assert_problem
 
-from infra import generator
 from tests.helpers import Database, changed
 from tests.submitting import JSON, NDJSON, accepted, odd_pieces, scans_of
+from trials import generator
 
 pytestmark = pytest.mark.usefixtures("worker")
 DETAILS: Final = {"source": "quét đêm", "language": "en", "notify": "mailto:dpo@example.vn"}

@@ -12,7 +12,6 @@ import pytest
 import zstandard
 from reading import Tenant, assert_problem
 
-from infra import generator
 from tests.helpers import (
     Database,
     Publisher,
@@ -25,6 +24,7 @@ from tests.helpers import (
     wait_for,
 )
 from tests.servers import Servers
+from trials import generator
 
 pytestmark = pytest.mark.usefixtures("worker")
 NDJSON: Final = {"Accept": "application/x-ndjson"}

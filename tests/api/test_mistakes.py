@@ -9,7 +9,6 @@ import httpx
 import pytest
 import zstandard
 
-from infra import generator
 from infra.processes import Service
 from schemas.errors import Text
 from schemas.problems import PROBLEMS
@@ -27,6 +26,7 @@ from tests.submitting import (
     scans_of,
     submit,
 )
+from trials import generator
 
 pytestmark = pytest.mark.usefixtures("worker")
 KEY: Final = {"Idempotency-Key": "once"}

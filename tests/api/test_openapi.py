@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from reading import Tenant, assert_problem
 
-from infra import generator
 from infra.processes import Service
 from producer_api.rows import ACTIVITY_COLUMNS
 from schemas.field_texts import STRUCTS
@@ -24,6 +23,7 @@ from tests.described import Description
 from tests.helpers import Database, headers_of, new_scan, wait_for
 from tests.servers import Servers
 from tests.submitting import FOUND_NOTHING, JSON, NDJSON, RecordsTopic
+from trials import generator
 
 pytestmark = pytest.mark.usefixtures("worker")
 OPERATIONS: Final = {

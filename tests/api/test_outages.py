@@ -8,10 +8,10 @@ import httpx
 import pytest
 from reading import Tenant, assert_problem
 
-from infra import generator
 from infra.processes import Service
 from infra.stack import Stack
 from tests.helpers import Database, StatusTopic, assert_accounted, assert_told, wait_for
+from trials import generator
 
 JSON, NDJSON = {"Content-Type": "application/json"}, {"Content-Type": "application/x-ndjson"}
 IMPATIENT = {

@@ -11,10 +11,10 @@ import httpx
 import pytest
 from reading import Tenant, assert_problem
 
-from infra import generator
 from infra.processes import Service
 from schemas.problems import PROBLEMS
 from tests.helpers import Database, StatusTopic, assert_told, wait_for
+from trials import generator
 
 ROOT = Path(__file__).resolve().parents[2]
 METRIC = re.compile(r"^\| `(scanline_[a-z0-9_]+)` \| (counter|gauge|histogram) \|(?: ([a-z_`, ]+))? \|", re.MULTILINE)

@@ -10,13 +10,13 @@ import httpx
 import pytest
 from reading import Tenant
 
-from infra import generator
 from infra.children import Child, free_port
 from infra.processes import Service
 from infra.settings import PROJECT
 from tests.helpers import wait_for
 from tests.packages import program
 from tests.servers import Servers
+from trials import generator
 
 _ROW: Final = re.compile(r"^\| `(scanline_\w+)` \| (\w+) \| (.*?) ?\|", re.MULTILINE)
 JOBS: Final = {"api": "api", "two-apis": "api", "worker": "stream|sink"}  # and what its metrics' names begin with

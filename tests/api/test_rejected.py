@@ -9,9 +9,9 @@ import httpx
 import pytest
 from reading import Tenant, assert_problem
 
-from infra import generator
 from tests.helpers import Database, Publisher, StatusTopic, assert_accounted, assert_told, changed, new_scan, wait_for
 from tests.servers import Servers
+from trials import generator
 
 pytestmark = pytest.mark.usefixtures("worker")
 NDJSON = {"Accept": "application/x-ndjson"}

@@ -6,10 +6,10 @@ import httpx
 import pytest
 from reading import Tenant, assert_problem
 
-from infra import generator
 from infra.processes import Service
 from tests.helpers import STATUS, Database, Publisher, StatusTopic, assert_told, changed, new_scan, wait_for
 from tests.servers import Servers
+from trials import generator
 
 pytestmark = pytest.mark.usefixtures("worker")
 JSON = {"Content-Type": "application/json"}

@@ -9,12 +9,12 @@ import httpx
 import pytest
 from reading import Tenant
 
-from infra import generator
 from infra.processes import Service
 from producer_api.page import PAGE_BYTES
 from tests.helpers import Database, peak_memory, wait_for
 from tests.refusing import locked
 from tests.servers import Servers
+from trials import generator
 
 pytestmark = pytest.mark.usefixtures("worker")
 MIB: Final = 1024 * 1024

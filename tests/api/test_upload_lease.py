@@ -10,11 +10,11 @@ import httpx
 import pytest
 from confluent_kafka import Producer
 
-from infra import generator
 from infra.processes import Service
 from tests.helpers import STATUS, Database, StatusTopic, assert_accounted, assert_told, wait_for
 from tests.servers import Servers
 from tests.submitting import FOUND_NOTHING, NDJSON, HeldUpload, accepted, scans_of, submit, wait_until_taken
+from trials import generator
 
 pytestmark = pytest.mark.usefixtures("worker")
 KEY: Final = {"Idempotency-Key": "scan-2026-12"}

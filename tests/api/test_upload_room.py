@@ -10,12 +10,12 @@ import httpx
 import pytest
 import zstandard
 
-from infra import generator
 from infra.processes import Service
 from tests.helpers import Database, wait_for
 from tests.load import metric
 from tests.servers import Servers
 from tests.submitting import JSON, NDJSON, HeldUpload, accepted, odd_pieces, scans_of, submit, wait_until_taken
+from trials import generator
 
 MIB: Final = 1024 * 1024
 UPLOADS: Final = 12

@@ -10,9 +10,9 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from reading import Tenant, assert_problem
 
-from infra import generator
 from tests.helpers import RECORDS, Database, StatusTopic, assert_told, changed
 from tests.servers import Servers
+from trials import generator
 
 pytestmark = pytest.mark.usefixtures("worker")
 JSON, NDJSON = {"Content-Type": "application/json"}, {"Content-Type": "application/x-ndjson"}

@@ -8,7 +8,6 @@ import json
 import os
 from collections.abc import Iterator
 
-from infra import generator
 from infra.stack import Stack
 from tests.helpers import (
     Database,
@@ -22,6 +21,7 @@ from tests.helpers import (
     wait_for,
 )
 from tests.load import assert_same_keys
+from trials import generator
 
 MIB = 1024 * 1024
 BOUND = 400 * MIB

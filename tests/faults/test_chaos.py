@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from infra.chaos.disks import can_mount
-from infra.chaos.faults import FAULTS
-from infra.chaos.plan import plan
-from infra.chaos.rounds import run
+from trials.chaos.disks import can_mount
+from trials.chaos.faults import FAULTS
+from trials.chaos.plan import plan
+from trials.chaos.rounds import run
 
 SEED = 2026
 RATE = 1_000  # records a second

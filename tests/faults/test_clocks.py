@@ -9,13 +9,13 @@ import httpx
 import pytest
 from confluent_kafka import Producer
 
-from infra import generator
-from infra.chaos.clocks import Clock, can_jump
 from infra.processes import Service
 from infra.stack import Stack
 from tests.helpers import PATIENCE, STATUS, Database, Publisher, StatusTopic, assert_told, changed, wait_for
 from tests.load import LONG, Load, Scan, assert_exactly, keys_of, wait_for_messages, worker_log
 from tests.submitting import NDJSON, HeldUpload, accepted, scans_of, submit, wait_until_taken
+from trials import generator
+from trials.chaos.clocks import Clock, can_jump
 
 pytestmark = pytest.mark.skipif(not can_jump(), reason="a clock of one's own takes a C compiler")
 HOUR: Final = 3_600

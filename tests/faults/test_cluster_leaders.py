@@ -12,7 +12,6 @@ import httpx
 import pytest
 from confluent_kafka import ElectionType, KafkaException
 
-from infra.chaos.rig import Rig
 from infra.kafka.offsets import admin_of, found_in
 from infra.processes import Service
 from schemas.topics import RECORDS_TOPIC
@@ -20,6 +19,7 @@ from stream_app.bounds import Bounds, Log
 from stream_app.ends import Ends
 from tests.helpers import Database, wait_for
 from tests.load import LONG, Load, assert_exactly, hold, metric, wait_for_messages, worker_log
+from trials.chaos.rig import Rig
 
 AWAY_SECONDS = 30.0  # the worker asks every two seconds, for five at most, and believes what it hears three times
 PARTITIONS = list(range(12))

@@ -4,7 +4,6 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, TopicPartition
 
-from infra import generator
 from infra.processes import Service
 from infra.stack import Stack
 from tests.commands import Commands, rows
@@ -20,6 +19,7 @@ from tests.helpers import (
 )
 from tests.load import LONG, metric, worker_log
 from tests.murmur2 import partition_of
+from trials import generator
 
 RUN: Final = 20
 SETTINGS: Final = {"SCANLINE_DEAD_LETTER_RUN": str(RUN), "SCANLINE_DEAD_LETTER_WINDOW": "200"}

@@ -2,13 +2,13 @@
 
 from confluent_kafka.admin import ResourceType
 
-from infra import generator
 from infra.stack import Stack
 from tests.blocking import tenants_by_partition
 from tests.broker_settings import configure
 from tests.helpers import DEAD_LETTERS, Database, Publisher, new_scan, wait_for
 from tests.load import LONG, worker_log
 from tests.murmur2 import partition_of
+from trials import generator
 
 SMALL, USUAL = "100", str(2 * 1024 * 1024)
 

@@ -11,7 +11,6 @@ from typing import Any, Final
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from infra import generator
 from infra.stack import Stack
 from tests.commands import environment
 from tests.helpers import (
@@ -29,6 +28,7 @@ from tests.helpers import (
 )
 from tests.load import keys_of, metric
 from tests.own import looks_at_own
+from trials import generator
 
 MIB: Final = 1024 * 1024
 BOUND: Final = 400 * MIB

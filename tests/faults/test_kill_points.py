@@ -6,7 +6,6 @@ from typing import Final
 import httpx
 import pytest
 
-from infra import generator
 from infra.children import free_port
 from infra.processes import Service
 from infra.stack import Stack
@@ -15,6 +14,7 @@ from tests.dying_worker import VARIABLE
 from tests.helpers import Database, Publisher, StatusTopic, wait_for
 from tests.load import LONG, Load, Scan, assert_exactly, group_offset, keys_of, offsets, wait_for_messages
 from tests.submitting import JSON, NDJSON, submit, wait_until_taken
+from trials import generator
 
 SESSION: Final = {"SCANLINE_SESSION_TIMEOUT_SECONDS": "2"}  # how soon the other worker takes over
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from infra import generator
 from infra.stack import Stack
 from tests.blocking import tenants_by_partition
 from tests.commands import Commands
@@ -14,6 +13,7 @@ from tests.helpers import RECORDS, Database, Publisher, wait_for
 from tests.load import LONG, metric, worker_log
 from tests.murmur2 import partition_of
 from tests.topics import make_anew
+from trials import generator
 
 
 def delete_before(stack: Stack, partition: int, offset: int) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import httpx
 from confluent_kafka.admin import AdminClient
 
-from infra import generator
 from infra.following import Change, StatusFollower
 from infra.kafka.topics import reconcile, specs
 from infra.processes import Service
@@ -16,6 +15,7 @@ from tests.helpers import Database, Publisher, array, new_scan, wait_for
 from tests.load import LONG, Load, Scan, assert_exactly, keys_of, lanes, metric
 from tests.murmur2 import partition_of
 from tests.submitting import submit
+from trials import generator
 
 BEFORE = 12
 AFTER = 24

@@ -3,12 +3,12 @@
 import httpx
 from confluent_kafka import Consumer, TopicPartition
 
-from infra import generator
 from infra.processes import Service
 from infra.stack import Stack
 from tests.helpers import DEAD_LETTERS, wait_for
 from tests.load import LONG, Load, assert_exactly, hold, keys_of, metric
 from tests.submitting import accepted, submit
+from trials import generator
 
 AWAY_SECONDS = 20
 SETTINGS = {"SCANLINE_SESSION_TIMEOUT_SECONDS": "3"}

@@ -7,7 +7,6 @@ from pathlib import Path
 import httpx
 from psycopg2.extensions import parse_dsn
 
-from infra import generator
 from infra.processes import Service
 from infra.stack import Stack
 from tests.commands import Commands
@@ -15,6 +14,7 @@ from tests.contents import contents
 from tests.helpers import Database, Publisher, StatusTopic, assert_accounted, assert_told, changed, wait_for
 from tests.load import LONG
 from tests.mixing import mixed_scans
+from trials import generator
 
 
 def lose_database(stack: Stack) -> str:

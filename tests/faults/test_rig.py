@@ -16,12 +16,12 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
-from infra.chaos.clocks import can_jump
-from infra.chaos.disks import can_mount, mounted_below
-from infra.chaos.links import Link
-from infra.chaos.rig import Rig
 from infra.processes import Service
 from tests.helpers import RECORDS, wait_for
+from trials.chaos.clocks import can_jump
+from trials.chaos.disks import can_mount, mounted_below
+from trials.chaos.links import Link
+from trials.chaos.rig import Rig
 
 SLOW_MS = 300
 

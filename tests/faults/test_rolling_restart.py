@@ -11,12 +11,12 @@ from typing import Final, Self
 
 import httpx
 
-from infra import generator
 from infra.processes import Service
 from infra.stack import Stack
 from tests.helpers import Database
 from tests.load import LONG, Load, Scan, assert_exactly, keys_of, wait_for_messages
 from tests.submitting import JSON, NDJSON, HeldUpload, scans_of, wait_until_taken
+from trials import generator
 
 CLIENTS: Final = 3
 PAUSE_SECONDS: Final = 0.05  # of a client, after each scan

@@ -8,14 +8,14 @@ from typing import Final
 
 import pytest
 
-from infra import generator
-from infra.chaos.links import Hop, Link
 from infra.children import free_port
 from infra.processes import Service
 from infra.stack import Stack
 from tests.helpers import Database, Publisher, assert_accounted, changed, wait_for
 from tests.load import LONG, metric, worker_log
 from tests.murmur2 import partition_of
+from trials import generator
+from trials.chaos.links import Hop, Link
 
 KILOBYTES: Final = 20  # a second
 SETTINGS: Final = {"SCANLINE_WRITE_DEADLINE_SECONDS": "3", "SCANLINE_STREAM_PROBE_SECONDS": "0.2"}

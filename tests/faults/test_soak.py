@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from infra.chaos.picture import draw
-from infra.chaos.promises import memory, promises
-from infra.chaos.sampling import Struck, columns, load
-from infra.chaos.soak import soak
+from trials.soak.picture import draw
+from trials.soak.promises import memory, promises
+from trials.soak.sampling import Struck, columns, load
+from trials.soak.soak import soak
 
 FAULT = "worker-sigkill"
 

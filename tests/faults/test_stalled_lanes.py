@@ -10,7 +10,6 @@ import httpx
 import psycopg2
 import pytest
 
-from infra import generator
 from infra.children import free_port
 from infra.processes import Service
 from infra.stack import Stack
@@ -18,6 +17,7 @@ from stream_app.watchdog import EXIT_STALLED
 from tests.helpers import Database, Publisher, new_scan, wait_for
 from tests.load import LONG, Load, assert_exactly, hold, keys_of, metric, wait_for_messages, worker_log
 from tests.stopping_worker import CHANGED, WAY_VARIABLE
+from trials import generator
 
 # Attempts may take far longer than a lane may stand still: only the watchdog helps in time.
 SETTINGS: Final = {

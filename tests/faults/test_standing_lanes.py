@@ -4,7 +4,6 @@ says when it goes on."""
 import signal
 from typing import Any, Final
 
-from infra import generator
 from infra.processes import Service
 from infra.stack import Stack
 from schemas.status import PAUSES
@@ -13,6 +12,7 @@ from tests.faults.test_stalled_lanes import start_stopping_worker
 from tests.helpers import Database, Publisher, StatusTopic, assert_told, new_scan, wait_for
 from tests.load import LONG, metric, worker_log
 from tests.stopping_worker import CHANGED
+from trials import generator
 
 # Neither the watchdog nor a deadline may come first.
 SETTINGS: Final = {

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from alembic import command
 
-from infra import generator
 from infra.postgres.migrate import alembic_config, upgrade
 from infra.processes import Service
 from infra.stack import Stack
@@ -17,6 +16,7 @@ from tests.helpers import Database, Publisher, StatusTopic, assert_accounted, as
 from tests.load import LONG, Load, assert_exactly, metric, wait_for_lanes, wait_for_messages, worker_log
 from tests.murmur2 import partition_of
 from tests.topics import make_anew, topic_id
+from trials import generator
 
 TENANTS = tenants_by_partition("again")
 TENANT, OTHER = TENANTS[3], TENANTS[4]

@@ -10,11 +10,11 @@ import httpx
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from infra import generator
-from infra.chaos.load import ends_of
-from infra.chaos.rig import Rig
 from tests.helpers import RECORDS, Database, StatusTopic, assert_accounted, assert_told, headers_of, wait_for
 from tests.submitting import JSON, NDJSON, accepted, submit
+from trials import generator
+from trials.chaos.rig import Rig
+from trials.load.load import ends_of
 
 LATENCY_MS = 600  # between Kafka's taking the end and the API's hearing of it: the time to stop the answer
 TRIES = 6

@@ -4,7 +4,6 @@ https://github.com/faust-streaming/faust/issues/606 (open, as is its pull reques
 0.15.3 with two actors on a stream commits the highest offset that is done, where the one before it is not.
 """
 
-from infra import generator
 from infra.stack import Stack
 from tests.blocking import held, tenants_by_partition
 from tests.helpers import Database, Publisher, new_scan, wait_for
@@ -12,6 +11,7 @@ from tests.load import LONG, Scan, assert_exactly, group_offset, keys_of
 from tests.murmur2 import partition_of
 from tests.stock import Stock
 from tests.stock_faust import SLOW
+from trials import generator
 
 OTHERS = 10
 SESSION = {"SCANLINE_SESSION_TIMEOUT_SECONDS": "2"}  # how soon the other worker takes over

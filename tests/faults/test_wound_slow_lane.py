@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from infra import generator
 from infra.stack import Stack
 from tests.blocking import held, tenants_by_partition
 from tests.helpers import Database, Publisher, new_scan, wait_for
 from tests.load import LONG, Scan, assert_exactly, hold, keys_of, metric
 from tests.stock import Stock
 from tests.stock_faust import SLOW
+from trials import generator
 
 MORE_THAN_A_BUFFER = 6_000  # stream_buffer_maxsize is 4,096
 FREE = 20_000

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from infra import generator
 from infra.children import free_port
 from infra.processes import Service
 from infra.stack import Stack
@@ -18,6 +17,7 @@ from tests.load import LONG, Scan, assert_exactly, keys_of, metric, worker_log
 from tests.raising_worker import PLACES, VARIABLE
 from tests.stock import Stock
 from tests.stock_faust import BAD
+from trials import generator
 
 GOOD = 20
 TENANTS = 4

@@ -11,13 +11,13 @@ from typing import Any, Final
 import pytest
 from confluent_kafka import Producer
 
-from infra.chaos.checker import check, wait_until_drained
-from infra.chaos.findings import Report
-from infra.chaos.history import Accepted, Delivery, History
-from infra.chaos.load import DIRECT_WAYS, HTTP_WAYS, Load
 from infra.processes import Service
 from tests.helpers import Database, StatusTopic
 from tests.servers import Servers
+from trials.checker.checker import check, wait_until_drained
+from trials.checker.findings import Report
+from trials.checker.history import Accepted, Delivery, History
+from trials.load.load import DIRECT_WAYS, HTTP_WAYS, Load
 
 _PATIENCE: Final = 180.0
 Scan = tuple[str, str]

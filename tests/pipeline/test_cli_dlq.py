@@ -14,7 +14,6 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from typer.testing import CliRunner
 
 from cli.commands import app
-from infra import generator
 from infra.processes import Service
 from infra.stack import Stack
 from tests import header_names
@@ -33,6 +32,7 @@ from tests.helpers import (
 )
 from tests.load import keys_of
 from tests.servers import Servers
+from trials import generator
 
 TYPE: Final = "vn.scanline.scan.records.v1"
 SECRET: Final = "079090012345"  # an identity number, where none should be

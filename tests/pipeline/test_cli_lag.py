@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from infra import generator
 from infra.stack import Stack
 from tests.commands import Commands, Done, refused
 from tests.helpers import RECORDS, Database, Publisher, new_scan, wait_for
+from trials import generator
 
 
 @pytest.fixture

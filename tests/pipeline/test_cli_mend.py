@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from infra import generator
 from infra.processes import Service
 from tests.commands import Commands, one, rows, written
 from tests.helpers import Database, StatusTopic, assert_accounted, assert_told, changed
 from tests.servers import Servers
+from trials import generator
 
 pytestmark = pytest.mark.usefixtures("worker")
 

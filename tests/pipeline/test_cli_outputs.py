@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from infra import generator
 from infra.processes import Service
 from tests.command_lines import COMMANDS, STARTS, arguments
 from tests.commands import PATIENCE, SCANLINE, environment, written
 from tests.forked import NOT_READ, Case, assert_sentences, run_all
 from tests.helpers import Database, Publisher, changed
 from tests.servers import Servers
+from trials import generator
 
 LINES = [path for path in COMMANDS if path != ("tail",)]  # which has no end of its own
 

@@ -9,13 +9,13 @@ from zoneinfo import ZoneInfo
 import pytest
 from confluent_kafka import Producer
 
-from infra import generator
 from infra.processes import Service
 from schemas.status import Scan, encode_status, paused_status, status_of
 from schemas.topics import PARTITIONER, STATUS_TOPIC, status_key
 from tests.commands import PATIENCE, Commands
 from tests.helpers import Database, Publisher, new_scan, wait_for
 from tests.servers import Servers
+from trials import generator
 
 
 @pytest.fixture

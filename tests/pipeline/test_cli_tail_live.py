@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from infra import generator
 from tests.commands import PATIENCE, Commands
 from tests.helpers import Database, Publisher, changed, new_scan
 from tests.servers import Servers
+from trials import generator
 
 pytestmark = pytest.mark.usefixtures("worker")
 

@@ -9,10 +9,10 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import ResourceType
 
-from infra import generator
 from infra.stack import Stack
 from tests.broker_settings import COMPACTED, configure
 from tests.helpers import RECORDS, Database, Publisher, StatusTopic, assert_accounted, assert_told, new_scan, wait_for
+from trials import generator
 
 ROUNDS: Final = 4
 

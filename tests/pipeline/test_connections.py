@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from infra import generator
 from infra.processes import Service
 from infra.stack import Stack
 from sinks.base import Unavailable
@@ -19,6 +18,7 @@ from sinks.postgres.engine import MAX_CONNECTIONS, write_engine
 from tests.helpers import Database, Publisher, StatusTopic, assert_accounted, assert_told, wait_for
 from tests.murmur2 import partition_of
 from tests.own import looks_at_own
+from trials import generator
 
 PARTITIONS: Final = 64  # more lanes than connections
 TENANTS: Final = 100

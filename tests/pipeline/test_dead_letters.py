@@ -9,7 +9,6 @@ import pytest
 import yaml
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from infra import generator
 from infra.processes import Service
 from infra.replay.reading import ReadMessage
 from schemas.dead_letters import REASON_HEADERS
@@ -30,6 +29,7 @@ from tests.helpers import (
 )
 from tests.murmur2 import partition_of
 from tests.servers import Servers
+from trials import generator
 
 pytestmark = pytest.mark.usefixtures("worker")
 

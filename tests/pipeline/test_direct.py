@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from infra import generator
 from infra.processes import Service
 from tests.helpers import Database, Publisher, StatusTopic, assert_accounted, assert_told, changed, new_scan
 from tests.servers import Servers
+from trials import generator
 
 pytestmark = pytest.mark.usefixtures("worker")
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from infra import generator
 from tests.helpers import Database, Publisher, new_scan
 from tests.servers import Servers
+from trials import generator
 
 pytestmark = pytest.mark.usefixtures("worker")
 FULL: Mapping[str, Any] = {

@@ -8,11 +8,11 @@ import httpx
 import pytest
 import zstandard
 
-from infra import generator
 from tests.helpers import Database, Publisher, StatusTopic, array, assert_accounted, assert_told, new_scan, wait_for
 from tests.load import keys_of
 from tests.servers import Servers
 from tests.submitting import JSON, NDJSON, accepted, scans_of, submit
+from trials import generator
 
 pytestmark = pytest.mark.usefixtures("worker")
 MIB: Final = 1024 * 1024

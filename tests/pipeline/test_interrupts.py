@@ -11,12 +11,12 @@ from typing import IO, Final
 import psutil
 import pytest
 
-from infra import generator
 from infra.processes import Service
 from producer_api.scan_ids import scan_id_for
 from tests.commands import PATIENCE, SCANLINE, Commands, one, written
 from tests.helpers import Database, wait_for
 from tests.servers import Servers
+from trials import generator
 
 INTERRUPTED: Final = 130
 

@@ -9,7 +9,6 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from infra import generator
 from infra.processes import Service
 from tests.helpers import (
     PATIENCE,
@@ -25,6 +24,7 @@ from tests.helpers import (
 )
 from tests.murmur2 import murmur2, partition_of
 from tests.servers import Servers
+from trials import generator
 
 pytestmark = pytest.mark.usefixtures("worker")
 

@@ -10,13 +10,13 @@ import httpx
 import psycopg2
 import pytest
 
-from infra import generator
 from infra.processes import Service
 from infra.stack import Stack
 from tests.helpers import Database, Publisher, StatusTopic, assert_accounted, assert_told, new_scan, wait_for
 from tests.load import metric
 from tests.own import looks_at_own
 from tests.submitting import accepted, submit
+from trials import generator
 
 SETTINGS: Final = {
     "SCANLINE_WRITE_DEADLINE_SECONDS": "2",

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import pytest
 
-from infra import generator
 from infra.children import free_port
 from infra.processes import Service
 from infra.stack import Stack
@@ -29,6 +28,7 @@ from tests.own import looks_at_own
 from tests.pipeline.test_dead_letters import DeadLetters
 from tests.poisoned_worker import PASSING, PERSISTENT, SECRET, STAGES, mark
 from tests.refusing import raising, refused
+from trials import generator
 
 AT_ONCE: Final = 10
 IMPATIENT: Final = {"SCANLINE_STREAM_BACKOFF_SECONDS": "0.05", "SCANLINE_STREAM_PROBE_SECONDS": "0.2"}

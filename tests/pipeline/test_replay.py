@@ -11,7 +11,6 @@ import pytest
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from infra import generator
 from infra.processes import Service
 from sinks.local.state import State
 from tests.commands import Commands
@@ -19,6 +18,7 @@ from tests.contents import contents
 from tests.helpers import DEAD_LETTERS, RECORDS, Database, Publisher, wait_for
 from tests.mixing import mixed_scans
 from tests.servers import Servers
+from trials import generator
 
 _FIELDS = [
     "activity_key",

@@ -8,11 +8,11 @@ from typing import Any, Final
 import pyarrow.parquet as pq
 import pytest
 
-from infra import generator
 from infra.processes import Service
 from tests.commands import Commands, Done
 from tests.helpers import Database, Publisher, changed
 from tests.servers import Servers
+from trials import generator
 
 DEPTHS: Final = (31, 33, 64, 100, 485, 600, 900, 999, 5_000, 30_000)
 # stored by a version that knew no such limits; the last two are times that Python has not

@@ -9,11 +9,11 @@ import duckdb
 import pandas as pd
 import pytest
 
-from infra import generator
 from infra.processes import Service
 from tests.commands import Commands
 from tests.helpers import Database, Publisher, changed, wait_for
 from tests.servers import Servers
+from trials import generator
 
 
 @pytest.fixture

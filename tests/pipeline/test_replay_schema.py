@@ -11,7 +11,6 @@ import psycopg2
 import pytest
 from sqlalchemy.engine import make_url
 
-from infra import generator
 from infra.processes import Service
 from tests.commands import Commands
 from tests.contents import contents_of
@@ -21,6 +20,7 @@ from tests.pipeline.test_dead_letters import read_at
 from tests.poisoned_worker import SECRET
 from tests.refusing import raising, refused
 from tests.servers import Servers
+from trials import generator
 
 ROUTINE: Final = "SELECT pg_get_functiondef('take_rejections'::regproc)"
 

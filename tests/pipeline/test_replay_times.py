@@ -11,11 +11,11 @@ import duckdb
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from infra import generator
 from infra.processes import Service
 from tests.commands import Commands
 from tests.helpers import RECORDS, Database, Publisher, wait_for
 from tests.servers import Servers
+from trials import generator
 
 
 @pytest.fixture

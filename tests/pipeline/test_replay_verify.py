@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import pytest
 
-from infra import generator
 from infra.processes import Service
 from tests.commands import Commands, Done
 from tests.helpers import Database, Publisher, array, changed, new_scan, wait_for
 from tests.mixing import mixed_scans
 from tests.servers import Servers
+from trials import generator
 
 _LETTERS: Final = itertools.count(1)
 

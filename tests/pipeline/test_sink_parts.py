@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import pytest
 
-from infra import generator
 from sinks.base import MicroBatch
 from sinks.postgres import PostgresSink
 from sinks.postgres.engine import write_engine
@@ -18,6 +17,7 @@ from stream_app.builder import Builder, Limits
 from tests.helpers import Database, array, assert_accounted, changed, new_scan
 from tests.pipeline.test_sink_text import Told
 from tests.servers import Servers
+from trials import generator
 
 TOPIC: Final = "no.such.topic"
 PARTITION: Final = 9_001  # no worker's

@@ -7,7 +7,6 @@ from typing import Final
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from infra import generator
 from infra.processes import Service
 from infra.stack import Stack
 from tests.helpers import (
@@ -21,6 +20,7 @@ from tests.helpers import (
 )
 from tests.own import looks_at_own
 from tests.refusing import locked, rule
+from trials import generator
 
 IMPATIENT: Final = {
     "SCANLINE_WRITE_DEADLINE_SECONDS": "1",

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infra import generator
 from sinks.base import MicroBatch
 from sinks.postgres import PostgresSink
 from sinks.postgres.engine import write_engine
 from stream_app.decoding import decode
 from tests.helpers import Database, array, new_scan
 from tests.servers import Servers
+from trials import generator
 
 TENANT: Final = "sink-text"
 TOPIC: Final = "no.such.topic"

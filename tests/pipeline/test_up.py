@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from infra import generator
 from tests.commands import PATIENCE, Commands, one, rows, written
 from tests.helpers import wait_for
+from trials import generator
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from schemas.errors import FieldError
 from schemas.validation import Outcome, examine
 
 NOW = dt.datetime(2026, 11, 24, 3, 0, tzinfo=dt.UTC)
-SAMPLES = Path(__file__).resolve().parents[2] / "infra" / "samples"
+SAMPLES = Path(__file__).resolve().parents[2] / "trials" / "samples"
 MISSING = object()
 
 MINIMAL: dict[str, Any] = {

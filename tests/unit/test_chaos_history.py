@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from random import Random
 
-from infra.chaos.history import Accepted, Delivery, Fault, History, Offer, digest
-from infra.chaos.mix import make
-from infra.chaos.model import End, Told, end_of, read
-from infra.chaos.topics import Entry
+from trials.checker.history import Accepted, Delivery, Fault, History, Offer, digest
+from trials.checker.model import End, Told, end_of, read
+from trials.checker.topics import Entry
+from trials.load.mix import make
 
 SCAN = "5d2a6c1e-9a53-4a3f-8f0b-7a1c4b1d9e60"
 RECORD = {

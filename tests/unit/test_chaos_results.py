@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from infra.chaos.faults import FAULTS
-from infra.chaos.plan import Place, chosen, plan
-from infra.chaos.results import Round, append, read, summary
 from infra.errors import InfraError
+from trials.chaos.faults import FAULTS
+from trials.chaos.plan import Place, chosen, plan
+from trials.chaos.results import Round, append, read, summary
 
 
 def a_round(number: int, *faults: str, recovered: float | None = 1.0, **findings: int) -> Round:

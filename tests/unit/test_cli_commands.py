@@ -6,10 +6,10 @@ from typing import Final
 
 import pytest
 
-from infra import generator
 from tests.command_lines import COMMANDS, arguments
 from tests.commands import environment
 from tests.forked import Case, assert_sentences, run_all
+from trials import generator
 
 _AWAY: Final = "127.0.0.1:9"
 

@@ -219,6 +219,19 @@ def test_the_image_copies_what_exists_and_runs_as_nobody_in_particular() -> None
 
 
 def test_every_package_the_processes_need_is_in_the_image() -> None:
-    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests"}
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "trials"}
     copied = {line.split()[1] for line in DOCKERFILE if line.startswith("COPY ") and "--from" not in line}
     assert packages <= copied
+
+
+def test_without_trials_the_command_line_has_all_the_other_commands() -> None:
+    code = """
+import sys
+sys.modules["trials"] = None  # as in the image: there is no such package
+from cli.commands import app
+print(*(one.name or one.callback.__name__ for one in app.registered_commands))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    commands = set(done.stdout.split())
+    assert {"up", "publish", "status", "replay", "lag"} <= commands
+    assert not {"demo", "bench", "chaos", "soak"} & commands

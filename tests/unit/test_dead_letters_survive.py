@@ -6,10 +6,10 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from cli.dlq_runs import today
-from infra import generator
 from infra.dead_letters.letters import Letter, letter_of
 from infra.dead_letters.planning import Plan, Rules
 from stream_app import decoding
+from trials import generator
 
 SCAN: Final = b"11111111-1111-4111-8111-111111111111"
 LINE: Final = generator.records(1, 1)[0]

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from infra import generator
-from infra.demo.checking import Held, differences
-from infra.demo.scans import Sent, generated, wanted
+from trials import generator
+from trials.demo.checking import Held, differences
+from trials.demo.scans import Sent, generated, wanted
 
 LINES = next(iter(generated().values()))
 WANTED = wanted(LINES)

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from infra import generator
 from schemas.record import Record, decode_record, decode_records
 from schemas.text import is_plain
+from trials import generator
 
 
 def test_generated_records_are_valid_and_distinct() -> None:

@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from infra.chaos.flatness import Memory, judge
-from infra.chaos.promises import promises
+from trials.soak.flatness import Memory, judge
+from trials.soak.promises import promises
 
 EVERY = 5.0  # seconds between samples
 HOUR = 3600.0

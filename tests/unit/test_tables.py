@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from cli import demo, output
-from infra.demo.run import Outcome, Phase
+from trials.demo.run import Outcome, Phase
 
 SCAN: Final = "0198f3c2-0000-7000-8000-000000000001"
 ROWS: Final[list[dict[str, Any]]] = [

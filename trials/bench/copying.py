@@ -1,0 +1,103 @@
+"""What PostgreSQL takes at most: COPY of ready-made lines into the same table, and nothing else."""
+
+import io
+import statistics
+import threading
+import time
+import uuid
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Final, NamedTuple
+
+import psycopg2
+
+from schemas import topics
+from schemas.messages import Envelope
+from schemas.record import decode_records
+from schemas.tables import HASH_PARTITIONS
+from sinks.base import Incoming
+from sinks.postgres.rows import COLUMNS, lines_of
+from trials import generator
+
+ROWS_PER_TRANSACTION: Final = 1_000
+_SCHEMA: Final = "bench_raw"
+_TABLE: Final = f"{_SCHEMA}.processing_activities"
+_COPY: Final = f"COPY {_TABLE} ({', '.join(COLUMNS)}) FROM STDIN"
+
+
+class RawCopy(NamedTuple):
+    """Rows a second: every repeat, and the median."""
+
+    connections: int
+    repeats: list[float]
+
+    @property
+    def rate(self) -> float:
+        return statistics.median(self.repeats)
+
+
+def copy_lines(tenants: Sequence[str], records: int = ROWS_PER_TRANSACTION) -> list[str]:
+    """One transaction's worth of COPY text per tenant, as the sink itself would write it."""
+    texts = []
+    for number, tenant in enumerate(tenants):
+        value = generator.array(generator.records(records, number, tenant))
+        envelope = Envelope(topics.RECORDS, tenant, str(uuid.uuid4()), 0)
+        decoded = decode_records(value)
+        texts.append("".join(lines_of(Incoming(0, envelope, decoded, range(len(decoded)), plain=True)).lines))
+    return texts
+
+
+def make_scratch(dsn: str) -> None:
+    """The table once more, with its primary key, its defaults and its hash partitions, in a schema of its own."""
+    with closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(f"DROP SCHEMA IF EXISTS {_SCHEMA} CASCADE")
+        cursor.execute(f"CREATE SCHEMA {_SCHEMA}")
+        cursor.execute(
+            f"CREATE TABLE {_TABLE} (LIKE public.processing_activities INCLUDING ALL) PARTITION BY HASH (tenant_id)"
+        )
+        for number in range(HASH_PARTITIONS):
+            cursor.execute(
+                f"CREATE TABLE {_TABLE}_{number:02} PARTITION OF {_TABLE}"
+                f" FOR VALUES WITH (MODULUS {HASH_PARTITIONS}, REMAINDER {number})"
+            )
+
+
+def drop_scratch(dsn: str) -> None:
+    """Takes the scratch schema away again."""
+    with closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(f"DROP SCHEMA IF EXISTS {_SCHEMA} CASCADE")
+
+
+def measure(dsn: str, texts: Sequence[str], connections: int, repeats: int) -> list[float]:
+    """Rows a second of each repeat; every repeat begins with the empty table and open connections."""
+    return [_once(dsn, texts, connections) for _ in range(repeats)]
+
+
+def _once(dsn: str, texts: Sequence[str], connections: int) -> float:
+    with closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(f"TRUNCATE {_TABLE}")
+    start = threading.Barrier(connections + 1)
+    errors: list[Exception] = []
+
+    def copy(share: Sequence[str]) -> None:
+        with closing(psycopg2.connect(dsn, options="-c synchronous_commit=off")) as connection:
+            files = [io.BytesIO(text.encode()) for text in share]
+            start.wait()
+            try:
+                for file in files:
+                    with connection, connection.cursor() as cursor:
+                        cursor.copy_expert(_COPY, file, size=1 << 16)
+            except psycopg2.Error as error:
+                errors.append(error)
+
+    threads = [threading.Thread(target=copy, args=(texts[at::connections],)) for at in range(connections)]
+    for thread in threads:
+        thread.start()
+    start.wait()
+    began = time.perf_counter()
+    for thread in threads:
+        thread.join()
+    seconds = time.perf_counter() - began
+    if errors:
+        raise errors[0]
+    return sum(text.count("\n") for text in texts) / seconds

@@ -1,0 +1,1 @@
+"""A long run at half load, and whether anything grew in it."""
