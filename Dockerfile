@@ -19,5 +19,6 @@ COPY stream_app ./stream_app
 COPY producer_api ./producer_api
 COPY infra ./infra
 COPY cli ./cli
+COPY operations ./operations
 USER scanline
 CMD ["scanline", "--help"]

@@ -45,7 +45,7 @@ def _agreed(question: str) -> bool:
 
 def register(app: typer.Typer) -> None:
     """Adds the group and its commands."""
-    from infra.dead_letters.asking import selection as chosen
+    from operations.dead_letters.asking import selection as chosen
 
     dlq = typer.Typer(
         help="Thông điệp không xử lý được (scan.dlq.v1). / Dead letters (scan.dlq.v1).", no_args_is_help=True
@@ -84,7 +84,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Một thông điệp; nội dung chỉ hiện khi yêu cầu, và được ghi nhật ký kiểm toán.
         / One letter; its content is shown only on demand, and that leaves an audit row."""
-        from infra.dead_letters.masking import described
+        from operations.dead_letters.masking import described
 
         if raw and output is None:
             take_output()
@@ -126,7 +126,7 @@ def register(app: typer.Typer) -> None:
         Mã thoát: 0 ổn; 1 lỗi; 3 có thông điệp không được gửi; 130 bị dừng, chạy lại sẽ làm tiếp. /
         Exit code: 0 well; 1 an error; 3 something that was meant was not sent; 130 stopped, run it again to go on.
         """
-        from infra.dead_letters.planning import Rules
+        from operations.dead_letters.planning import Rules
 
         asked = chosen(ids or [], tenant, scan, reason, since, until, partition, offset)
         needs_choice(asked, everything=everything)

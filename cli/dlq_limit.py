@@ -24,7 +24,7 @@ def add_allow(dlq: typer.Typer) -> None:
         Only after a look at them, when the sender is at fault: with the fault in the worker, deploy a version that can read
         them, and the lane goes on by itself.
         """
-        from infra.allowances import allow as let_pass
+        from operations.dead_letters.allowance import allow as let_pass
 
         url = InfraSettings().postgres_write_url
         if url is None:

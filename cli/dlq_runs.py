@@ -76,7 +76,7 @@ def states_of(letters: list[Any], ledger: Any) -> dict[Any, str | None]:
 @contextmanager
 def reader_of_states() -> Iterator[Any]:
     """None, and a word about it, where PostgreSQL cannot be asked: the letters themselves are in Kafka."""
-    from infra.dead_letters.ledger import Ledger
+    from operations.dead_letters.ledger import Ledger
 
     try:
         ledger = Ledger(_url("read"))
@@ -90,8 +90,8 @@ def reader_of_states() -> Iterator[Any]:
 
 def list_all(selection: Any, limit: int, *, everything: bool, as_json: bool) -> None:
     """The newest `limit` letters of a selection, and how many there are by reason."""
-    from infra.dead_letters.masking import summary
-    from infra.dead_letters.reading import Reader
+    from operations.dead_letters.masking import summary
+    from operations.dead_letters.reading import Reader
 
     reasons: Counter[str] = Counter()
     kept: list[tuple[Any, dict[str, Any]]] = []  # a heap of the newest
@@ -113,9 +113,9 @@ def list_all(selection: Any, limit: int, *, everything: bool, as_json: bool) -> 
 
 def letter_at(place: str) -> Any:
     """The letter itself. Raises InfraError."""
-    from infra.dead_letters.asking import letter_place, unknown_letter
-    from infra.dead_letters.letters import Selection
-    from infra.dead_letters.reading import Reader
+    from operations.dead_letters.asking import letter_place, unknown_letter
+    from operations.dead_letters.letters import Selection
+    from operations.dead_letters.reading import Reader
 
     with Reader(InfraSettings().kafka_bootstrap, Selection(ids=frozenset({letter_place(place)}))) as reader:
         for chunk in reader.letters():
@@ -125,7 +125,7 @@ def letter_at(place: str) -> Any:
 
 def today(letter: Any) -> str:
     """What this version would read in it, without saying what stands there."""
-    from infra.dead_letters.letters import judge
+    from operations.dead_letters.letters import judge
     from schemas.messages import MessageRefused
     from schemas.unexpected import described
 
@@ -146,7 +146,7 @@ def today(letter: Any) -> str:
 
 def audited(letter: Any) -> None:
     """Whoever looks at content leaves a row; without it nothing is shown."""
-    from infra.dead_letters.ledger import Ledger
+    from operations.dead_letters.ledger import Ledger
 
     with Ledger(_url("write")) as ledger:
         ledger.shown(letter)
@@ -191,7 +191,7 @@ def needs_choice(selection: Any, *, everything: bool) -> None:
 
 
 def _check_ids(selection: Any, seen: set[tuple[int, int]]) -> None:
-    from infra.dead_letters.asking import unknown_letter
+    from operations.dead_letters.asking import unknown_letter
 
     missing = sorted(selection.ids - seen)
     if missing:
@@ -209,9 +209,9 @@ def _watched(
 
 def show_plan_of(selection: Any, rules: Any, *, as_json: bool) -> None:
     """Says what a retry would do, and does nothing."""
-    from infra.dead_letters.ledger import Ledger
-    from infra.dead_letters.planning import Plan
-    from infra.dead_letters.reading import Reader
+    from operations.dead_letters.ledger import Ledger
+    from operations.dead_letters.planning import Plan
+    from operations.dead_letters.reading import Reader
 
     plan = Plan(rules)
     seen: set[tuple[int, int]] = set()
@@ -230,10 +230,10 @@ def show_plan_of(selection: Any, rules: Any, *, as_json: bool) -> None:
 
 def run_retry(selection: Any, rules: Any, *, as_json: bool) -> int:
     """Sends letters again. Returns the exit code."""
-    from infra.dead_letters.ledger import Ledger
-    from infra.dead_letters.planning import LEFT as NOT_SENT
-    from infra.dead_letters.reading import Reader
-    from infra.dead_letters.retrying import Retry
+    from operations.dead_letters.ledger import Ledger
+    from operations.dead_letters.planning import LEFT as NOT_SENT
+    from operations.dead_letters.reading import Reader
+    from operations.dead_letters.retrying import Retry
 
     bootstrap = InfraSettings().kafka_bootstrap
     seen: set[tuple[int, int]] = set()
@@ -256,9 +256,9 @@ def run_retry(selection: Any, rules: Any, *, as_json: bool) -> int:
 
 def run_drop(selection: Any, note: str, most: int, *, as_json: bool) -> None:
     """Puts letters aside for good."""
-    from infra.dead_letters.dropping import drop
-    from infra.dead_letters.ledger import Ledger
-    from infra.dead_letters.reading import Reader
+    from operations.dead_letters.dropping import drop
+    from operations.dead_letters.ledger import Ledger
+    from operations.dead_letters.reading import Reader
 
     bootstrap = InfraSettings().kafka_bootstrap
     seen: set[tuple[int, int]] = set()

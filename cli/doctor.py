@@ -13,11 +13,11 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from cli.output import console, show
-from infra.audit import user_name
 from infra.errors import InfraError
 from infra.postgres.binaries import find_binaries, server_user
 from infra.running import settings_of
 from infra.settings import InfraSettings
+from operations.audit import user_name
 
 _GIB = 1 << 30
 

@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
         json: bool = typer.Option(False, "--json"),
     ) -> None:
         """Lượng tồn đọng của từng phân vùng. / How many messages of each partition wait to be written."""
-        from infra.lag import measure, written_places
+        from operations.lag import measure, written_places
 
         settings = InfraSettings()
         url = settings.postgres_read_url

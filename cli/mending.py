@@ -47,7 +47,7 @@ def register(app: typer.Typer) -> None:
 
         Sửa «record» trong từng dòng rồi gửi lại bằng `scanline mend`. / Mend «record» in each line, then `scanline mend`.
         """
-        from infra.client import ApiClient
+        from operations.api_client import ApiClient
 
         with ApiClient(InfraSettings().api_url) as api:
             lines = api.errors(checked_tenant(tenant), scan_id)
@@ -68,7 +68,7 @@ def register(app: typer.Typer) -> None:
         Mã thoát: 0 không còn bản ghi bị từ chối; 1 còn, hoặc lỗi; 3 chưa xét xong khi hết giờ chờ. /
         Exit code: 0 nothing is rejected any more; 1 something is, or an error; 3 not judged within --wait.
         """
-        from infra.client import ApiClient
+        from operations.api_client import ApiClient
 
         if not file.is_file():
             raise InfraError(f"Không có tệp {file}.", f"There is no file {file}.")

@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
         Topic được tạo lại: --to earliest. Broker mất phần cuối: --to latest --yes nếu phần còn lại đã được ghi. /
         A topic made anew: --to earliest. A broker lost its end: --to latest --yes if all that is left was written.
         """
-        from infra.offsets import reset as set_anew
+        from operations.offset_reset import reset as set_anew
 
         if (partition is None) == (not every):
             raise InfraError("Cần đúng một trong --partition và --all.", "Give exactly one of --partition and --all.")

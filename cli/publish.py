@@ -14,11 +14,11 @@ from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progres
 from cli.interrupts import sigterm_as_ctrl_c
 from cli.output import console, show
 from cli.scan_rows import checked_tenant, exit_code, has_ended, progress_console, show_scan
-from infra.client import ApiClient, Refused
 from infra.errors import InfraError, Interrupted
-from infra.following import StatusFollower, accounted
-from infra.records_file import Details, RecordsFile
 from infra.settings import InfraSettings
+from operations.api_client import ApiClient, Refused
+from operations.records_file import Details, RecordsFile
+from operations.status_follower import StatusFollower, accounted
 from producer_api.scan_ids import scan_id_for
 from schemas.errors import Text
 
@@ -99,7 +99,7 @@ def _over_http(sending: Sending, url: str) -> tuple[dict[str, Any], dict[str, An
 
 
 def _into_kafka(sending: Sending, bootstrap: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    from infra.publishing import DirectPublisher
+    from operations.direct_publisher import DirectPublisher
 
     place = (sending.tenant, sending.scan_id)
     publisher = DirectPublisher(bootstrap)

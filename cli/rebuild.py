@@ -49,11 +49,11 @@ def register(app: typer.Typer) -> None:
 
         Mã thoát như của `scanline replay`. / Exit codes as of `scanline replay`.
         """
-        from infra.replay.command import Request, run
-        from infra.replay.rebuild import RebuildProgress
-        from infra.replay.rebuild import rebuild as rebuild_tables
-        from infra.replay.run import Progress
-        from infra.replay.selection import Selection
+        from operations.rebuild import RebuildProgress
+        from operations.rebuild import rebuild as rebuild_tables
+        from operations.replay.command import Request, run
+        from operations.replay.run import Progress
+        from operations.replay.selection import Selection
 
         sigterm_as_ctrl_c()
         settings = InfraSettings()

@@ -25,7 +25,7 @@ _KINDS: Final = {
 
 @contextlib.contextmanager
 def progress_bar(*, quiet: bool) -> Iterator[Any]:
-    """A bar on standard error; yields what takes infra.replay.run.Progress."""
+    """A bar on standard error; yields what takes operations.replay.run.Progress."""
     columns = (
         BarColumn(),
         MofNCompleteColumn(),
@@ -92,8 +92,8 @@ def register(app: typer.Typer) -> None:
         Exit code: 0 well; 1 the table differs, or an error; 3 records that could not be handled were passed over and are
         named; 130 interrupted.
         """
-        from infra.replay.command import Request, run
-        from infra.replay.selection import Selection
+        from operations.replay.command import Request, run
+        from operations.replay.selection import Selection
 
         sigterm_as_ctrl_c()
         os.nice(nice)

@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
         json: bool = typer.Option(False, "--json"),
     ) -> None:
         """Tình trạng các lượt quét, hoặc của một lượt quét. / Where scans stand, or one of them."""
-        from infra.client import ApiClient
+        from operations.api_client import ApiClient
 
         with ApiClient(InfraSettings().api_url) as api:
             if scan_id:

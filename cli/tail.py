@@ -10,8 +10,8 @@ from rich.markup import escape
 from cli.output import console, print_json
 from cli.scan_rows import checked_tenant, exit_code, has_ended, in_vietnam, percent, progress_console, state_words
 from infra.errors import InfraError
-from infra.following import Change, StatusFollower, accounted
 from infra.settings import InfraSettings
+from operations.status_follower import Change, StatusFollower, accounted
 from schemas.status import number
 from schemas.topics import STATUS_TOPIC
 

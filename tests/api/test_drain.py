@@ -12,8 +12,8 @@ import psutil
 import pytest
 from sockets import Connection
 
-from infra.lines import lines_of
 from infra.processes import Service
+from operations.lines import lines_of
 from tests.helpers import Database, StatusTopic, assert_told, wait_for
 from tests.load import keys_of
 from tests.servers import Servers

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import httpx
 from confluent_kafka.admin import AdminClient
 
-from infra.following import Change, StatusFollower
 from infra.kafka.topics import reconcile, specs
 from infra.processes import Service
 from infra.stack import Stack
+from operations.status_follower import Change, StatusFollower
 from schemas.topics import CLOSED, HEADER_SUBJECT, HEADER_TYPE, RECORDS, RECORDS_TOPIC, STATUS_TOPIC
 from tests.blocking import tenants_by_partition
 from tests.helpers import Database, Publisher, array, new_scan, wait_for

@@ -10,7 +10,7 @@ import yaml
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from infra.processes import Service
-from infra.replay.reading import ReadMessage
+from operations.replay.reading import ReadMessage
 from schemas.dead_letters import REASON_HEADERS
 from schemas.documents import DIRECTORY
 from stream_app.large_batches import Oversized

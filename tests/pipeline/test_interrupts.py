@@ -38,7 +38,9 @@ def is_alive(process: psutil.Process) -> bool:
         return False
 
 
-@pytest.mark.parametrize("module", ["typer", "rich.table", "sqlalchemy", "confluent_kafka", "pydantic", "infra.client"])
+@pytest.mark.parametrize(
+    "module", ["typer", "rich.table", "sqlalchemy", "confluent_kafka", "pydantic", "operations.api_client"]
+)
 def test_while_it_still_loads(module: str, tmp_path: Path) -> None:
     """Python itself says which modules are there already."""
     env = os.environ | {"PYTHONPROFILEIMPORTTIME": "1", "SCANLINE_DATA_DIR": str(tmp_path)}

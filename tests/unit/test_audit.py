@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from infra.audit import actor, user_name
+from operations.audit import actor, user_name
 
 _NAMES = ("LOGNAME", "USER", "LNAME", "USERNAME")
 

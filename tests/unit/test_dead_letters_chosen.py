@@ -10,12 +10,12 @@ import pytest
 from confluent_kafka import Message
 
 from cli.commands import app
-from infra.dead_letters.asking import letter_place, moment, selection
-from infra.dead_letters.letters import Letter, Selection, letter_of
-from infra.dead_letters.masking import described, escaped, preview
-from infra.dead_letters.planning import Group, Plan, Rules, Sums, would
-from infra.dead_letters.sending import headers_again
 from infra.errors import InfraError
+from operations.dead_letters.asking import letter_place, moment, selection
+from operations.dead_letters.letters import Letter, Selection, letter_of
+from operations.dead_letters.masking import described, escaped, preview
+from operations.dead_letters.planning import Group, Plan, Rules, Sums, would
+from operations.dead_letters.sending import headers_again
 from schemas import topics
 from schemas.dead_letters import LetterId
 from schemas.errors import MESSAGE_ERRORS

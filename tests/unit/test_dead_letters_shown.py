@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import pytest
 
-from infra.dead_letters.letters import letter_of
-from infra.dead_letters.masking import described, summary
+from operations.dead_letters.letters import letter_of
+from operations.dead_letters.masking import described, summary
 
 MIB: Final = 1024 * 1024
 REASONS: Final = [("scanline_topic", b"scan.records.v1"), ("scanline_partition", b"3"), ("scanline_offset", b"17")]

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 import yaml
 
-from infra.dead_letters.letters import Letter
-from infra.dead_letters.sending import headers_again
 from infra.kafka.topics import specs
+from operations.dead_letters.letters import Letter
+from operations.dead_letters.sending import headers_again
 from schemas import documents, json_schemas, topics
 from schemas.dead_letters import REASON_HEADERS, RETRY_HEADERS, LetterId
 from schemas.field_texts import STRUCTS

@@ -6,10 +6,10 @@ from typing import Final
 
 import pytest
 
-from infra.client import ApiClient
 from infra.errors import InfraError
 from infra.loopback import is_loopback, opened
 from infra.supervisor import LogTail
+from operations.api_client import ApiClient
 from tests.answering import answering
 from tests.commands import DEAD_PROXY
 

@@ -11,7 +11,7 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
-from infra.replay.preparing import prepared_for
+from operations.replay.preparing import prepared_for
 from schemas.messages import Envelope
 from schemas.record import Record, decode_record
 from schemas.topics import RECORDS, RECORDS_TOPIC

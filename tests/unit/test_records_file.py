@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from infra.errors import InfraError
-from infra.records_file import RecordsFile
+from operations.records_file import RecordsFile
 from tests.mistaken import BOM, LINES, MISTAKES
 
 # a file may be either, and says by its beginning which; gzip is unpacked, and a large one may be a document

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from infra.replay.pace import Pace
+from operations.replay.pace import Pace
 
 
 class Clock:

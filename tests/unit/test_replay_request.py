@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from infra.errors import InfraError
-from infra.replay.command import Request
-from infra.replay.selection import Selection
+from operations.replay.command import Request
+from operations.replay.selection import Selection
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from infra.following import Change, StatusFollower, accounted
 from infra.stack import Stack
+from operations.status_follower import Change, StatusFollower, accounted
 from trials.bench.http import percentile
 from trials.demo import checking, sending
 from trials.demo.scans import RECORDS, SPREAD, TENANTS, Sent, generated, samples

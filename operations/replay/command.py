@@ -9,12 +9,12 @@ from typing import Any, Final, NamedTuple
 
 from infra.errors import InfraError, Interrupted
 from infra.locking import held
-from infra.replay import schema
-from infra.replay.live import Live
-from infra.replay.run import Outcome, Progress, Replay
-from infra.replay.selection import Range, Selection, ranges, topic_id_of
-from infra.replay.verify import Verified, verify
 from infra.settings import InfraSettings
+from operations.replay import schema
+from operations.replay.live import Live
+from operations.replay.run import Outcome, Progress, Replay
+from operations.replay.selection import Range, Selection, ranges, topic_id_of
+from operations.replay.verify import Verified, verify
 from schemas.topics import RECORDS_TOPIC
 from sinks.base import Place
 from sinks.local import LocalSink, Nowhere, Output

@@ -5,8 +5,8 @@ from typing import Final, NamedTuple
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from infra.audit import NO_TENANT, actor
 from infra.errors import InfraError
+from operations.audit import NO_TENANT, actor
 from schemas.topics import RECORDS_TOPIC
 
 _SECONDS: Final = 10

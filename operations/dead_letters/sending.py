@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaException, Producer
 
-from infra.dead_letters.letters import Letter
-from infra.dead_letters.reading import kafka_error
+from operations.dead_letters.letters import Letter
+from operations.dead_letters.reading import kafka_error
 from schemas import topics
 from schemas.dead_letters import LetterId
 from schemas.messages import Header

@@ -6,9 +6,9 @@ from confluent_kafka import KafkaException
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from infra.audit import NO_TENANT, actor
 from infra.errors import InfraError
 from infra.kafka.offsets import admin_of, found_in, partitions_of
+from operations.audit import NO_TENANT, actor
 from schemas.topics import RECORDS_TOPIC
 from sinks.base import Place
 from stream_app.bounds import Found

@@ -7,10 +7,10 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from infra.replay.pace import Pace
-from infra.replay.preparing import prepared_for
-from infra.replay.reading import Piece, ReadMessage, read
-from infra.replay.selection import ZONE, Range, Selection
+from operations.replay.pace import Pace
+from operations.replay.preparing import prepared_for
+from operations.replay.reading import Piece, ReadMessage, read
+from operations.replay.selection import ZONE, Range, Selection
 from schemas.topics import RECORDS_TOPIC
 from schemas.unexpected import described
 from sinks.base import Incoming, MicroBatch, Place, Sink, Unavailable

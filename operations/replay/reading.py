@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from infra.errors import InfraError
-from infra.replay.selection import Range
+from operations.replay.selection import Range
 from schemas.messages import Header
 from schemas.topics import RECORDS_TOPIC
 from stream_app.fetching import bound_the_fetcher

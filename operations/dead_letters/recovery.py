@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 
 from confluent_kafka import KafkaException
 
-from infra.dead_letters.ledger import Claim, Ledger
-from infra.dead_letters.letters import Letter, State, headers_of
-from infra.dead_letters.reading import consumer, kafka_error, messages, partitions_of, spans
+from operations.dead_letters.ledger import Claim, Ledger
+from operations.dead_letters.letters import Letter, State, headers_of
+from operations.dead_letters.reading import consumer, kafka_error, messages, partitions_of, spans
 from schemas.dead_letters import LetterId
 from schemas.topics import RECORDS_TOPIC, RETRY_LETTER
 

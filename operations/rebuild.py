@@ -14,12 +14,12 @@ from confluent_kafka import KafkaException
 from sqlalchemy.engine import make_url
 
 from infra.errors import InfraError
-from infra.lag import measure, written_places
 from infra.postgres.cluster import Urls
 from infra.postgres.migrate import prepare_foreign
 from infra.processes import Processes
-from infra.replay.selection import Range, Selection, ranges
 from infra.settings import InfraSettings
+from operations.lag import measure, written_places
+from operations.replay.selection import Range, Selection, ranges
 from sinks.base import Place
 
 _LOOK: Final = 1.0  # seconds between two looks at how far it is

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from infra.dead_letters.ledger import Ledger
-from infra.dead_letters.letters import Letter, State
-from infra.dead_letters.recovery import settled
+from operations.dead_letters.ledger import Ledger
+from operations.dead_letters.letters import Letter, State
+from operations.dead_letters.recovery import settled
 
 # what is claimed after a look into scan.records.v1 was never sent
 _DROPPABLE: Final = ("open", "claimed")

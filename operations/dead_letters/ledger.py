@@ -13,9 +13,9 @@ from sqlalchemy import Connection, and_, create_engine, func, select, text, tupl
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
-from infra.audit import NO_TENANT, actor
-from infra.dead_letters.letters import Letter, State
 from infra.errors import InfraError
+from operations.audit import NO_TENANT, actor
+from operations.dead_letters.letters import Letter, State
 from schemas.dead_letters import LetterId
 from schemas.errors import Text
 from schemas.status import number

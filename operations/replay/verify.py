@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from infra.replay.live import COUNTS, Live, LiveScan
-from infra.replay.selection import Range, Selection
+from operations.replay.live import COUNTS, Live, LiveScan
+from operations.replay.selection import Range, Selection
 from schemas.status import Scan
 from sinks.local.passed_over import PassedOver
 from sinks.local.rows import UNKNOWN, Row, fingerprint

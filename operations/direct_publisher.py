@@ -8,7 +8,7 @@ import msgspec
 from confluent_kafka import KafkaException, Producer
 
 from infra.errors import InfraError
-from infra.records_file import Details
+from operations.records_file import Details
 from producer_api.elements import Array, Arrays, Lines
 from schemas import topics
 from schemas.messages import Closed, Opened, headers_for

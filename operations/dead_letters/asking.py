@@ -6,8 +6,8 @@ import uuid
 from collections.abc import Sequence
 from typing import Final
 
-from infra.dead_letters.letters import Selection
 from infra.errors import InfraError
+from operations.dead_letters.letters import Selection
 from schemas.messages import is_tenant_id
 
 _RELATIVE: Final = re.compile(r"([0-9]{1,6})([smhd])")

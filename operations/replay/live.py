@@ -9,7 +9,7 @@ import psycopg2
 from sqlalchemy.engine import make_url
 
 from infra.errors import InfraError
-from infra.replay.selection import Range, Selection
+from operations.replay.selection import Range, Selection
 from schemas.topics import RECORDS_TOPIC
 from sinks.local.rows import COLUMNS, Row
 from sinks.local.state import Key

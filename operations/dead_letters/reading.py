@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from infra.dead_letters.letters import Letter, Selection, letter_of
 from infra.errors import InfraError
+from operations.dead_letters.letters import Letter, Selection, letter_of
 from schemas.topics import DLQ_TOPIC
 
 _ANSWER_SECONDS: Final = 10

@@ -9,8 +9,8 @@ from urllib.parse import quote
 import httpx
 
 from infra.errors import InfraError
-from infra.lines import lines_of
 from infra.loopback import is_loopback
+from operations.lines import lines_of
 
 _PATIENCE: Final = httpx.Timeout(60, connect=5, read=120)
 _PAGE: Final = 1_000

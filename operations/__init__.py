@@ -1,0 +1,1 @@
+"""What people do to a running system: dead letters, replays, rebuilding, lag, offsets. May import everything but cli and trials."""
