@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings
 from cli.output import console, show
 from infra.errors import InfraError
 from infra.postgres.binaries import find_binaries, server_user
-from infra.running import settings_of
+from infra.processes.running_file import settings_of
 from infra.settings import InfraSettings
 from operations.audit import user_name
 

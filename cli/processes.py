@@ -11,10 +11,10 @@ import typer
 from cli.interrupts import sigterm_as_ctrl_c
 from cli.output import console, show
 from infra.errors import InfraError, Interrupted
-from infra.running import announced, forget
+from infra.processes.running_file import announced, forget
+from infra.processes.supervisor import follow_logs
 from infra.settings import InfraSettings
 from infra.stack import Stack
-from infra.supervisor import follow_logs
 
 
 def _become(module: str) -> None:

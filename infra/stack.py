@@ -7,10 +7,10 @@ from typing import Self
 
 from infra.kafka.broker import KafkaBroker
 from infra.kafka.topics import reconcile, specs
-from infra.locking import DataFolderLock
 from infra.postgres.cluster import PostgresCluster
 from infra.postgres.migrate import prepare
-from infra.processes import Processes
+from infra.processes.folder_lock import DataFolderLock
+from infra.processes.services import Processes
 from infra.settings import InfraSettings
 
 

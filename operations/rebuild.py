@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 from infra.errors import InfraError
 from infra.postgres.cluster import Urls
 from infra.postgres.migrate import prepare_foreign
-from infra.processes import Processes
+from infra.processes.services import Processes
 from infra.settings import InfraSettings
 from operations.lag import measure, written_places
 from operations.replay.selection import Range, Selection, ranges

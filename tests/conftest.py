@@ -11,7 +11,7 @@ import httpx
 import pytest
 from hypothesis import settings
 
-from infra.processes import Service
+from infra.processes.services import Service
 from infra.stack import Stack
 from tests.helpers import Database, StatusTopic
 from tests.servers import Servers

@@ -5,7 +5,7 @@ from typing import Final
 
 import psutil
 
-from infra.processes import Service
+from infra.processes.services import Service
 from tests.helpers import Database, wait_for
 from tests.load import LONG
 

@@ -13,7 +13,7 @@ import httpx
 from confluent_kafka import Consumer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
-from infra.processes import Service
+from infra.processes.services import Service
 from infra.stack import Stack
 from tests.helpers import RECORDS, Database, Publisher, StatusTopic, assert_accounted, assert_told, new_scan, wait_for
 from trials import generator

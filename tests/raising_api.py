@@ -3,8 +3,8 @@ is PLANTED: `python -m tests.raising_api`."""
 
 from typing import Any, Final
 
-from infra.children import free_port
-from infra.processes import Processes, Service
+from infra.processes.child import free_port
+from infra.processes.services import Processes, Service
 
 PLANTED: Final = "planted"
 

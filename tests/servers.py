@@ -16,11 +16,11 @@ from sqlalchemy.engine import URL, make_url
 from testcontainers.core.container import DockerContainer
 from testcontainers.postgres import PostgresContainer
 
-from infra.children import free_port
 from infra.kafka.topics import reconcile, specs
 from infra.postgres.cluster import DATABASE, ROLES, Urls
 from infra.postgres.migrate import prepare_foreign
-from infra.processes import Processes
+from infra.processes.child import free_port
+from infra.processes.services import Processes
 from infra.stack import Stack
 
 KAFKA_VARIABLE: Final = "SCANLINE_TEST_KAFKA_BOOTSTRAP"

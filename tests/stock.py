@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, Self
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from infra.children import Child
+from infra.processes.child import Child
 from infra.stack import Stack
 from tests.helpers import PATIENCE
 

@@ -14,9 +14,9 @@ from typing import Final, NamedTuple
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from infra.children import Child, free_port, is_free
 from infra.errors import InfraError
 from infra.kafka.class_archive import ClassArchive
+from infra.processes.child import Child, free_port, is_free
 
 _HEAP: Final = "512m"
 # Compiled quickly and not twice (C1 alone): these brokers live for minutes on machines with few processors, and the second

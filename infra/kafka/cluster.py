@@ -9,9 +9,9 @@ from typing import Final
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ClusterMetadata
 
-from infra.children import free_port
 from infra.errors import InfraError
 from infra.kafka.broker import KafkaBroker, Listener, Node, new_cluster_id
+from infra.processes.child import free_port
 
 _HEAP_OF_SEVERAL: Final = "320m"
 

@@ -15,9 +15,9 @@ from typing import Final, Literal, NamedTuple
 import psutil
 import psycopg2
 
-from infra.children import Child, free_port, is_free
 from infra.errors import InfraError
 from infra.postgres.binaries import as_server_user, find_binaries, has_lz4, server_user
+from infra.processes.child import Child, free_port, is_free
 
 DATABASE: Final = "scanline"
 ROLES: Final = ("scanline_migrator", "scanline_writer", "scanline_reader")

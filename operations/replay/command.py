@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from infra.errors import InfraError, Interrupted
-from infra.locking import held
+from infra.processes.folder_lock import held
 from infra.settings import InfraSettings
 from operations.replay import schema
 from operations.replay.live import Live

@@ -12,8 +12,8 @@ from framing import OFFERS, RIGHT, assert_stored, final_answer, records, send
 from reading import Tenant
 from sockets import Connection
 
-from infra.children import Child, free_port
-from infra.processes import Service
+from infra.processes.child import Child, free_port
+from infra.processes.services import Service
 from infra.settings import PROJECT
 from tests.helpers import FINAL, wait_for
 from tests.packages import program

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from sockets import Connection
 
-from infra.processes import Service
+from infra.processes.services import Service
 from tests.helpers import Database, wait_for
 from tests.servers import Servers
 from tests.submitting import FOUND_NOTHING, accepted, scans_of, submit, wait_until_taken

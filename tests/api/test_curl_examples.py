@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import httpx
 import pytest
 
-from infra.processes import Service
+from infra.processes.services import Service
 from infra.settings import PROJECT
 from tests.helpers import FINAL, PATIENCE, Database, changed, wait_for
 from tests.submitting import NDJSON, accepted, scans_of

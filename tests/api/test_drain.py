@@ -12,7 +12,7 @@ import psutil
 import pytest
 from sockets import Connection
 
-from infra.processes import Service
+from infra.processes.services import Service
 from operations.lines import lines_of
 from tests.helpers import Database, StatusTopic, assert_told, wait_for
 from tests.load import keys_of

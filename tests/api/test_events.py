@@ -9,7 +9,7 @@ import httpx
 import pytest
 from reading import Event, Tenant
 
-from infra.processes import Service
+from infra.processes.services import Service
 from tests.helpers import Database, Publisher, StatusTopic, assert_told, new_scan, wait_for
 from tests.servers import Servers
 from trials import generator

@@ -29,7 +29,7 @@ from framing import (
 )
 from sockets import Connection
 
-from infra.processes import Service
+from infra.processes.services import Service
 from tests.helpers import wait_for
 from tests.submitting import scans_of
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from infra.bootstrap import CLIENT_PYTHON
-from infra.processes import Service
+from infra.processes.services import Service
 from tests.helpers import Database, StatusTopic, assert_accounted, assert_told, changed
 from trials import generator
 

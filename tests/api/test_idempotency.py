@@ -12,7 +12,7 @@ import httpx
 import pytest
 import zstandard
 
-from infra.processes import Service
+from infra.processes.services import Service
 from tests.helpers import Database, StatusTopic, assert_accounted, assert_told, wait_for
 from tests.servers import Servers
 from tests.submitting import (

@@ -13,7 +13,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from reading import Tenant
 
-from infra.processes import Service
+from infra.processes.services import Service
 from infra.stack import Stack
 from tests.helpers import RECORDS, headers_of, peak_memory
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import zstandard
 
-from infra.processes import Service
+from infra.processes.services import Service
 from schemas.errors import Text
 from schemas.problems import PROBLEMS
 from tests.helpers import Database, changed

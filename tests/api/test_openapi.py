@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from reading import Tenant, assert_problem
 
-from infra.processes import Service
+from infra.processes.services import Service
 from producer_api.rows import ACTIVITY_COLUMNS
 from schemas.field_texts import STRUCTS
 from tests.described import Description

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from reading import Tenant, assert_problem
 
-from infra.processes import Service
+from infra.processes.services import Service
 from infra.stack import Stack
 from tests.helpers import Database, StatusTopic, assert_accounted, assert_told, wait_for
 from trials import generator

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from reading import Tenant, assert_problem
 
-from infra.processes import Service
+from infra.processes.services import Service
 from schemas.problems import PROBLEMS
 from tests.helpers import Database, StatusTopic, assert_told, wait_for
 from trials import generator

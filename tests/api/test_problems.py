@@ -9,8 +9,8 @@ import httpx
 import pytest
 import zstandard
 
-from infra.children import free_port
-from infra.processes import Service
+from infra.processes.child import free_port
+from infra.processes.services import Service
 from schemas.errors import Text
 from schemas.mistakes import OTHER_CHARSET
 from schemas.problems import PROBLEMS

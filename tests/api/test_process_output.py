@@ -4,7 +4,7 @@ import re
 
 import httpx
 
-from infra.processes import Service
+from infra.processes.services import Service
 from tests.helpers import wait_for
 from tests.servers import Servers
 

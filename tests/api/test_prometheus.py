@@ -10,8 +10,8 @@ import httpx
 import pytest
 from reading import Tenant
 
-from infra.children import Child, free_port
-from infra.processes import Service
+from infra.processes.child import Child, free_port
+from infra.processes.services import Service
 from infra.settings import PROJECT
 from tests.helpers import wait_for
 from tests.packages import program

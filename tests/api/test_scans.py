@@ -6,7 +6,7 @@ import httpx
 import pytest
 from reading import Tenant, assert_problem
 
-from infra.processes import Service
+from infra.processes.services import Service
 from tests.helpers import STATUS, Database, Publisher, StatusTopic, assert_told, changed, new_scan, wait_for
 from tests.servers import Servers
 from trials import generator

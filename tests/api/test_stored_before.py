@@ -9,7 +9,7 @@ import httpx
 import pytest
 from reading import Tenant
 
-from infra.processes import Service
+from infra.processes.services import Service
 from producer_api.page import PAGE_BYTES
 from tests.helpers import Database, peak_memory, wait_for
 from tests.refusing import locked

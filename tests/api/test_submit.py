@@ -11,7 +11,7 @@ import httpx
 import pytest
 import zstandard
 
-from infra.processes import Service
+from infra.processes.services import Service
 from tests.helpers import Database, StatusTopic, assert_accounted, assert_told, changed, headers_of
 from tests.servers import Servers
 from tests.submitting import FOUND_NOTHING, JSON, NDJSON, RecordsTopic, accepted, odd_pieces, scans_of, submit

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from confluent_kafka import Producer
 
-from infra.processes import Service
+from infra.processes.services import Service
 from tests.helpers import STATUS, Database, StatusTopic, assert_accounted, assert_told, wait_for
 from tests.servers import Servers
 from tests.submitting import FOUND_NOTHING, NDJSON, HeldUpload, accepted, scans_of, submit, wait_until_taken

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import zstandard
 
-from infra.processes import Service
+from infra.processes.services import Service
 from tests.helpers import Database, wait_for
 from tests.load import metric
 from tests.servers import Servers

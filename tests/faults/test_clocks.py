@@ -9,7 +9,7 @@ import httpx
 import pytest
 from confluent_kafka import Producer
 
-from infra.processes import Service
+from infra.processes.services import Service
 from infra.stack import Stack
 from tests.helpers import PATIENCE, STATUS, Database, Publisher, StatusTopic, assert_told, changed, wait_for
 from tests.load import LONG, Load, Scan, assert_exactly, keys_of, wait_for_messages, worker_log

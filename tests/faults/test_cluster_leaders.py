@@ -13,7 +13,7 @@ import pytest
 from confluent_kafka import ElectionType, KafkaException
 
 from infra.kafka.offsets import admin_of, found_in
-from infra.processes import Service
+from infra.processes.services import Service
 from schemas.topics import RECORDS_TOPIC
 from stream_app.bounds import Bounds, Log
 from stream_app.ends import Ends

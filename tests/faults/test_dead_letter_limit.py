@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, TopicPartition
 
-from infra.processes import Service
+from infra.processes.services import Service
 from infra.stack import Stack
 from tests.commands import Commands, rows
 from tests.helpers import (

@@ -6,8 +6,8 @@ from typing import Final
 import httpx
 import pytest
 
-from infra.children import free_port
-from infra.processes import Service
+from infra.processes.child import free_port
+from infra.processes.services import Service
 from infra.stack import Stack
 from tests.blocking import tenants_by_partition
 from tests.dying_worker import VARIABLE

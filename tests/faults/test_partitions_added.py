@@ -6,7 +6,7 @@ import httpx
 from confluent_kafka.admin import AdminClient
 
 from infra.kafka.topics import reconcile, specs
-from infra.processes import Service
+from infra.processes.services import Service
 from infra.stack import Stack
 from operations.status_follower import Change, StatusFollower
 from schemas.topics import CLOSED, HEADER_SUBJECT, HEADER_TYPE, RECORDS, RECORDS_TOPIC, STATUS_TOPIC

@@ -3,7 +3,7 @@
 import httpx
 from confluent_kafka import Consumer, TopicPartition
 
-from infra.processes import Service
+from infra.processes.services import Service
 from infra.stack import Stack
 from tests.helpers import DEAD_LETTERS, wait_for
 from tests.load import LONG, Load, assert_exactly, hold, keys_of, metric

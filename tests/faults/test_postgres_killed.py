@@ -2,7 +2,7 @@
 
 import signal
 
-from infra.processes import Service
+from infra.processes.services import Service
 from infra.stack import Stack
 from tests.freezing import freeze_with_open_transaction
 from tests.helpers import Database, Publisher, new_scan, wait_for

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 from psycopg2.extensions import parse_dsn
 
-from infra.processes import Service
+from infra.processes.services import Service
 from infra.stack import Stack
 from tests.commands import Commands
 from tests.contents import contents

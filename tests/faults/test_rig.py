@@ -16,7 +16,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
-from infra.processes import Service
+from infra.processes.services import Service
 from tests.helpers import RECORDS, wait_for
 from trials.chaos.clocks import can_jump
 from trials.chaos.disks import can_mount, mounted_below

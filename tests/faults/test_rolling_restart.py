@@ -11,7 +11,7 @@ from typing import Final, Self
 
 import httpx
 
-from infra.processes import Service
+from infra.processes.services import Service
 from infra.stack import Stack
 from tests.helpers import Database
 from tests.load import LONG, Load, Scan, assert_exactly, keys_of, wait_for_messages

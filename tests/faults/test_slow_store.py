@@ -8,8 +8,8 @@ from typing import Final
 
 import pytest
 
-from infra.children import free_port
-from infra.processes import Service
+from infra.processes.child import free_port
+from infra.processes.services import Service
 from infra.stack import Stack
 from tests.helpers import Database, Publisher, assert_accounted, changed, wait_for
 from tests.load import LONG, metric, worker_log

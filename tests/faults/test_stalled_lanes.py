@@ -10,8 +10,8 @@ import httpx
 import psycopg2
 import pytest
 
-from infra.children import free_port
-from infra.processes import Service
+from infra.processes.child import free_port
+from infra.processes.services import Service
 from infra.stack import Stack
 from stream_app.watchdog import EXIT_STALLED
 from tests.helpers import Database, Publisher, new_scan, wait_for

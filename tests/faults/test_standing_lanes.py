@@ -4,7 +4,7 @@ says when it goes on."""
 import signal
 from typing import Any, Final
 
-from infra.processes import Service
+from infra.processes.services import Service
 from infra.stack import Stack
 from schemas.status import PAUSES
 from tests.blocking import held

@@ -8,7 +8,7 @@ import pytest
 from alembic import command
 
 from infra.postgres.migrate import alembic_config, upgrade
-from infra.processes import Service
+from infra.processes.services import Service
 from infra.stack import Stack
 from tests.blocking import tenants_by_partition
 from tests.commands import Commands, rows

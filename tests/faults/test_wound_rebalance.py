@@ -8,7 +8,7 @@ has not committed yet a second time.
 from itertools import pairwise
 from typing import Final
 
-from infra.processes import Service
+from infra.processes.services import Service
 from infra.stack import Stack
 from tests.helpers import Database, wait_for
 from tests.load import LONG, Load, assert_exactly, lanes, wait_for_messages

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from infra.children import free_port
-from infra.processes import Service
+from infra.processes.child import free_port
+from infra.processes.services import Service
 from infra.stack import Stack
 from tests.helpers import Publisher, new_scan, wait_for
 from tests.load import LONG, Scan, assert_exactly, keys_of, metric, worker_log

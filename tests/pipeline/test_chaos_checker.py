@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 from confluent_kafka import Producer
 
-from infra.processes import Service
+from infra.processes.services import Service
 from tests.helpers import Database, StatusTopic
 from tests.servers import Servers
 from trials.checker.checker import check, wait_until_drained

@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from typer.testing import CliRunner
 
 from cli.commands import app
-from infra.processes import Service
+from infra.processes.services import Service
 from infra.stack import Stack
 from tests import header_names
 from tests.commands import PATIENCE, Commands, Done

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.processes import Service
+from infra.processes.services import Service
 from tests.commands import Commands, one, rows, written
 from tests.helpers import Database, StatusTopic, assert_accounted, assert_told, changed
 from tests.servers import Servers

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from infra.processes import Service
+from infra.processes.services import Service
 from tests.command_lines import COMMANDS, STARTS, arguments
 from tests.commands import PATIENCE, SCANLINE, environment, written
 from tests.forked import NOT_READ, Case, assert_sentences, run_all

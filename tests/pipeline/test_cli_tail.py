@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from confluent_kafka import Producer
 
-from infra.processes import Service
+from infra.processes.services import Service
 from schemas.status import Scan, encode_status, paused_status, status_of
 from schemas.topics import PARTITIONER, STATUS_TOPIC, status_key
 from tests.commands import PATIENCE, Commands

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from infra.processes import Service
+from infra.processes.services import Service
 from infra.stack import Stack
 from sinks.base import Unavailable
 from sinks.postgres import PostgresSink

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import httpx
 import pytest
 
-from infra.processes import Service
+from infra.processes.services import Service
 from tests.commands import PATIENCE, SCANLINE, Commands
 from tests.helpers import Database, peak_memory, wait_for
 from tests.servers import Servers

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from infra.processes import Service
+from infra.processes.services import Service
 from operations.replay.reading import ReadMessage
 from schemas.dead_letters import REASON_HEADERS
 from schemas.documents import DIRECTORY

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from infra.processes import Service
+from infra.processes.services import Service
 from tests.helpers import Database, Publisher, StatusTopic, assert_accounted, assert_told, changed, new_scan
 from tests.servers import Servers
 from trials import generator

@@ -11,7 +11,7 @@ from typing import IO, Final
 import psutil
 import pytest
 
-from infra.processes import Service
+from infra.processes.services import Service
 from producer_api.scan_ids import scan_id_for
 from tests.commands import PATIENCE, SCANLINE, Commands, one, written
 from tests.helpers import Database, wait_for

@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from infra.processes import Service
+from infra.processes.services import Service
 from tests.helpers import (
     PATIENCE,
     RECORDS,

@@ -7,7 +7,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from infra.processes import Service
+from infra.processes.services import Service
 from tests.boundaries import Boundary, boundaries
 from tests.commands import Commands
 from tests.fuzz.values import ALL

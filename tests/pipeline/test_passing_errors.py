@@ -10,7 +10,7 @@ import httpx
 import psycopg2
 import pytest
 
-from infra.processes import Service
+from infra.processes.services import Service
 from infra.stack import Stack
 from tests.helpers import Database, Publisher, StatusTopic, assert_accounted, assert_told, new_scan, wait_for
 from tests.load import metric

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import pytest
 
-from infra.children import free_port
-from infra.processes import Service
+from infra.processes.child import free_port
+from infra.processes.services import Service
 from infra.stack import Stack
 from tests import header_names
 from tests.commands import Commands

@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from infra.processes import Service
+from infra.processes.services import Service
 from sinks.local.state import State
 from tests.commands import Commands
 from tests.contents import contents

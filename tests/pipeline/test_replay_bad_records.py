@@ -8,7 +8,7 @@ from typing import Any, Final
 import pyarrow.parquet as pq
 import pytest
 
-from infra.processes import Service
+from infra.processes.services import Service
 from tests.commands import Commands, Done
 from tests.helpers import Database, Publisher, changed
 from tests.servers import Servers

@@ -9,7 +9,7 @@ import duckdb
 import pandas as pd
 import pytest
 
-from infra.processes import Service
+from infra.processes.services import Service
 from tests.commands import Commands
 from tests.helpers import Database, Publisher, changed, wait_for
 from tests.servers import Servers

@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 from sqlalchemy.engine import make_url
 
-from infra.processes import Service
+from infra.processes.services import Service
 from tests.commands import Commands
 from tests.contents import contents_of
 from tests.helpers import Database, Publisher, new_scan, wait_for

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from infra.processes import Service
+from infra.processes.services import Service
 from tests.commands import Commands
 from tests.helpers import RECORDS, Database, Publisher, wait_for
 from tests.servers import Servers

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from infra.processes import Service
+from infra.processes.services import Service
 from tests.commands import Commands, Done
 from tests.helpers import Database, Publisher, array, changed, new_scan, wait_for
 from tests.mixing import mixed_scans

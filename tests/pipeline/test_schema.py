@@ -19,7 +19,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
 from infra.postgres.migrate import current_revision, upgrade
-from infra.processes import Service
+from infra.processes.services import Service
 from schemas.tables import HASH_PARTITIONS, metadata
 from tests.helpers import Database
 from tests.servers import Servers

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infra.processes import Service
+from infra.processes.services import Service
 from tests.helpers import Database, Publisher, StatusTopic, assert_accounted, assert_told, new_scan
 from tests.servers import Servers
 

@@ -10,8 +10,8 @@ import httpx
 import psutil
 import pytest
 
-from infra.children import free_port
-from infra.processes import Processes, Service
+from infra.processes.child import free_port
+from infra.processes.services import Processes, Service
 from tests.helpers import wait_for
 from tests.load import metric
 

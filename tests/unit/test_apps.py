@@ -11,7 +11,7 @@ import httpx
 import pytest
 import uvicorn
 
-from infra.children import free_port
+from infra.processes.child import free_port
 from producer_api.app import build_app
 from producer_api.connections import BoundedProtocol
 from producer_api.settings import ApiSettings

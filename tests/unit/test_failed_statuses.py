@@ -2,7 +2,7 @@
 
 import threading
 
-from infra.children import free_port
+from infra.processes.child import free_port
 from stream_app.publishing import Publisher
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from infra.errors import InfraError
 from infra.loopback import is_loopback, opened
-from infra.supervisor import LogTail
+from infra.processes.supervisor import LogTail
 from operations.api_client import ApiClient
 from tests.answering import answering
 from tests.commands import DEAD_PROXY

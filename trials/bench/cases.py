@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from infra.processes import Service
+from infra.processes.services import Service
 from infra.stack import Stack
 from trials import generator
 from trials.bench import copying, machine

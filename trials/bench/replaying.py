@@ -12,8 +12,8 @@ from typing import Final
 
 import psycopg2
 
-from infra.children import Child
 from infra.errors import InfraError
+from infra.processes.child import Child
 from infra.stack import Stack
 from trials import generator
 from trials.bench import machine

@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 
 import httpx
 
-from infra.children import Child, free_port
 from infra.errors import InfraError
+from infra.processes.child import Child, free_port
 from trials.chaos import toxiproxy
 
 _ANSWER_SECONDS: Final = 10.0

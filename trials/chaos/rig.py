@@ -9,14 +9,14 @@ from typing import Final, Self
 
 from sqlalchemy.engine import make_url
 
-from infra.children import free_port
 from infra.errors import InfraError
 from infra.kafka.cluster import KafkaCluster
 from infra.kafka.topics import reconcile, specs
-from infra.locking import DataFolderLock
 from infra.postgres.cluster import PostgresCluster
 from infra.postgres.migrate import prepare
-from infra.processes import Processes, Service
+from infra.processes.child import free_port
+from infra.processes.folder_lock import DataFolderLock
+from infra.processes.services import Processes, Service
 from infra.settings import InfraSettings
 from trials.chaos.clocks import Clock, can_jump
 from trials.chaos.disks import Disk, can_mount, mounted_below, unmount

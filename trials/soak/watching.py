@@ -5,7 +5,7 @@ from collections import defaultdict
 from typing import Final
 
 from infra.loopback import opened
-from infra.processes import Service
+from infra.processes.services import Service
 from trials.chaos.rig import Rig
 from trials.checker.checker import messages_behind
 from trials.soak.sampling import Sample, database_figures, memory_mib

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from infra.children import Child, free_port
 from infra.errors import InfraError
 from infra.loopback import opened
+from infra.processes.child import Child, free_port
 
 _POLL: Final = 0.05
 

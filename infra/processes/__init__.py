@@ -1,0 +1,1 @@
+"""Child processes: one, the services of the pipeline, and what watches them."""
