@@ -12,7 +12,7 @@ from infra.errors import InfraError
 from infra.kafka.offsets import admin_of, found_in, must_answer, partitions_of
 from schemas.tables import stream_offsets
 from schemas.topics import RECORDS_TOPIC
-from sinks.base import Place
+from sinks.protocol import Place
 from stream_app.bounds import Found
 
 _ANSWER_SECONDS: Final = 5

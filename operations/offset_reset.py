@@ -10,7 +10,7 @@ from infra.errors import InfraError
 from infra.kafka.offsets import admin_of, found_in, partitions_of
 from operations.audit import NO_TENANT, actor
 from schemas.topics import RECORDS_TOPIC
-from sinks.base import Place
+from sinks.protocol import Place
 from stream_app.bounds import Found
 
 _SECONDS: Final = 10

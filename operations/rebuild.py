@@ -20,7 +20,7 @@ from infra.processes.services import Processes
 from infra.settings import InfraSettings
 from operations.lag import measure, written_places
 from operations.replay.selection import Range, Selection, ranges
-from sinks.base import Place
+from sinks.protocol import Place
 
 _LOOK: Final = 1.0  # seconds between two looks at how far it is
 _STILL: Final = 60.0  # seconds without progress after which that is said

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from sinks.base import Incoming, MicroBatch, Place, Sink
+from sinks.protocol import Incoming, MicroBatch, Place, Sink
 from stream_app import metrics
 from stream_app.builder import Builder, Letter, Limits
 from stream_app.culprits import Culprits, suspecting

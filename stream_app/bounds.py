@@ -16,7 +16,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from schemas.topics import RECORDS_TOPIC
-from sinks.base import Place
+from sinks.protocol import Place
 
 log = logging.getLogger("scanline.logs")
 BEGIN_AND_END: Final = (OffsetSpec.earliest(), OffsetSpec.latest())

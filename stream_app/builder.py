@@ -12,7 +12,7 @@ from schemas.record import CLOCK_TOLERANCE, decode_record
 from schemas.text import is_plain
 from schemas.topics import MAX_MESSAGE_BYTES, RECORDS
 from schemas.unexpected import described, is_of_the_machine
-from sinks.base import Incoming
+from sinks.protocol import Incoming
 from stream_app import metrics
 from stream_app.decoding import Message, acceptable, decode, envelope_of, received_at, whose
 from stream_app.large_batches import Oversized

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from schemas.status import PAUSES, PauseReason
-from sinks.base import Unavailable
+from sinks.protocol import Unavailable
 from stream_app import metrics
 from stream_app.dead_letter_limit import LimitReached
 from stream_app.publishing import DeadLetterFailed

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Final, Literal
 
 from schemas.unexpected import is_of_the_machine
-from sinks.base import Fenced, Unavailable
+from sinks.protocol import Fenced, Unavailable
 from stream_app.decoding import Message
 
 _ALONE: Final = 2  # times that a message must fail alone

@@ -16,7 +16,7 @@ from schemas.splitting import is_array, split_records
 from schemas.text import is_plain
 from schemas.unexpected import is_of_the_machine
 from schemas.validation import examine, offset_is_right, text_is_clean
-from sinks.base import Incoming, Rejected
+from sinks.protocol import Incoming, Rejected
 
 Given = ParamSpec("Given")
 Read = TypeVar("Read")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from sinks.base import Place
+from sinks.protocol import Place
 from stream_app.calling import Caller
 
 _NAP: Final = 0.1  # seconds between looks at whether a doubt is settled

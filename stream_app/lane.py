@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from schemas.status import ScanStatus
 from schemas.topics import CANCELLED, CLOSED, HEADER_TYPE
 from schemas.unexpected import described
-from sinks.base import Fenced, Place, Sink
+from sinks.protocol import Fenced, Place, Sink
 from stream_app import metrics
 from stream_app.assembling import Assembler, Work, size_of
 from stream_app.builder import Limits

@@ -9,7 +9,7 @@ from typing import Any
 from schemas.status import PauseReason
 from schemas.topics import RECORDS_TOPIC
 from schemas.unexpected import described
-from sinks.base import Place, Sink, Unavailable
+from sinks.protocol import Place, Sink, Unavailable
 from stream_app import metrics
 from stream_app.lane import RETELL, Lane, Settings, Slice
 from stream_app.publishing import Publisher

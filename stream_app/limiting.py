@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from schemas.messages import tenant_of
-from sinks.base import Sink
+from sinks.protocol import Sink
 from stream_app import metrics
 from stream_app.builder import Letter
 from stream_app.dead_letter_limit import History, Limit, LimitReached, Sender

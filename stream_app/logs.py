@@ -16,7 +16,7 @@ import logging
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from sinks.base import Place
+from sinks.protocol import Place
 from stream_app import metrics
 from stream_app.bounds import Found
 from stream_app.footing import Replaced

@@ -9,7 +9,7 @@ from schemas import topics
 from schemas.codes import FINAL_STATES
 from schemas.messages import Cancelled, Closed, Envelope, MessageRefused, Opened
 from schemas.status import Scan, ScanStatus, WaitReason, paused_status, status_of
-from sinks.base import Incoming
+from sinks.protocol import Incoming
 from stream_app.decoding import Message, decode, envelope_of, received_at
 
 Key = tuple[str, str]  # (tenant_id, scan_id)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from schemas.unexpected import described
-from sinks.base import Fenced, MicroBatch, Place, Sink, Unavailable
+from sinks.protocol import Fenced, MicroBatch, Place, Sink, Unavailable
 from stream_app.culprits import Culprits, Unexpected
 
 log = logging.getLogger("scanline.lane")

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import psycopg2
 
-from sinks.base import Incoming
 from sinks.postgres import sink
 from sinks.postgres.effects import Plan
+from sinks.protocol import Incoming
 from stream_app import __main__ as worker
 from stream_app import decoding
 

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, NamedTuple
 from schemas import topics
 from schemas.dead_letters import REASON_HEADERS, RETRY_HEADERS, LetterId
 from schemas.messages import Header, tenant_of
-from sinks.base import Incoming
+from sinks.protocol import Incoming
 from stream_app.decoding import decode, whose
 
 State = Literal["open", "claimed", "retried", "dropped"]  # what was done about a letter until now

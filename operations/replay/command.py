@@ -16,11 +16,11 @@ from operations.replay.run import Outcome, Progress, Replay
 from operations.replay.selection import Range, Selection, ranges, topic_id_of
 from operations.replay.verify import Verified, verify
 from schemas.topics import RECORDS_TOPIC
-from sinks.base import Place
-from sinks.local import LocalSink, Nowhere, Output
-from sinks.local.ndjson import FileOutput, StreamOutput
-from sinks.local.passed_over import PassedOver
-from sinks.local.state import State
+from sinks.files import LocalSink, Nowhere, Output
+from sinks.files.ndjson import FileOutput, StreamOutput
+from sinks.files.passed_over import PassedOver
+from sinks.files.state import State
+from sinks.protocol import Place
 
 _SELECTION: Final = "selection"
 _TOPIC_ID: Final = "topic_id"
@@ -270,7 +270,7 @@ def _holds_result(place: Path) -> bool:
 
 def _output(request: Request) -> Output:
     if request.parquet is not None:
-        from sinks.parquet import ParquetOutput  # pyarrow takes its time; only who asks for it waits
+        from sinks.files.parquet import ParquetOutput  # pyarrow takes its time; only who asks for it waits
 
         return ParquetOutput(request.parquet, request.selection.text)
     if not request.to_ndjson:

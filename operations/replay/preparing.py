@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from sinks.base import Incoming, MicroBatch, Sink
-from sinks.local.passed_over import PassedOver
+from sinks.files.passed_over import PassedOver
+from sinks.protocol import Incoming, MicroBatch, Sink
 
 
 def prepared_for(sink: Sink[Any], batch: MicroBatch, passed_over: PassedOver) -> Any:

@@ -13,8 +13,8 @@ from operations.replay.reading import Piece, ReadMessage, read
 from operations.replay.selection import ZONE, Range, Selection
 from schemas.topics import RECORDS_TOPIC
 from schemas.unexpected import described
-from sinks.base import Incoming, MicroBatch, Place, Sink, Unavailable
-from sinks.local.passed_over import PassedOver
+from sinks.files.passed_over import PassedOver
+from sinks.protocol import Incoming, MicroBatch, Place, Sink, Unavailable
 from stream_app.builder import Builder, Limits
 from stream_app.culprits import Culprits, Unexpected, suspecting
 from stream_app.decoding import whose

@@ -18,10 +18,10 @@ from infra.postgres.routines import CLOSE_TAKE_REJECTIONS, TAKE_REJECTIONS
 from infra.settings import InfraSettings
 from schemas.tables import HASH_PARTITIONS, metadata
 from schemas.topics import RECORDS_TOPIC
-from sinks.base import Fenced, Unavailable, Unstorable
 from sinks.postgres import PostgresSink
 from sinks.postgres.engine import write_engine
 from sinks.postgres.errors import sqlstate
+from sinks.protocol import Fenced, Unavailable, Unstorable
 
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _PROTECTED: Final = frozenset({"public", "information_schema"})

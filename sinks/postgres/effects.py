@@ -8,12 +8,12 @@ import msgspec
 from schemas.errors import FieldError, Text
 from schemas.messages import Closed
 from schemas.status import ERRORS_SAMPLE, Scan, error_sample, number
-from sinks.base import Incoming, MicroBatch, Rejected
 from sinks.postgres.calls import TimedCursor
 from sinks.postgres.copying import Stored
 from sinks.postgres.mending import only, take_rejections
 from sinks.postgres.returned import note_returned
 from sinks.postgres.rows import Lines
+from sinks.protocol import Incoming, MicroBatch, Rejected
 
 Key = tuple[str, str]  # (tenant_id, scan_id)
 _json = msgspec.json.Encoder().encode

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from schemas.errors import FieldError
 from schemas.status import ERRORS_SAMPLE, ErrorSample, error_sample
-from sinks.base import Incoming
 from sinks.postgres.rows import Lines
+from sinks.protocol import Incoming
 
 _OPEN: Final = """
 SELECT id, record_index FROM rejected_records

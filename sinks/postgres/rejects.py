@@ -5,9 +5,9 @@ from typing import Final
 
 import msgspec
 
-from sinks.base import Incoming, Rejected
 from sinks.postgres.calls import TimedCursor
 from sinks.postgres.pieces import GATHERED, send_in_pieces
+from sinks.protocol import Incoming, Rejected
 
 Reject = tuple[Incoming, Rejected]
 _json: Final = msgspec.json.Encoder().encode

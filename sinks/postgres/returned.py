@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from sinks.base import MicroBatch
 from sinks.postgres.calls import TimedCursor
+from sinks.protocol import MicroBatch
 
 _LETTER_BYTES: Final = 200  # of the statement, for each
 # Only what was claimed for this very scan counts, and only once: anybody can write a header.

@@ -12,7 +12,7 @@ import msgspec
 
 from schemas.codes import HOME_COUNTRY, SENSITIVE_CATEGORIES
 from schemas.record import Record
-from sinks.base import Incoming
+from sinks.protocol import Incoming
 
 COLUMNS: Final = (
     "tenant_id",

@@ -18,7 +18,6 @@ from sqlalchemy.engine import Engine
 
 from schemas.pool_metrics import WatchedPool
 from schemas.status import Scan, ScanStatus, status_of
-from sinks.base import Fenced, MicroBatch, Place, Unavailable, Unstorable
 from sinks.postgres import metrics, scans
 from sinks.postgres.calls import Calls, TimedCursor
 from sinks.postgres.copying import copy_staged, copy_straight
@@ -29,6 +28,7 @@ from sinks.postgres.mending import first_errors
 from sinks.postgres.parts import Parts
 from sinks.postgres.rejects import insert_rejects
 from sinks.postgres.rows import lines_of
+from sinks.protocol import Fenced, MicroBatch, Place, Unavailable, Unstorable
 
 _MOVE: Final = """
 BEGIN;

@@ -23,8 +23,8 @@ SHARES: Final = {
 _INSTRUMENTED: Final = [
     "schemas",
     "stream_app.decoding",
-    "sinks.base",
-    "sinks.local.rows",
+    "sinks.protocol",
+    "sinks.files.rows",
     "sinks.postgres.rows",
     "producer_api",
 ]

@@ -20,9 +20,9 @@ from schemas.splitting import is_array, split_records
 from schemas.status import Scan, decode_status, encode_status, error_sample, status_of
 from schemas.text import is_clean, is_plain
 from schemas.validation import Outcome, examine
-from sinks.base import Incoming
-from sinks.local.rows import fingerprint, row_of
+from sinks.files.rows import fingerprint, row_of
 from sinks.postgres.rows import COLUMNS, lines_of
+from sinks.protocol import Incoming
 from stream_app.decoding import acceptable, decode, whose
 from tests.unit.examples import NOW
 

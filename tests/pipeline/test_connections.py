@@ -12,9 +12,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from infra.processes.services import Service
 from infra.stack import Stack
-from sinks.base import Unavailable
 from sinks.postgres import PostgresSink
 from sinks.postgres.engine import MAX_CONNECTIONS, write_engine
+from sinks.protocol import Unavailable
 from tests.helpers import Database, Publisher, StatusTopic, assert_accounted, assert_told, wait_for
 from tests.murmur2 import partition_of
 from tests.own import looks_at_own

@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartiti
 from confluent_kafka.admin import AdminClient
 
 from infra.processes.services import Service
-from sinks.local.state import State
+from sinks.files.state import State
 from tests.commands import Commands
 from tests.contents import contents
 from tests.helpers import DEAD_LETTERS, RECORDS, Database, Publisher, wait_for

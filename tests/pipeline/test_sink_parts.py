@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import pytest
 
-from sinks.base import MicroBatch
 from sinks.postgres import PostgresSink
 from sinks.postgres.engine import write_engine
 from sinks.postgres.parts import LEAST, Parts
 from sinks.postgres.rows import COLUMNS
+from sinks.protocol import MicroBatch
 from stream_app.builder import Builder, Limits
 from tests.helpers import Database, array, assert_accounted, changed, new_scan
 from tests.pipeline.test_sink_text import Told

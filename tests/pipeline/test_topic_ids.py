@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from schemas.topics import RECORDS_TOPIC
-from sinks.base import Fenced, MicroBatch, Place
 from sinks.postgres import PostgresSink
 from sinks.postgres.engine import write_engine
+from sinks.protocol import Fenced, MicroBatch, Place
 from tests.helpers import Database
 from tests.servers import Servers
 

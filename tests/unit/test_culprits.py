@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.record import Record
-from sinks.base import MicroBatch, Place, Unstorable
+from sinks.protocol import MicroBatch, Place, Unstorable
 from stream_app import builder, decoding
 from stream_app.culprits import Culprits
 from stream_app.dead_letter_limit import Limit

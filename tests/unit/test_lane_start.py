@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from schemas.topics import HEADER_SUBJECT, HEADER_TYPE, RECORDS, RECORDS_TOPIC
-from sinks.base import Fenced, MicroBatch, Place, Unavailable
+from sinks.protocol import Fenced, MicroBatch, Place, Unavailable
 from stream_app.lane import Lane, Settings, Slice
 from stream_app.writers import Writers
 from tests.helpers import new_scan

@@ -15,14 +15,14 @@ from operations.replay.preparing import prepared_for
 from schemas.messages import Envelope
 from schemas.record import Record, decode_record
 from schemas.topics import RECORDS, RECORDS_TOPIC
-from sinks.base import Incoming, MicroBatch
-from sinks.local import LocalSink, Nowhere, Output
-from sinks.local.ndjson import FileOutput
-from sinks.local.passed_over import PassedOver
-from sinks.local.state import State
-from sinks.parquet import ParquetOutput
+from sinks.files import LocalSink, Nowhere, Output
+from sinks.files.ndjson import FileOutput
+from sinks.files.parquet import ParquetOutput
+from sinks.files.passed_over import PassedOver
+from sinks.files.state import State
 from sinks.postgres import PostgresSink
 from sinks.postgres.engine import write_engine
+from sinks.protocol import Incoming, MicroBatch
 from tests.unit.examples import FULL, encode
 
 SCAN: Final = str(uuid.UUID(int=7))

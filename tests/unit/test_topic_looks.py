@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from schemas.topics import RECORDS_TOPIC
-from sinks.base import Place
+from sinks.protocol import Place
 from stream_app.bounds import Found, Log
 from stream_app.lane import Lane, Settings
 from stream_app.logs import Logs

@@ -2,7 +2,7 @@
 
 from schemas.messages import Cancelled, Opened, read_envelope
 from schemas.topics import CANCELLED, HEADER_SUBJECT, HEADER_TYPE, OPENED
-from sinks.base import Incoming
+from sinks.protocol import Incoming
 from stream_app.large_batches import Streamed
 from stream_app.pausing import UnfinishedScans
 from tests.helpers import new_scan

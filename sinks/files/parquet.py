@@ -15,8 +15,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sinks.local.passed_over import PassedOver
-from sinks.local.rows import Row
+from sinks.files.passed_over import PassedOver
+from sinks.files.rows import Row
 
 MANIFEST: Final = "_manifest.json"  # DuckDB and pandas leave names with an underscore alone
 _UNKNOWN_DAY: Final = "unknown"

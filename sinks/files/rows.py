@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from sinks.base import Incoming
+from sinks.protocol import Incoming
 
 _encode: Final = msgspec.json.Encoder().encode
 _FINGERPRINT_BYTES: Final = 16

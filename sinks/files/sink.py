@@ -10,15 +10,15 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from schemas.status import ScanStatus, status_of
-from sinks.base import Fenced, Incoming, MicroBatch, Place
-from sinks.local.output import Output
-from sinks.local.passed_over import PassedOver
-from sinks.local.rows import UNKNOWN, Row, fingerprint, row_of
-from sinks.local.state import Key, State
+from sinks.files.output import Output
+from sinks.files.passed_over import PassedOver
+from sinks.files.rows import UNKNOWN, Row, fingerprint, row_of
+from sinks.files.state import Key, State
 from sinks.postgres.copying import Stored
 from sinks.postgres.effects import Plan
 from sinks.postgres.mending import only
 from sinks.postgres.rows import Lines
+from sinks.protocol import Fenced, Incoming, MicroBatch, Place
 
 ZONE: Final = ZoneInfo("Asia/Ho_Chi_Minh")
 

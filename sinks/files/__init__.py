@@ -1,6 +1,6 @@
 """The sink of a replay into files: the pipeline's own rules over a small database beside the output."""
 
-from sinks.local.output import Nowhere, Output
-from sinks.local.sink import LocalSink
+from sinks.files.output import Nowhere, Output
+from sinks.files.sink import LocalSink
 
 __all__ = ["LocalSink", "Nowhere", "Output"]

@@ -5,8 +5,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Protocol
 
-from sinks.local.passed_over import PassedOver
-from sinks.local.rows import Row
+from sinks.files.passed_over import PassedOver
+from sinks.files.rows import Row
 
 
 class Output(Protocol):

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from schemas.messages import Envelope
 from schemas.unexpected import kind_of
-from sinks.local.rows import Row
+from sinks.files.rows import Row
 
 _NAMED: Final = 100
 

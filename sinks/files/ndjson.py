@@ -9,8 +9,8 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from sinks.local.passed_over import PassedOver
-from sinks.local.rows import COLUMNS, Row
+from sinks.files.passed_over import PassedOver
+from sinks.files.rows import COLUMNS, Row
 
 _encode: Final = msgspec.json.Encoder().encode
 _LENGTH: Final = "output_length"
