@@ -13,12 +13,12 @@ import faust
 from pydantic import ValidationError
 
 from stream_app.app import build_app, build_lanes
+from stream_app.faust_bridge.log_filter import Repeats
 from stream_app.health import serve
-from stream_app.lanes import Lanes
-from stream_app.quiet import Repeats
+from stream_app.lanes.group import Lanes
+from stream_app.lanes.standing import Standing
+from stream_app.lanes.watchdog import Watchdog
 from stream_app.settings import WorkerSettings
-from stream_app.standing import Standing
-from stream_app.watchdog import Watchdog
 
 log = logging.getLogger("scanline.worker")
 _CLIENTS: Final = ("aiokafka", "faust", "mode")

@@ -10,21 +10,21 @@ from schemas.topics import METADATA_REFRESH_MS, RECORDS_TOPIC
 from sinks.postgres import PostgresSink
 from sinks.postgres.engine import write_engine
 from stream_app.bounds import Bounds
-from stream_app.builder import Limits
-from stream_app.dead_letter_limit import Limit
 from stream_app.ends import Ends
-from stream_app.lane import Settings
-from stream_app.lanes import Lanes
-from stream_app.logs import LOOK_SECONDS as LOGS_SECONDS
-from stream_app.logs import Logs
-from stream_app.positions import LOOK_SECONDS as POSITIONS_SECONDS
-from stream_app.positions import Positions
-from stream_app.publishing import Publisher
-from stream_app.retry import Backoff
+from stream_app.faust_bridge.skipped import LOOK_SECONDS as POSITIONS_SECONDS
+from stream_app.faust_bridge.skipped import Positions
+from stream_app.faust_bridge.transport import SliceConsumer, SliceTransport
+from stream_app.lanes.backoff import Backoff
+from stream_app.lanes.batch import Limits
+from stream_app.lanes.dead_letter_limit import Limit
+from stream_app.lanes.group import Lanes
+from stream_app.lanes.lane import Settings
+from stream_app.lanes.log_checks import LOOK_SECONDS as LOGS_SECONDS
+from stream_app.lanes.log_checks import Logs
+from stream_app.lanes.watchdog import LOOK_SECONDS, Rules, Watchdog
+from stream_app.lanes.writers import Writers
+from stream_app.publisher import Publisher
 from stream_app.settings import WorkerSettings
-from stream_app.transport import SliceConsumer, SliceTransport
-from stream_app.watchdog import LOOK_SECONDS, Rules, Watchdog
-from stream_app.writers import Writers
 
 _POSITIONS_SECONDS = 5.0
 _HEARTBEAT_SECONDS = 1.0  # at most

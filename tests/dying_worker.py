@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sinks.postgres import PostgresSink
 from stream_app import __main__ as worker
-from stream_app.lanes import Lanes
+from stream_app.lanes.group import Lanes
 
 VARIABLE: Final = "SCANLINE_TEST_DIE"
 AT: Final = 3  # so that something was done before

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from sinks.postgres import PostgresSink
 from stream_app import __main__ as worker
-from stream_app.assembling import Assembler
-from stream_app.lane import Lane
-from stream_app.publishing import Publisher
+from stream_app.lanes.assembler import Assembler
+from stream_app.lanes.lane import Lane
+from stream_app.publisher import Publisher
 
 VARIABLE: Final = "SCANLINE_TEST_RAISE_IN"
 EVERY: Final = 3  # each third call, so that what is tried again gets through in the end

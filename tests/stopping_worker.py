@@ -16,7 +16,7 @@ from prometheus_client import REGISTRY
 
 from stream_app import __main__ as worker
 from stream_app import app as app_module
-from stream_app.lanes import Lanes
+from stream_app.lanes.group import Lanes
 from stream_app.settings import WorkerSettings
 
 WAY_VARIABLE: Final = "SCANLINE_TEST_WAY"

@@ -16,8 +16,8 @@ from infra.errors import InfraError
 from operations.replay.selection import Range
 from schemas.messages import Header
 from schemas.topics import RECORDS_TOPIC
-from stream_app.fetching import bound_the_fetcher
-from stream_app.large_batches import Oversized
+from stream_app.faust_bridge.fetcher import bound_the_fetcher
+from stream_app.faust_bridge.record_batches import Oversized
 
 _AT_ONCE: Final = 1_000
 _LOOK_MS: Final = 1_000

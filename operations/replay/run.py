@@ -15,11 +15,11 @@ from schemas.topics import RECORDS_TOPIC
 from schemas.unexpected import described
 from sinks.files.passed_over import PassedOver
 from sinks.protocol import Incoming, MicroBatch, Place, Sink, Unavailable
-from stream_app.builder import Builder, Limits
-from stream_app.culprits import Culprits, Unexpected, suspecting
 from stream_app.decoding import whose
-from stream_app.large_batches import Oversized
-from stream_app.trial import Trial
+from stream_app.faust_bridge.record_batches import Oversized
+from stream_app.lanes.batch import Builder, Limits
+from stream_app.lanes.culprits import Culprits, Unexpected, suspecting
+from stream_app.lanes.trial import Trial
 
 _HELD_MESSAGES: Final = 5_000  # of a partition before they are written
 _HELD_BYTES: Final = 2 * 1024 * 1024

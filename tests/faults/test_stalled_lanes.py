@@ -13,7 +13,7 @@ import pytest
 from infra.processes.child import free_port
 from infra.processes.services import Service
 from infra.stack import Stack
-from stream_app.watchdog import EXIT_STALLED
+from stream_app.lanes.watchdog import EXIT_STALLED
 from tests.helpers import Database, Publisher, new_scan, wait_for
 from tests.load import LONG, Load, assert_exactly, hold, keys_of, metric, wait_for_messages, worker_log
 from tests.stopping_worker import CHANGED, WAY_VARIABLE

@@ -13,8 +13,8 @@ from infra.processes.services import Service
 from operations.replay.reading import ReadMessage
 from schemas.dead_letters import REASON_HEADERS
 from schemas.documents import DIRECTORY
-from stream_app.large_batches import Oversized
-from stream_app.publishing import Publisher as WorkersPublisher
+from stream_app.faust_bridge.record_batches import Oversized
+from stream_app.publisher import Publisher as WorkersPublisher
 from tests.helpers import (
     DEAD_LETTERS,
     RECORDS,

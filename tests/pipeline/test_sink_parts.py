@@ -13,7 +13,7 @@ from sinks.postgres.engine import write_engine
 from sinks.postgres.parts import LEAST, Parts
 from sinks.postgres.rows import COLUMNS
 from sinks.protocol import MicroBatch
-from stream_app.builder import Builder, Limits
+from stream_app.lanes.batch import Builder, Limits
 from tests.helpers import Database, array, assert_accounted, changed, new_scan
 from tests.pipeline.test_sink_text import Told
 from tests.servers import Servers

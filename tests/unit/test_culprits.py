@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from schemas.record import Record
 from sinks.protocol import MicroBatch, Place, Unstorable
-from stream_app import builder, decoding
-from stream_app.culprits import Culprits
-from stream_app.dead_letter_limit import Limit
-from stream_app.lane import Lane, Settings, Slice
-from stream_app.retry import Backoff
-from stream_app.writers import Writers
+from stream_app import decoding
+from stream_app.lanes import batch
+from stream_app.lanes.backoff import Backoff
+from stream_app.lanes.culprits import Culprits
+from stream_app.lanes.dead_letter_limit import Limit
+from stream_app.lanes.lane import Lane, Settings, Slice
+from stream_app.lanes.writers import Writers
 from tests.helpers import changed
 from tests.unit.test_lane_start import LINE, MemorySink, Message, Silent, until
 
@@ -179,9 +180,9 @@ async def run(sink: Poisoned, letters: Letters, poisoned: set[int], look: Callab
 # Readers of ours that meet one message, and where they are looked up by name.
 PLANTS: Final[dict[str, tuple[str, Sequence[ModuleType]]]] = {
     "envelope": ("read_envelope", [decoding]),
-    "plainness": ("is_plain", [decoding, builder]),
-    "records": ("decode_record", [decoding, builder]),
-    "judgement": ("acceptable", [decoding, builder]),
+    "plainness": ("is_plain", [decoding, batch]),
+    "records": ("decode_record", [decoding, batch]),
+    "judgement": ("acceptable", [decoding, batch]),
 }
 END: Final = FIRST + COUNT
 WIDE: Final = Limit(run=1_000)

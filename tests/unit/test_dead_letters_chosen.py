@@ -20,8 +20,8 @@ from schemas import topics
 from schemas.dead_letters import LetterId
 from schemas.errors import MESSAGE_ERRORS
 from schemas.messages import Header
-from stream_app.dead_letter_limit import Limit
-from stream_app.limiting import Limiter
+from stream_app.lanes.dead_letter_gate import Limiter
+from stream_app.lanes.dead_letter_limit import Limit
 from tests.unit.examples import MINIMAL, NOW, changed, encode
 
 SCAN: Final = "0190a6f2-7c1e-7bb2-9f57-2f4f3c9d8e11"

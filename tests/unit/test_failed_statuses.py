@@ -3,7 +3,7 @@
 import threading
 
 from infra.processes.child import free_port
-from stream_app.publishing import Publisher
+from stream_app.publisher import Publisher
 
 
 class SlowSet(set[int]):

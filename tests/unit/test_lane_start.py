@@ -12,8 +12,8 @@ import pytest
 
 from schemas.topics import HEADER_SUBJECT, HEADER_TYPE, RECORDS, RECORDS_TOPIC
 from sinks.protocol import Fenced, MicroBatch, Place, Unavailable
-from stream_app.lane import Lane, Settings, Slice
-from stream_app.writers import Writers
+from stream_app.lanes.lane import Lane, Settings, Slice
+from stream_app.lanes.writers import Writers
 from tests.helpers import new_scan
 from trials import generator
 

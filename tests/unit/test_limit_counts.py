@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.dead_letter_limit import Found, History, Limit, Sender
+from stream_app.lanes.dead_letter_limit import Found, History, Limit, Sender
 
 LIMIT = Limit(run=10, share=0.5, window=50)
 GOOD = "good"

@@ -2,7 +2,7 @@
 
 import logging
 
-from stream_app.quiet import Repeats
+from stream_app.faust_bridge.log_filter import Repeats
 
 
 def said(name: str, line: int, text: str = "broker %s is away") -> logging.LogRecord:

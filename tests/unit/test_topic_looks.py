@@ -10,9 +10,9 @@ import pytest
 from schemas.topics import RECORDS_TOPIC
 from sinks.protocol import Place
 from stream_app.bounds import Found, Log
-from stream_app.lane import Lane, Settings
-from stream_app.logs import Logs
-from stream_app.writers import Writers
+from stream_app.lanes.lane import Lane, Settings
+from stream_app.lanes.log_checks import Logs
+from stream_app.lanes.writers import Writers
 from tests.unit.test_lane_start import MemorySink, Message, Silent, Slice, until
 
 AT = 40

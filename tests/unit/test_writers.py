@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stream_app.writers import Writers
+from stream_app.lanes.writers import Writers
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ async def test_afterwards_there_are_as_many_places_as_before(
     given_up.cancel()
     release.set()
     await asyncio.gather(*lent, given_up, return_exceptions=True)
-    monkeypatch.setattr("stream_app.writers.LEND_SECONDS", 600)
+    monkeypatch.setattr("stream_app.lanes.writers.LEND_SECONDS", 600)
     together = threading.Barrier(2, timeout=0.3)
     met = await asyncio.gather(*(writers.call(together.wait) for _ in range(2)), return_exceptions=True)
     assert [type(each) for each in met] == [threading.BrokenBarrierError] * 2

@@ -17,19 +17,19 @@ from schemas.topics import CANCELLED, CLOSED, HEADER_TYPE
 from schemas.unexpected import described
 from sinks.protocol import Fenced, Place, Sink
 from stream_app import metrics
-from stream_app.assembling import Assembler, Work, size_of
-from stream_app.builder import Limits
-from stream_app.calling import Caller
-from stream_app.culprits import Culprits, Unexpected, suspecting
-from stream_app.dead_letter_limit import Limit
 from stream_app.decoding import Message
-from stream_app.footing import Footing, Replaced
-from stream_app.limiting import Limiter
-from stream_app.pausing import UnfinishedScans
-from stream_app.publishing import Publisher
-from stream_app.retry import Backoff
-from stream_app.trial import Trial, log_put_aside
-from stream_app.writers import Writers
+from stream_app.lanes.assembler import Assembler, Work, size_of
+from stream_app.lanes.backoff import Backoff
+from stream_app.lanes.batch import Limits
+from stream_app.lanes.culprits import Culprits, Unexpected, suspecting
+from stream_app.lanes.dead_letter_gate import Limiter
+from stream_app.lanes.dead_letter_limit import Limit
+from stream_app.lanes.log_guard import Footing, Replaced
+from stream_app.lanes.store_calls import Caller
+from stream_app.lanes.trial import Trial, log_put_aside
+from stream_app.lanes.unfinished_scans import UnfinishedScans
+from stream_app.lanes.writers import Writers
+from stream_app.publisher import Publisher
 
 log = logging.getLogger("scanline.lane")
 RETELL: Final = 600.0  # seconds: how far back "recently changed" reaches

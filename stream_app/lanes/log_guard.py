@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from sinks.protocol import Place
-from stream_app.calling import Caller
+from stream_app.lanes.store_calls import Caller
 
 _NAP: Final = 0.1  # seconds between looks at whether a doubt is settled
 

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from schemas.errors import Text
 from stream_app import metrics
-from stream_app.lane import Lane
+from stream_app.lanes.lane import Lane
 
 _LONGEST_STEP: Final = 2.0  # between two looks, as far as it counts: a worker that was frozen did not wait
 _TEXT: Final = Text(

@@ -19,9 +19,9 @@ from typing import Final, NamedTuple
 from sinks.protocol import Place
 from stream_app import metrics
 from stream_app.bounds import Found
-from stream_app.footing import Replaced
-from stream_app.lane import Lane
-from stream_app.lanes import Lanes
+from stream_app.lanes.group import Lanes
+from stream_app.lanes.lane import Lane
+from stream_app.lanes.log_guard import Replaced
 
 log = logging.getLogger("scanline.logs")
 LOOK_SECONDS: Final = 2.0

@@ -9,12 +9,12 @@ from typing import Any, Final, NamedTuple
 
 from sinks.protocol import Incoming, MicroBatch, Place, Sink
 from stream_app import metrics
-from stream_app.builder import Builder, Letter, Limits
-from stream_app.culprits import Culprits, suspecting
-from stream_app.dead_letter_limit import History
 from stream_app.decoding import Message
-from stream_app.limiting import Limiter
-from stream_app.trial import log_put_aside
+from stream_app.lanes.batch import Builder, Letter, Limits
+from stream_app.lanes.culprits import Culprits, suspecting
+from stream_app.lanes.dead_letter_gate import Limiter
+from stream_app.lanes.dead_letter_limit import History
+from stream_app.lanes.trial import log_put_aside
 
 # One lane computes at a time. Threads that decode side by side share one interpreter lock: they get no more done, and spend
 # a third of the processor on handing the lock around. What waits for PostgreSQL holds neither.

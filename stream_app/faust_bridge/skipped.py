@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from stream_app import metrics
-from stream_app.lanes import Lanes
+from stream_app.lanes.group import Lanes
 
 log = logging.getLogger("scanline.positions")
 LOOK_SECONDS: Final = 2.0

@@ -11,9 +11,9 @@ from schemas.topics import RECORDS_TOPIC
 from schemas.unexpected import described
 from sinks.protocol import Place, Sink, Unavailable
 from stream_app import metrics
-from stream_app.lane import RETELL, Lane, Settings, Slice
-from stream_app.publishing import Publisher
-from stream_app.writers import Writers
+from stream_app.lanes.lane import RETELL, Lane, Settings, Slice
+from stream_app.lanes.writers import Writers
+from stream_app.publisher import Publisher
 
 log = logging.getLogger("scanline.lanes")
 

@@ -4,8 +4,8 @@ from typing import Any, Final
 
 from aiokafka.consumer import fetcher
 
-from stream_app.large_batches import Batches, Oversized
-from stream_app.unpacking import bound_the_client
+from stream_app.faust_bridge.codecs import bound_the_client
+from stream_app.faust_bridge.record_batches import Batches, Oversized
 
 _SLICE_BYTES: Final = 2 * 1024 * 1024  # of message values, decompressed
 

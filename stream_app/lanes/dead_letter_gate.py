@@ -7,9 +7,9 @@ from typing import Any, Final
 from schemas.messages import tenant_of
 from sinks.protocol import Sink
 from stream_app import metrics
-from stream_app.builder import Letter
-from stream_app.dead_letter_limit import History, Limit, LimitReached, Sender
 from stream_app.decoding import Message
+from stream_app.lanes.batch import Letter
+from stream_app.lanes.dead_letter_limit import History, Limit, LimitReached, Sender
 
 _SHARED_SECONDS: Final = 60.0  # how long it is believed that others use the partition
 

@@ -13,7 +13,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from schemas.messages import Header
 from schemas.topics import MAX_MESSAGE_BYTES
 from schemas.unexpected import is_of_the_machine
-from stream_app.unpacking import NotWhole, unpacked
+from stream_app.faust_bridge.codecs import NotWhole, unpacked
 
 MAX_VALUE_BYTES: Final = 32 * 1024 * 1024  # of a value that is kept; half of what the dead-letter topic takes
 KEPT_BYTES: Final = 64 * 1024 * 1024  # of all values together that are too large to be read, in the whole process

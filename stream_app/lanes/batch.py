@@ -15,7 +15,7 @@ from schemas.unexpected import described, is_of_the_machine
 from sinks.protocol import Incoming
 from stream_app import metrics
 from stream_app.decoding import Message, acceptable, decode, envelope_of, received_at, whose
-from stream_app.large_batches import Oversized
+from stream_app.faust_bridge.record_batches import Oversized
 
 Letter = tuple[Message, str]  # a message for the dead-letter topic, and why
 _stamp: Final = attrgetter("timestamp")

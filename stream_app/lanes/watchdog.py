@@ -14,9 +14,9 @@ from typing import Final, NamedTuple
 
 from schemas.unexpected import stack_of
 from stream_app import metrics
-from stream_app.lane import Lane
-from stream_app.lanes import Lanes
-from stream_app.standing import Standing
+from stream_app.lanes.group import Lanes
+from stream_app.lanes.lane import Lane
+from stream_app.lanes.standing import Standing
 
 log = logging.getLogger("scanline.watchdog")
 EXIT_STALLED: Final = 70  # EX_SOFTWARE

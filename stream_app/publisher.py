@@ -15,7 +15,7 @@ from schemas.status import ScanStatus, encode_status
 from schemas.unexpected import described
 from stream_app import metrics
 from stream_app.decoding import Message
-from stream_app.large_batches import Oversized
+from stream_app.faust_bridge.record_batches import Oversized
 
 # Statuses that could not be delivered for this long are given up and read from PostgreSQL again: a worker that was frozen
 # must not wake up and tell what is no longer true.

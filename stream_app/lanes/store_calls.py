@@ -10,10 +10,10 @@ from typing import Any, Final, TypeVar
 from schemas.status import PAUSES, PauseReason
 from sinks.protocol import Unavailable
 from stream_app import metrics
-from stream_app.dead_letter_limit import LimitReached
-from stream_app.publishing import DeadLetterFailed
-from stream_app.retry import Backoff
-from stream_app.writers import Writers
+from stream_app.lanes.backoff import Backoff
+from stream_app.lanes.dead_letter_limit import LimitReached
+from stream_app.lanes.writers import Writers
+from stream_app.publisher import DeadLetterFailed
 
 log = logging.getLogger("scanline.lane")
 Result = TypeVar("Result")

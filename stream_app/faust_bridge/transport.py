@@ -15,10 +15,10 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, T
 from faust.types import TP, ConsumerMessage
 
 from schemas.topics import RECORDS_TOPIC
-from stream_app.fetching import bound_the_fetcher
-from stream_app.lane import Slice
-from stream_app.lanes import Lanes
-from stream_app.logs import Logs
+from stream_app.faust_bridge.fetcher import bound_the_fetcher
+from stream_app.lanes.group import Lanes
+from stream_app.lanes.lane import Slice
+from stream_app.lanes.log_checks import Logs
 
 log = logging.getLogger("scanline.transport")
 _FETCH_WAIT_MS = 20

@@ -1,0 +1,1 @@
+"""What exists only because of Faust and aiokafka: slices instead of events, bounded fetching and unpacking."""
