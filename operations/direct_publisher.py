@@ -9,7 +9,7 @@ from confluent_kafka import KafkaException, Producer
 
 from infra.errors import InfraError
 from operations.records_file import Details
-from producer_api.elements import Array, Arrays, Lines
+from producer_api.uploads.elements import Array, Arrays, Lines
 from schemas import topics
 from schemas.messages import Closed, Opened, headers_for
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
 from infra.errors import InfraError
-from producer_api.opening import Mistaken, Opening
+from producer_api.uploads.opening import Mistaken, Opening
 from schemas.errors import Text
 from schemas.mistakes import without_bom
 from schemas.problems import PROBLEMS
@@ -126,8 +126,8 @@ class RecordsFile:
             raise self._refused(mistaken.mistake.code, {"format": mistaken.mistake.name}) from None
 
     def _read_document(self) -> Sequence[bytes]:
-        from producer_api.problems import ApiProblem
-        from producer_api.submission import read_json
+        from producer_api.http.problems import ApiProblem
+        from producer_api.uploads.submission import read_json
 
         body = without_bom(self._content.read())
         if body.lstrip()[:1] == b"[":

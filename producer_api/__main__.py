@@ -63,7 +63,7 @@ def _serve(settings: ApiSettings) -> None:
         port=settings.api_port,
         workers=settings.api_processes if settings.api_processes > 1 else None,
         loop="uvloop",
-        http="producer_api.connections:BoundedProtocol",
+        http="producer_api.http.connections:BoundedProtocol",
         ws="none",  # whatever happens to be installed: an offered upgrade is ignored
         access_log=False,
         log_config=_logging(level),

@@ -5,21 +5,22 @@ from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
 
-from producer_api import activities, description, mending, pages, problems, scans, submit, validate
-from producer_api.backlog import Backlog
-from producer_api.budget import Budget
-from producer_api.cancellations import Cancellations
-from producer_api.connections import SETTINGS
-from producer_api.draining import Drain, Leaving
-from producer_api.follower import Follower
-from producer_api.idempotency import Keys
+from producer_api.http import description, problems
+from producer_api.http.budget import Budget
+from producer_api.http.connections import SETTINGS
+from producer_api.http.drain import Drain, Leaving
+from producer_api.http.parameters import check_parameters
+from producer_api.kafka.backlog import Backlog
+from producer_api.kafka.follower import Follower
+from producer_api.kafka.publisher import Publisher
+from producer_api.kafka.statuses import StatusStore
 from producer_api.metrics import Timing
-from producer_api.parameters import check_parameters
-from producer_api.publisher import Publisher
 from producer_api.reads import Reader
+from producer_api.routes import activities, mended_records, pages, scans, submit, validate
 from producer_api.services import Services
 from producer_api.settings import ApiSettings
-from producer_api.statuses import StatusStore
+from producer_api.uploads.cancellations import Cancellations
+from producer_api.uploads.idempotency import Keys
 
 
 def build_app(settings: ApiSettings | None = None) -> FastAPI:
@@ -64,7 +65,7 @@ def build_app(settings: ApiSettings | None = None) -> FastAPI:
     )
     problems.install(app)
     description.install(app, chosen)
-    for module in (submit, scans, mending, activities, validate):
+    for module in (submit, scans, mended_records, activities, validate):
         app.include_router(module.router, prefix="/v1/tenants/{tenant_id}", dependencies=[Depends(check_parameters)])
     app.include_router(pages.router)
     app.add_middleware(Timing)

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, Select, create_engine, select, tuple_
 from sqlalchemy.exc import SQLAlchemyError
 
-from producer_api.page import Bounds, Page, SourceFailed, page_of
+from producer_api.http.page import Bounds, Page, SourceFailed, page_of
 from producer_api.rows import ACTIVITY_COLUMNS, REJECTED_COLUMNS, activity, rejected
 from producer_api.settings import ApiSettings
 from schemas.pool_metrics import WatchedPool

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Text, case, cast, func
 
-from producer_api.answers import Reason, RejectedRecord
+from producer_api.http.answers import Reason, RejectedRecord
 from schemas.attributes import is_readable
 from schemas.errors import FieldError
 from schemas.record import MAX_DEPTH

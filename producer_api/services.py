@@ -6,19 +6,19 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
-from producer_api.backlog import Backlog
-from producer_api.bodies import PIECE, BodyLimits, Patience, most_of
-from producer_api.budget import Budget, Room
-from producer_api.cancellations import Cancellations
-from producer_api.draining import Drain
-from producer_api.elements import MOST_GATHERED
-from producer_api.follower import Follower
-from producer_api.idempotency import Keys
-from producer_api.problems import ApiProblem, retry_later
-from producer_api.publisher import Publisher
+from producer_api.http.bodies import PIECE, BodyLimits, Patience, most_of
+from producer_api.http.budget import Budget, Room
+from producer_api.http.drain import Drain
+from producer_api.http.problems import ApiProblem, retry_later
+from producer_api.kafka.backlog import Backlog
+from producer_api.kafka.follower import Follower
+from producer_api.kafka.publisher import Publisher
+from producer_api.kafka.statuses import Entry, NotCaughtUp, StatusStore
 from producer_api.reads import Reader
 from producer_api.settings import ApiSettings
-from producer_api.statuses import Entry, NotCaughtUp, StatusStore
+from producer_api.uploads.cancellations import Cancellations
+from producer_api.uploads.elements import MOST_GATHERED
+from producer_api.uploads.idempotency import Keys
 
 _CATCH_UP_SECONDS = 3.0
 _SCAN_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")

@@ -6,7 +6,7 @@ import signal
 from typing import Any
 
 from producer_api import __main__ as api
-from producer_api import submit
+from producer_api.routes import submit
 
 
 async def _die(*_: Any) -> None:

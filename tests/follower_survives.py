@@ -8,10 +8,10 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from producer_api import backlog, follower
+from producer_api.kafka import backlog, follower
+from producer_api.kafka.status_messages import Head, Told
+from producer_api.kafka.statuses import StatusStore
 from producer_api.settings import ApiSettings
-from producer_api.status_messages import Head, Told
-from producer_api.statuses import StatusStore
 from tests.helpers import wait_for
 
 SECRET: Final = "0987 654 321"

@@ -10,7 +10,7 @@ import pytest
 from reading import Tenant
 
 from infra.processes.services import Service
-from producer_api.page import PAGE_BYTES
+from producer_api.http.page import PAGE_BYTES
 from tests.helpers import Database, peak_memory, wait_for
 from tests.refusing import locked
 from tests.servers import Servers

@@ -10,8 +10,11 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from producer_api import cursors, elements, mending, status_messages, submission
-from producer_api.problems import ApiProblem
+from producer_api.http import cursors
+from producer_api.http.problems import ApiProblem
+from producer_api.kafka import status_messages
+from producer_api.routes import mended_records
+from producer_api.uploads import elements, submission
 from schemas import topics
 from schemas.errors import MESSAGE_ERRORS, FieldError
 from schemas.messages import Header, MessageRefused, is_tenant_id, read_control, read_envelope, read_mends, write_mends
@@ -275,7 +278,7 @@ def corrections(raw: bytes) -> None:
         return
     assert found and all(each in raw for each in found)
     for each in found:
-        mend = mending.place_of(each)
+        mend = mended_records.place_of(each)
         assert mend is None or mend.record is None or mend.record in each
 
 

@@ -13,7 +13,7 @@ import uvicorn
 
 from infra.processes.child import free_port
 from producer_api.app import build_app
-from producer_api.connections import BoundedProtocol
+from producer_api.http.connections import BoundedProtocol
 from producer_api.settings import ApiSettings
 from tests.helpers import wait_for
 

@@ -9,7 +9,7 @@ import pytest
 import zstandard
 from starlette.requests import Request
 
-from producer_api.bodies import PIECE, BodyLimits, Patience, pieces
+from producer_api.http.bodies import PIECE, BodyLimits, Patience, pieces
 
 MIB: Final = 1 << 20
 LIMITS: Final = BodyLimits(64 * MIB, 64 * MIB, 1_000_000)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producer_api.budget import STEP, Budget, Overloaded, Room
+from producer_api.http.budget import STEP, Budget, Overloaded, Room
 
 LIMIT: Final = 24 * STEP
 MESSAGE: Final = 6 * STEP  # the most that one message takes, in these tests

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 import zstandard
 
-from producer_api.inflating import INFLATERS
+from producer_api.http.content_codings import INFLATERS
 
 MIB: Final = 1 << 20
 CODINGS: Final = pytest.mark.parametrize(

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producer_api.elements import Lines
-from producer_api.opening import Mistaken, Opening
-from producer_api.problems import ApiProblem
-from producer_api.submission import read_json
+from producer_api.http.problems import ApiProblem
+from producer_api.uploads.elements import Lines
+from producer_api.uploads.opening import Mistaken, Opening
+from producer_api.uploads.submission import read_json
 from schemas.problems import PROBLEMS
 from tests.mistaken import BOM, LINES, MISTAKES
 

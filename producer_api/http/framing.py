@@ -8,7 +8,7 @@ never become a scan. An offer to change the protocol is no reason to refuse: it 
 from collections.abc import Sequence
 from typing import Final
 
-from producer_api.problems import ApiProblem
+from producer_api.http.problems import ApiProblem
 
 _VERSIONS: Final = ("1.0", "1.1")
 Headers = Sequence[tuple[bytes, bytes]]  # names in lower case

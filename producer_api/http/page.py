@@ -7,7 +7,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 import msgspec
 from starlette.responses import Response
 
-from producer_api.cursors import cursor_of
+from producer_api.http.cursors import cursor_of
 
 PAGE_BYTES: Final = 4 * 1024 * 1024  # a thousand usual items have a quarter of it
 Item = TypeVar("Item")

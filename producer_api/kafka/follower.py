@@ -18,9 +18,9 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from producer_api import metrics
+from producer_api.kafka.status_messages import Told, read
+from producer_api.kafka.statuses import NotCaughtUp, StatusStore
 from producer_api.settings import ApiSettings
-from producer_api.status_messages import Told, read
-from producer_api.statuses import NotCaughtUp, StatusStore
 from schemas.messages import is_tenant_id
 from schemas.topics import STATUS_TOPIC, split_status_key
 from schemas.unexpected import described

@@ -1,13 +1,13 @@
 """What /openapi.json says of each call beyond what FastAPI finds out by itself: bodies, headers, answers, problems.
 
-The schemas are those of producer_api.answers, by reference; producer_api.description puts the document together.
+The schemas are those of producer_api.http.answers, by reference; producer_api.http.description puts the document together.
 """
 
 from typing import Any, Final
 
 from starlette.responses import StreamingResponse
 
-from producer_api.headers import KEY_PATTERN, TRACE_PATTERN, WAIT_PATTERN
+from producer_api.http.headers import KEY_PATTERN, TRACE_PATTERN, WAIT_PATTERN
 from schemas.problems import PROBLEMS
 
 SCHEMAS: Final = "#/components/schemas/"

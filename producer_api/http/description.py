@@ -5,8 +5,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from producer_api import answers
-from producer_api.openapi import SCHEMAS
+from producer_api.http import answers
+from producer_api.http.openapi import SCHEMAS
 from producer_api.settings import ApiSettings
 from schemas.json_schemas import components, shared
 

@@ -1,5 +1,5 @@
 """What the calls take and answer, as types: the answers are encoded from them where they are made here, and /openapi.json is
-generated from them (producer_api.openapi)."""
+generated from them (producer_api.http.openapi)."""
 
 import uuid
 from typing import Annotated, Any, Final
@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from producer_api.cursors import CURSOR_PATTERN
+from producer_api.http.cursors import CURSOR_PATTERN
 from schemas import topics
 from schemas.codes import ScanState
 from schemas.errors import ALL_TEXTS, Text

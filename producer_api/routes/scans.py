@@ -9,20 +9,20 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from producer_api import openapi
-from producer_api.answers import CancellationAccepted
-from producer_api.caller import Caller, caller
-from producer_api.cursors import CURSOR_PATTERN, place_of
-from producer_api.headers import traceparent
-from producer_api.page import Bounds, page_answer, page_of
-from producer_api.parameters import refuse_parameters
-from producer_api.problems import PAGE_LIMIT, ApiProblem
-from producer_api.publisher import PublishFailed
+from producer_api.http import openapi
+from producer_api.http.answers import CancellationAccepted
+from producer_api.http.caller import Caller, caller
+from producer_api.http.cursors import CURSOR_PATTERN, place_of
+from producer_api.http.headers import traceparent
+from producer_api.http.page import Bounds, page_answer, page_of
+from producer_api.http.parameters import refuse_parameters
+from producer_api.http.problems import PAGE_LIMIT, ApiProblem
+from producer_api.kafka.publisher import PublishFailed
+from producer_api.kafka.status_messages import Key
+from producer_api.kafka.statuses import Entry
 from producer_api.reads import ReadsUnavailable
 from producer_api.services import Services, is_scan_id, services
-from producer_api.status_messages import Key
-from producer_api.statuses import Entry
-from producer_api.upload import cancel_scan
+from producer_api.uploads.upload import cancel_scan
 from schemas.codes import ScanState
 from schemas.errors import Text
 

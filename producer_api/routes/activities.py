@@ -8,12 +8,12 @@ from fastapi import APIRouter, Depends
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from producer_api import openapi
-from producer_api.caller import Caller, caller
-from producer_api.cursors import place_of
-from producer_api.page import Bounds, page_answer
+from producer_api.http import openapi
+from producer_api.http.caller import Caller, caller
+from producer_api.http.cursors import place_of
+from producer_api.http.page import Bounds, page_answer
 from producer_api.reads import Filters, ReadsUnavailable
-from producer_api.scans import Cursor, Limit
+from producer_api.routes.scans import Cursor, Limit
 from producer_api.services import Services, services
 from schemas.codes import BasicCategory, SensitiveCategory
 

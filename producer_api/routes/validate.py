@@ -8,17 +8,17 @@ import msgspec
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from producer_api import openapi
-from producer_api.answers import InvalidRecord, Reason, ValidationReport
-from producer_api.bodies import PIECE, BodyLimits, Records, drain, encoding_of, pieces, whole_body
-from producer_api.budget import Overloaded
-from producer_api.caller import Caller, caller
-from producer_api.headers import body_kind
-from producer_api.page import PAGE_BYTES
-from producer_api.problems import ApiProblem, language_of
-from producer_api.scans import json_answer
+from producer_api.http import openapi
+from producer_api.http.answers import InvalidRecord, Reason, ValidationReport
+from producer_api.http.bodies import PIECE, BodyLimits, Records, drain, encoding_of, pieces, whole_body
+from producer_api.http.budget import Overloaded
+from producer_api.http.caller import Caller, caller
+from producer_api.http.headers import body_kind
+from producer_api.http.page import PAGE_BYTES
+from producer_api.http.problems import ApiProblem, language_of
+from producer_api.routes.scans import json_answer
 from producer_api.services import Services, services
-from producer_api.submission import read_json
+from producer_api.uploads.submission import read_json
 from schemas.problems import quantity
 from schemas.validation import Outcome, examine
 

@@ -19,8 +19,8 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from producer_api.framing import check_framing, head_without_offer
-from producer_api.problems import MEDIA_TYPE, ApiProblem, answer, document, language_of, retry_later
+from producer_api.http.framing import check_framing, head_without_offer
+from producer_api.http.problems import MEDIA_TYPE, ApiProblem, answer, document, language_of, retry_later
 from producer_api.settings import ApiSettings
 from schemas.problems import quantity
 

@@ -9,7 +9,7 @@ The line is served in order. One may be passed by another that holds room alread
 free: it gives back more than it takes. A body is refused only when the line stands still, nobody in it being given anything
 for SCANLINE_API_BUFFER_WAIT_SECONDS.
 
-This is the API's own back-pressure; that of the workers behind it is in producer_api.backlog.
+This is the API's own back-pressure; that of the workers behind it is in producer_api.kafka.backlog.
 """
 
 import asyncio

@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from starlette.requests import Request
 
-from producer_api.problems import ApiProblem
+from producer_api.http.problems import ApiProblem
 from schemas.mistakes import FORM
 
 BodyKind = Literal["json", "ndjson"]

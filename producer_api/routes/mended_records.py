@@ -15,18 +15,19 @@ from fastapi import APIRouter, Depends, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from producer_api import metrics, openapi
-from producer_api.answers import MAX_INDEX, MAX_REJECTION, CorrectionsAccepted, Links
-from producer_api.bodies import PIECE, BodyLimits, Records, drain, encoding_of, pieces, whole_body
-from producer_api.budget import Overloaded, Room
-from producer_api.caller import Caller, caller
-from producer_api.headers import body_kind, idempotency_key, traceparent, wait_seconds
-from producer_api.problems import ApiProblem, request_error, request_invalid
-from producer_api.publisher import Delivered, PublishFailed
-from producer_api.scans import ScanId
+from producer_api import metrics
+from producer_api.http import openapi
+from producer_api.http.answers import MAX_INDEX, MAX_REJECTION, CorrectionsAccepted, Links
+from producer_api.http.bodies import PIECE, BodyLimits, Records, drain, encoding_of, pieces, whole_body
+from producer_api.http.budget import Overloaded, Room
+from producer_api.http.caller import Caller, caller
+from producer_api.http.headers import body_kind, idempotency_key, traceparent, wait_seconds
+from producer_api.http.problems import ApiProblem, request_error, request_invalid
+from producer_api.kafka.publisher import Delivered, PublishFailed
+from producer_api.kafka.status_messages import Key
+from producer_api.routes.scans import ScanId
 from producer_api.services import Services, services
-from producer_api.status_messages import Key
-from producer_api.submission import Items, read_corrections
+from producer_api.uploads.submission import Items, read_corrections
 from schemas import topics
 from schemas.messages import headers_for
 from schemas.problems import quantity

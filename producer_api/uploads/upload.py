@@ -11,13 +11,13 @@ from typing import Final
 import msgspec
 
 from producer_api import metrics
-from producer_api.elements import Array
-from producer_api.holding import Hold, LostClaim
-from producer_api.idempotency import Claim
-from producer_api.publisher import Delivered, PublishFailed
+from producer_api.kafka.publisher import Delivered, PublishFailed
+from producer_api.kafka.status_messages import Key, read
 from producer_api.services import Services
-from producer_api.status_messages import Key, read
-from producer_api.submission import Details
+from producer_api.uploads.elements import Array
+from producer_api.uploads.idempotency import Claim
+from producer_api.uploads.lease import Hold, LostClaim
+from producer_api.uploads.submission import Details
 from schemas import topics
 from schemas.messages import Cancelled, Closed, Opened, headers_for
 from schemas.status import Scan, encode_status, status_of

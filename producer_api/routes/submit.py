@@ -12,21 +12,22 @@ from fastapi import APIRouter, Depends, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from producer_api import metrics, openapi
-from producer_api.answers import Accepted, Links
-from producer_api.bodies import PIECE, BodyLimits, Records, drain, encoding_of, pieces, whole_body
-from producer_api.budget import Overloaded, Room
-from producer_api.caller import Caller, caller
-from producer_api.elements import Array, Arrays, cut
-from producer_api.headers import body_kind, idempotency_key, traceparent, wait_seconds
-from producer_api.idempotency import Claim, key_reused, new_digest
-from producer_api.parameters import refuse_parameters
-from producer_api.problems import ApiProblem, language_of, request_invalid
-from producer_api.publisher import PublishFailed
+from producer_api import metrics
+from producer_api.http import openapi
+from producer_api.http.answers import Accepted, Links
+from producer_api.http.bodies import PIECE, BodyLimits, Records, drain, encoding_of, pieces, whole_body
+from producer_api.http.budget import Overloaded, Room
+from producer_api.http.caller import Caller, caller
+from producer_api.http.headers import body_kind, idempotency_key, traceparent, wait_seconds
+from producer_api.http.parameters import refuse_parameters
+from producer_api.http.problems import ApiProblem, language_of, request_invalid
+from producer_api.kafka.publisher import PublishFailed
+from producer_api.kafka.statuses import NotCaughtUp
 from producer_api.services import Services, services
-from producer_api.statuses import NotCaughtUp
-from producer_api.submission import Details, details_of, read_json
-from producer_api.upload import Upload, count_accepted
+from producer_api.uploads.elements import Array, Arrays, cut
+from producer_api.uploads.idempotency import Claim, key_reused, new_digest
+from producer_api.uploads.submission import Details, details_of, read_json
+from producer_api.uploads.upload import Upload, count_accepted
 from schemas.problems import quantity
 
 router = APIRouter()

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from producer_api.problems import answer, retry_later
+from producer_api.http.problems import answer, retry_later
 
 log = logging.getLogger("scanline.api")
 _CLOSE: Final = (b"connection", b"close")

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import HTMLResponse, Response
 
 from producer_api import metrics
-from producer_api.scans import json_answer
+from producer_api.routes.scans import json_answer
 from producer_api.services import Services, services
 
 router = APIRouter(include_in_schema=False)

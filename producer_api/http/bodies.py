@@ -9,11 +9,11 @@ from typing import Any, Final, NamedTuple
 from starlette.requests import ClientDisconnect, Request
 
 from producer_api import metrics
-from producer_api.budget import Room
-from producer_api.elements import Lines
-from producer_api.inflating import INFLATERS, ZSTD_WINDOW, Broken, Inflater, NotCompressed, WindowTooLarge
-from producer_api.opening import Mistaken, Opening
-from producer_api.problems import ApiProblem
+from producer_api.http.budget import Room
+from producer_api.http.content_codings import INFLATERS, ZSTD_WINDOW, Broken, Inflater, NotCompressed, WindowTooLarge
+from producer_api.http.problems import ApiProblem
+from producer_api.uploads.elements import Lines
+from producer_api.uploads.opening import Mistaken, Opening
 from schemas.problems import quantity
 
 PIECE: Final = 64 * 1024  # the most that is handed on at once

@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-from producer_api.follower import CLAIM_HEADER, Follower
-from producer_api.publisher import Delivered, Publisher, PublishFailed
-from producer_api.status_messages import Key
-from producer_api.statuses import NotCaughtUp, StatusStore
+from producer_api.kafka.follower import CLAIM_HEADER, Follower
+from producer_api.kafka.publisher import Delivered, Publisher, PublishFailed
+from producer_api.kafka.status_messages import Key
+from producer_api.kafka.statuses import NotCaughtUp, StatusStore
 from schemas import topics
 
 Publish = Callable[[], Sequence[asyncio.Future[Delivered]]]

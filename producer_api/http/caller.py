@@ -4,7 +4,7 @@ from typing import Annotated, NamedTuple
 
 from fastapi import Path, Request
 
-from producer_api.problems import ApiProblem
+from producer_api.http.problems import ApiProblem
 from schemas.messages import is_tenant_id
 from schemas.topics import TENANT_ID_PATTERN
 

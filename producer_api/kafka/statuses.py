@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from producer_api import metrics
-from producer_api.status_messages import Key, Told
+from producer_api.kafka.status_messages import Key, Told
 from schemas.codes import FINAL_STATES
 from schemas.unexpected import described
 

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from producer_api.problems import ApiProblem
+from producer_api.http.problems import ApiProblem
 
 CURSOR_PATTERN: Final = "^[A-Za-z0-9_-]{1,2000}$"
 Place = TypeVar("Place")
