@@ -1,1 +1,1 @@
-"""Servers, command line, demo and benchmark: what puts the pieces together. May import everything."""
+"""Servers: Kafka, PostgreSQL and the processes of the pipeline, started and prepared."""

@@ -1,1 +1,1 @@
-"""Where rows end. May import schemas, nothing else of ours."""
+"""Where rows end."""

@@ -1,1 +1,1 @@
-"""The Faust worker: slices in, micro-batches out. May import schemas and sinks."""
+"""The Faust worker: slices in, micro-batches out."""
