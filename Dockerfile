@@ -14,6 +14,7 @@ ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTEC
 COPY --from=build /venv /venv
 WORKDIR /app
 COPY schemas ./schemas
+COPY kafka_client ./kafka_client
 COPY sinks ./sinks
 COPY stream_app ./stream_app
 COPY producer_api ./producer_api

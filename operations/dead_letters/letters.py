@@ -3,9 +3,9 @@
 import datetime as dt
 import re
 from collections.abc import Sequence
-from operator import methodcaller
 from typing import Any, Final, Literal, NamedTuple
 
+from kafka_client.message_headers import headers_of
 from schemas import topics
 from schemas.dead_letters import REASON_HEADERS, RETRY_HEADERS, LetterId
 from schemas.messages import Header, tenant_of
@@ -71,20 +71,6 @@ class Letter(NamedTuple):
     def original_headers(self) -> list[Header]:
         """As its publisher sent it: without the worker's reasons and without the marks of earlier retries."""
         return [header for header in self.headers if header[0] not in REASON_HEADERS | RETRY_HEADERS]
-
-
-# confluent-kafka returns a list that is not whole, with an exception set, where a header's name is no UTF-8. A call that the
-# interpreter has made often no longer looks for that, and the exception comes to light anywhere; this one always does.
-_headers: Final = methodcaller("headers")
-
-
-def headers_of(message: Any) -> list[Header]:
-    """Of a message of confluent-kafka; none where the client cannot read them, which is so where a name is no UTF-8. To be
-    called once: the list that is not whole is handed out again."""
-    try:
-        return list(_headers(message) or [])
-    except (SystemError, UnicodeDecodeError):
-        return []
 
 
 def letter_of(message: Any) -> Letter:

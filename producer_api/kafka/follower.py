@@ -17,6 +17,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from kafka_client.message_headers import headers_of
 from producer_api import metrics
 from producer_api.kafka.status_messages import Told, read
 from producer_api.kafka.statuses import NotCaughtUp, StatusStore
@@ -194,7 +195,7 @@ def _told(message: Message) -> Told | None:
         key = split_status_key(message.key() or b"")
         if not is_tenant_id(key[0]):
             return None
-        claim = next((value for name, value in message.headers() or () if name == CLAIM_HEADER), None)
+        claim = next((value for name, value in headers_of(message) if name == CLAIM_HEADER), None)
         return read(
             key,
             message.value(),

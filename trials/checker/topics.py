@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from operator import methodcaller
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -89,6 +90,13 @@ class Topics:
         self.close()
 
 
+# A plain call that was made often no longer notices the client's exception, which then comes to light anywhere.
+_headers: Final = methodcaller("headers")
+
+
 def _entry(message: Any) -> Entry:
-    headers = {name: value or b"" for name, value in message.headers() or ()}
+    try:
+        headers = {name: value or b"" for name, value in _headers(message) or ()}
+    except (SystemError, UnicodeDecodeError):  # a name that is no UTF-8
+        headers = {}
     return Entry(message.partition(), message.offset(), message.key() or b"", headers, message.value())

@@ -1,0 +1,19 @@
+"""The headers of a message, as confluent-kafka reads them."""
+
+from operator import methodcaller
+from typing import Any, Final
+
+from schemas.messages import Header
+
+# confluent-kafka returns a list that is not whole, with an exception set, where a header's name is no UTF-8. A call that the
+# interpreter has made often no longer looks for that, and the exception comes to light anywhere; this one always does.
+_headers: Final = methodcaller("headers")
+
+
+def headers_of(message: Any) -> list[Header]:
+    """Of a message of confluent-kafka; none where the client cannot read them, which is so where a name is no UTF-8. To be
+    called once: the list that is not whole is handed out again."""
+    try:
+        return list(_headers(message) or [])
+    except (SystemError, UnicodeDecodeError):
+        return []
