@@ -93,42 +93,38 @@ def _as_json(found: dict[str, Any], judged: list[Verdict]) -> dict[str, Any]:
     }
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-
-    @app.command()
-    def bench(
-        only: str = typer.Option("", help="cases, or the beginnings of their names, with commas between; none: all"),
-        quick: bool = typer.Option(False, help="smaller amounts, for a first look"),
-        workers: int = typer.Option(2, min=1, max=8, help="worker processes"),
-        api_processes: int = typer.Option(1, "--api-processes", min=1, max=8),
-        data_dir: Path | None = typer.Option(None, help="default: .data/bench in the project"),
-        json: bool = typer.Option(False, "--json"),
-    ) -> None:
-        """Đo tốc độ so với COPY trong cùng lần chạy. / Measure against COPY in the same run."""
-        sigterm_as_ctrl_c()
-        folder = data_dir or InfraSettings().data_dir / "bench"
-        found = run(folder / "run", QUICK if quick else Sizes(), only, workers, api_processes)
-        raw = found["raws"][0].rate
-        judged = verdicts(found["results"], raw)
-        document = _as_json(found, judged)
-        stamp = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ")
-        file = folder / f"{stamp}-{found['machine']['commit'].rstrip('+')}.json"
-        file.write_text(jsonlib.dumps(document, ensure_ascii=False, indent=1) + "\n")
-        if json:
-            print_json(document)
-        else:
-            rows = [{"raw COPY": f"{one.connections}", "rows/s (median)": f"{one.rate:,.0f}"} for one in found["raws"]]
-            show(rows, title="COPY", as_json=False)
-            show([table_row(result, raw) for result in found["results"]], title="bench", as_json=False)
-            show(
-                [
-                    {**verdict._asdict(), "reached": {True: "✓", False: "✗", None: "-"}[verdict.reached]}
-                    for verdict in judged
-                ],
-                title="Mục tiêu / targets",
-                as_json=False,
-            )
-            _progress.print(f"{file}")
-        if any(result.problems for result in found["results"]):
-            raise typer.Exit(1)
+def bench(
+    only: str = typer.Option("", help="cases, or the beginnings of their names, with commas between; none: all"),
+    quick: bool = typer.Option(False, help="smaller amounts, for a first look"),
+    workers: int = typer.Option(2, min=1, max=8, help="worker processes"),
+    api_processes: int = typer.Option(1, "--api-processes", min=1, max=8),
+    data_dir: Path | None = typer.Option(None, help="default: .data/bench in the project"),
+    json: bool = typer.Option(False, "--json"),
+) -> None:
+    """Đo tốc độ so với COPY trong cùng lần chạy. / Measure against COPY in the same run."""
+    sigterm_as_ctrl_c()
+    folder = data_dir or InfraSettings().data_dir / "bench"
+    found = run(folder / "run", QUICK if quick else Sizes(), only, workers, api_processes)
+    raw = found["raws"][0].rate
+    judged = verdicts(found["results"], raw)
+    document = _as_json(found, judged)
+    stamp = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ")
+    file = folder / f"{stamp}-{found['machine']['commit'].rstrip('+')}.json"
+    file.write_text(jsonlib.dumps(document, ensure_ascii=False, indent=1) + "\n")
+    if json:
+        print_json(document)
+    else:
+        rows = [{"raw COPY": f"{one.connections}", "rows/s (median)": f"{one.rate:,.0f}"} for one in found["raws"]]
+        show(rows, title="COPY", as_json=False)
+        show([table_row(result, raw) for result in found["results"]], title="bench", as_json=False)
+        show(
+            [
+                {**verdict._asdict(), "reached": {True: "✓", False: "✗", None: "-"}[verdict.reached]}
+                for verdict in judged
+            ],
+            title="Mục tiêu / targets",
+            as_json=False,
+        )
+        _progress.print(f"{file}")
+    if any(result.problems for result in found["results"]):
+        raise typer.Exit(1)

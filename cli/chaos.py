@@ -33,36 +33,32 @@ def _tell(one: Round) -> None:
         _progress.print(f"      [red]{example}[/red]", highlight=False, soft_wrap=True)
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-
-    @app.command()
-    def chaos(
-        rounds: int = typer.Option(len(FAULTS), min=1, help="how many; by default each fault once"),
-        seed: int = typer.Option(0, help="the same seed plans the same rounds; 0: a new one"),
-        only: str = typer.Option("", help="faults, or beginnings of their names, with commas between; none: all"),
-        rate: int = typer.Option(3_000, min=10, help="records a second that are offered"),
-        long_every: int = typer.Option(
-            5, min=0, help="mỗi vòng thứ N kéo dài / each N-th round's faults last 25 to 40 s; 0: none"
-        ),
-        results: list[Path] = typer.Option([], help="only sum up these result files"),
-        data_dir: Path | None = typer.Option(None, help="default: .data/chaos in the project"),
-        json: bool = typer.Option(False, "--json"),
-    ) -> None:
-        """Phá hệ thống có chủ đích rồi đối soát. / Break the system on purpose, then reconcile."""
-        sigterm_as_ctrl_c()
-        done = (
-            _earlier(results)
-            if results
-            else _run(rounds, seed, only, rate, long_every, data_dir or InfraSettings().data_dir / "chaos")
-        )
-        lines = summary(done)
-        if json:
-            print_json({"summary": [line.as_row() for line in lines], "rounds": [one.as_json() for one in done]})
-        else:
-            show([line.as_row() for line in lines], title="chaos", as_json=False)
-        if any(not one.passed for one in done):
-            raise typer.Exit(1)
+def chaos(
+    rounds: int = typer.Option(len(FAULTS), min=1, help="how many; by default each fault once"),
+    seed: int = typer.Option(0, help="the same seed plans the same rounds; 0: a new one"),
+    only: str = typer.Option("", help="faults, or beginnings of their names, with commas between; none: all"),
+    rate: int = typer.Option(3_000, min=10, help="records a second that are offered"),
+    long_every: int = typer.Option(
+        5, min=0, help="mỗi vòng thứ N kéo dài / each N-th round's faults last 25 to 40 s; 0: none"
+    ),
+    results: list[Path] = typer.Option([], help="only sum up these result files"),
+    data_dir: Path | None = typer.Option(None, help="default: .data/chaos in the project"),
+    json: bool = typer.Option(False, "--json"),
+) -> None:
+    """Phá hệ thống có chủ đích rồi đối soát. / Break the system on purpose, then reconcile."""
+    sigterm_as_ctrl_c()
+    done = (
+        _earlier(results)
+        if results
+        else _run(rounds, seed, only, rate, long_every, data_dir or InfraSettings().data_dir / "chaos")
+    )
+    lines = summary(done)
+    if json:
+        print_json({"summary": [line.as_row() for line in lines], "rounds": [one.as_json() for one in done]})
+    else:
+        show([line.as_row() for line in lines], title="chaos", as_json=False)
+    if any(not one.passed for one in done):
+        raise typer.Exit(1)
 
 
 def _earlier(files: list[Path]) -> list[Round]:

@@ -32,26 +32,22 @@ _COLUMNS: Final = {
 }
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-
-    @app.command()
-    def demo(
-        data_dir: Path | None = typer.Option(None, help="default: .data/demo in the project"),
-        json: bool = typer.Option(False, "--json"),
-    ) -> None:
-        """Chạy thử toàn bộ hệ thống trên dữ liệu thật. / Run the whole system on real scans and account for every record."""
-        sigterm_as_ctrl_c()
-        try:
-            outcome = _whole(data_dir or InfraSettings().data_dir / "demo")
-        except KeyboardInterrupt:
-            raise Interrupted("Đã dừng; mọi tiến trình đã tắt.", "Interrupted; everything is stopped.") from None
-        if json:
-            print_json(_document(outcome))
-        else:
-            _print(outcome)
-        if outcome.problems:
-            raise typer.Exit(1)
+def demo(
+    data_dir: Path | None = typer.Option(None, help="default: .data/demo in the project"),
+    json: bool = typer.Option(False, "--json"),
+) -> None:
+    """Chạy thử toàn bộ hệ thống trên dữ liệu thật. / Run the whole system on real scans and account for every record."""
+    sigterm_as_ctrl_c()
+    try:
+        outcome = _whole(data_dir or InfraSettings().data_dir / "demo")
+    except KeyboardInterrupt:
+        raise Interrupted("Đã dừng; mọi tiến trình đã tắt.", "Interrupted; everything is stopped.") from None
+    if json:
+        print_json(_document(outcome))
+    else:
+        _print(outcome)
+    if outcome.problems:
+        raise typer.Exit(1)
 
 
 def _whole(folder: Path) -> Outcome:

@@ -5,7 +5,6 @@ from typing import Final
 
 import typer
 
-from cli.dlq_limit import add_allow
 from cli.dlq_rows import show_letter
 from cli.dlq_runs import (
     audited,
@@ -23,6 +22,9 @@ from cli.dlq_runs import (
 )
 from cli.output import take_output
 from infra.errors import InfraError
+from operations.dead_letters.asking import selection as chosen
+from operations.dead_letters.masking import described
+from operations.dead_letters.planning import Rules
 
 _MOST_PREVIEW: Final = 64 * 1024
 _IDS = typer.Argument(None, help="phân vùng:offset trong scan.dlq.v1, ví dụ 0:17 / partition:offset, as listed")
@@ -43,122 +45,106 @@ def _agreed(question: str) -> bool:
         return False
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the group and its commands."""
-    from operations.dead_letters.asking import selection as chosen
+def list_letters(
+    tenant: str = _TENANT,
+    scan: str = _SCAN,
+    reason: str = _REASON,
+    since: str = _SINCE,
+    until: str = _UNTIL,
+    partition: int | None = _PARTITION,
+    offset: int | None = _OFFSET,
+    limit: int = typer.Option(50, min=1, help="số dòng nhiều nhất, mới nhất trước / most lines, newest first"),
+    everything: bool = typer.Option(False, "--all", help="cả đã gửi lại và đã bỏ / retried and dropped ones, too"),
+    json: bool = typer.Option(False, "--json"),
+) -> None:
+    """Các thông điệp không xử lý được, và lý do. / What could not be read, and why."""
+    asked = chosen([], tenant, scan, reason, since, until, partition, offset)
+    list_all(asked, limit, everything=everything, as_json=json)
 
-    dlq = typer.Typer(
-        help="Thông điệp không xử lý được (scan.dlq.v1). / Dead letters (scan.dlq.v1).", no_args_is_help=True
-    )
-    app.add_typer(dlq, name="dlq")
 
-    @dlq.command("list")
-    def list_letters(
-        tenant: str = _TENANT,
-        scan: str = _SCAN,
-        reason: str = _REASON,
-        since: str = _SINCE,
-        until: str = _UNTIL,
-        partition: int | None = _PARTITION,
-        offset: int | None = _OFFSET,
-        limit: int = typer.Option(50, min=1, help="số dòng nhiều nhất, mới nhất trước / most lines, newest first"),
-        everything: bool = typer.Option(False, "--all", help="cả đã gửi lại và đã bỏ / retried and dropped ones, too"),
-        json: bool = typer.Option(False, "--json"),
-    ) -> None:
-        """Các thông điệp không xử lý được, và lý do. / What could not be read, and why."""
-        asked = chosen([], tenant, scan, reason, since, until, partition, offset)
-        list_all(asked, limit, everything=everything, as_json=json)
+def show_one(
+    id: str = typer.Argument(..., help="phân vùng:offset, ví dụ 0:17 / partition:offset"),
+    preview: int = typer.Option(
+        0,
+        min=0,
+        max=_MOST_PREVIEW,
+        help="hiện từng ấy byte đầu và mọi tiêu đề / show so many bytes and all headers",
+    ),
+    raw: bool = typer.Option(False, "--raw", help="đúng các byte gốc / the exact original bytes"),
+    output: Path | None = typer.Option(None, help="với --raw: vào tệp mới này / into this new file"),
+    json: bool = typer.Option(False, "--json"),
+) -> None:
+    """Một thông điệp; nội dung chỉ hiện khi yêu cầu, và được ghi nhật ký kiểm toán.
+    / One letter; its content is shown only on demand, and that leaves an audit row."""
+    if raw and output is None:
+        take_output()
+    letter = letter_at(id)
+    if raw:
+        can_be_raw(letter, output)
+    if raw or preview:
+        audited(letter)
+    if raw:
+        write_raw(letter.value or b"", output)
+        return
+    with reader_of_states() as ledger:
+        state = states_of([letter], ledger)[letter.id]
+        history = [] if ledger is None else ledger.history(letter.id)
+    facts = described(letter, reveal=preview > 0, most=preview)
+    show_letter({**facts, "state": state, "today": today(letter), "history": history}, as_json=json)
 
-    @dlq.command("show")
-    def show_one(
-        id: str = typer.Argument(..., help="phân vùng:offset, ví dụ 0:17 / partition:offset"),
-        preview: int = typer.Option(
-            0,
-            min=0,
-            max=_MOST_PREVIEW,
-            help="hiện từng ấy byte đầu và mọi tiêu đề / show so many bytes and all headers",
-        ),
-        raw: bool = typer.Option(False, "--raw", help="đúng các byte gốc / the exact original bytes"),
-        output: Path | None = typer.Option(None, help="với --raw: vào tệp mới này / into this new file"),
-        json: bool = typer.Option(False, "--json"),
-    ) -> None:
-        """Một thông điệp; nội dung chỉ hiện khi yêu cầu, và được ghi nhật ký kiểm toán.
-        / One letter; its content is shown only on demand, and that leaves an audit row."""
-        from operations.dead_letters.masking import described
 
-        if raw and output is None:
-            take_output()
-        letter = letter_at(id)
-        if raw:
-            can_be_raw(letter, output)
-        if raw or preview:
-            audited(letter)
-        if raw:
-            write_raw(letter.value or b"", output)
-            return
-        with reader_of_states() as ledger:
-            state = states_of([letter], ledger)[letter.id]
-            history = [] if ledger is None else ledger.history(letter.id)
-        facts = described(letter, reveal=preview > 0, most=preview)
-        show_letter({**facts, "state": state, "today": today(letter), "history": history}, as_json=json)
+def retry(
+    ids: list[str] = _IDS,
+    tenant: str = _TENANT,
+    scan: str = _SCAN,
+    reason: str = _REASON,
+    since: str = _SINCE,
+    until: str = _UNTIL,
+    partition: int | None = _PARTITION,
+    offset: int | None = _OFFSET,
+    limit: int = typer.Option(0, min=0, help="gửi nhiều nhất từng ấy / send at most so many"),
+    everything: bool = typer.Option(False, "--everything", help="tất cả, không lọc / all of them"),
+    dry_run: bool = typer.Option(False, "--dry-run", help="chỉ xem trước / only say what would happen"),
+    max_replays: int = typer.Option(3, min=1, help="số lần gửi lại nhiều nhất của một thông điệp / of one message"),
+    anyway: bool = typer.Option(False, "--anyway", help="cả khi vẫn không đọc được / though still unreadable"),
+    dropped: bool = typer.Option(False, "--dropped", help="cả những gì đã bỏ / what was dropped, too"),
+    rate: float = typer.Option(0, min=0, help="thông điệp mỗi giây; 0: hết mức / messages a second; 0: no limit"),
+    json: bool = typer.Option(False, "--json"),
+) -> None:
+    """Gửi lại vào scan.records.v1, mỗi thông điệp một lần. / Send letters again, each once.
 
-    @dlq.command()
-    def retry(
-        ids: list[str] = _IDS,
-        tenant: str = _TENANT,
-        scan: str = _SCAN,
-        reason: str = _REASON,
-        since: str = _SINCE,
-        until: str = _UNTIL,
-        partition: int | None = _PARTITION,
-        offset: int | None = _OFFSET,
-        limit: int = typer.Option(0, min=0, help="gửi nhiều nhất từng ấy / send at most so many"),
-        everything: bool = typer.Option(False, "--everything", help="tất cả, không lọc / all of them"),
-        dry_run: bool = typer.Option(False, "--dry-run", help="chỉ xem trước / only say what would happen"),
-        max_replays: int = typer.Option(3, min=1, help="số lần gửi lại nhiều nhất của một thông điệp / of one message"),
-        anyway: bool = typer.Option(False, "--anyway", help="cả khi vẫn không đọc được / though still unreadable"),
-        dropped: bool = typer.Option(False, "--dropped", help="cả những gì đã bỏ / what was dropped, too"),
-        rate: float = typer.Option(0, min=0, help="thông điệp mỗi giây; 0: hết mức / messages a second; 0: no limit"),
-        json: bool = typer.Option(False, "--json"),
-    ) -> None:
-        """Gửi lại vào scan.records.v1, mỗi thông điệp một lần. / Send letters again, each once.
+    Mã thoát: 0 ổn; 1 lỗi; 3 có thông điệp không được gửi; 130 bị dừng, chạy lại sẽ làm tiếp. /
+    Exit code: 0 well; 1 an error; 3 something that was meant was not sent; 130 stopped, run it again to go on.
+    """
+    asked = chosen(ids or [], tenant, scan, reason, since, until, partition, offset)
+    needs_choice(asked, everything=everything)
+    rules = Rules(max_replays, anyway, dropped, rate, limit)
+    if dry_run:
+        show_plan_of(asked, rules, as_json=json)
+        return
+    raise typer.Exit(run_retry(asked, rules, as_json=json))
 
-        Mã thoát: 0 ổn; 1 lỗi; 3 có thông điệp không được gửi; 130 bị dừng, chạy lại sẽ làm tiếp. /
-        Exit code: 0 well; 1 an error; 3 something that was meant was not sent; 130 stopped, run it again to go on.
-        """
-        from operations.dead_letters.planning import Rules
 
-        asked = chosen(ids or [], tenant, scan, reason, since, until, partition, offset)
-        needs_choice(asked, everything=everything)
-        rules = Rules(max_replays, anyway, dropped, rate, limit)
-        if dry_run:
-            show_plan_of(asked, rules, as_json=json)
-            return
-        raise typer.Exit(run_retry(asked, rules, as_json=json))
-
-    @dlq.command()
-    def drop(
-        ids: list[str] = _IDS,
-        because: str = typer.Option(..., help="vì sao, cho nhật ký kiểm toán / why, for the audit log"),
-        tenant: str = _TENANT,
-        scan: str = _SCAN,
-        reason: str = _REASON,
-        since: str = _SINCE,
-        until: str = _UNTIL,
-        partition: int | None = _PARTITION,
-        offset: int | None = _OFFSET,
-        limit: int = typer.Option(0, min=0, help="bỏ nhiều nhất từng ấy / drop at most so many"),
-        everything: bool = typer.Option(False, "--everything", help="tất cả, không lọc / all of them"),
-        yes: bool = typer.Option(False, "--yes", help="không hỏi lại / do not ask"),
-        json: bool = typer.Option(False, "--json"),
-    ) -> None:
-        """Bỏ hẳn: không hiện và không gửi lại nữa; Kafka giữ đến hết hạn. / Put aside for good."""
-        asked = chosen(ids or [], tenant, scan, reason, since, until, partition, offset)
-        needs_choice(asked, everything=everything)
-        if not 1 <= len(because.strip()) <= 500:
-            raise InfraError("--because cần từ 1 đến 500 ký tự.", "--because takes 1 to 500 characters.")
-        if not yes and not _agreed("Bỏ hẳn các thông điệp này? / Drop these letters for good?"):
-            raise InfraError("Không có gì bị bỏ; --yes để không hỏi.", "Nothing was dropped; --yes to not be asked.")
-        run_drop(asked, because.strip(), limit, as_json=json)
-
-    add_allow(dlq)
+def drop(
+    ids: list[str] = _IDS,
+    because: str = typer.Option(..., help="vì sao, cho nhật ký kiểm toán / why, for the audit log"),
+    tenant: str = _TENANT,
+    scan: str = _SCAN,
+    reason: str = _REASON,
+    since: str = _SINCE,
+    until: str = _UNTIL,
+    partition: int | None = _PARTITION,
+    offset: int | None = _OFFSET,
+    limit: int = typer.Option(0, min=0, help="bỏ nhiều nhất từng ấy / drop at most so many"),
+    everything: bool = typer.Option(False, "--everything", help="tất cả, không lọc / all of them"),
+    yes: bool = typer.Option(False, "--yes", help="không hỏi lại / do not ask"),
+    json: bool = typer.Option(False, "--json"),
+) -> None:
+    """Bỏ hẳn: không hiện và không gửi lại nữa; Kafka giữ đến hết hạn. / Put aside for good."""
+    asked = chosen(ids or [], tenant, scan, reason, since, until, partition, offset)
+    needs_choice(asked, everything=everything)
+    if not 1 <= len(because.strip()) <= 500:
+        raise InfraError("--because cần từ 1 đến 500 ký tự.", "--because takes 1 to 500 characters.")
+    if not yes and not _agreed("Bỏ hẳn các thông điệp này? / Drop these letters for good?"):
+        raise InfraError("Không có gì bị bỏ; --yes để không hỏi.", "Nothing was dropped; --yes to not be asked.")
+    run_drop(asked, because.strip(), limit, as_json=json)

@@ -5,29 +5,24 @@ import typer
 from cli.output import show
 from infra.errors import InfraError
 from infra.settings import InfraSettings
+from operations.dead_letters.allowance import allow as let_pass
 
 
-def add_allow(dlq: typer.Typer) -> None:
-    """Adds the command to the group of commands about dead letters."""
+def allow(
+    partition: int = typer.Option(..., min=0, help="phân vùng đang dừng / the partition that stands still"),
+    count: int = typer.Option(..., min=1, help="số thông điệp kế tiếp / how many messages from here on"),
+    pipeline: str = typer.Option("inventory", envvar="SCANLINE_STREAM_PIPELINE", help="nhóm tiêu thụ / group"),
+    json: bool = typer.Option(False, "--json"),
+) -> None:
+    """Cho phép các thông điệp không đọc được kế tiếp vào scan.dlq.v1, dù vượt giới hạn.
+    / Let the next messages go to scan.dlq.v1 where they cannot be read, although they are over the limit.
 
-    @dlq.command()
-    def allow(
-        partition: int = typer.Option(..., min=0, help="phân vùng đang dừng / the partition that stands still"),
-        count: int = typer.Option(..., min=1, help="số thông điệp kế tiếp / how many messages from here on"),
-        pipeline: str = typer.Option("inventory", envvar="SCANLINE_STREAM_PIPELINE", help="nhóm tiêu thụ / group"),
-        json: bool = typer.Option(False, "--json"),
-    ) -> None:
-        """Cho phép các thông điệp không đọc được kế tiếp vào scan.dlq.v1, dù vượt giới hạn.
-        / Let the next messages go to scan.dlq.v1 where they cannot be read, although they are over the limit.
-
-        Chỉ dùng khi đã xem chúng và biết lỗi ở bên gửi: nếu lỗi ở worker, hãy triển khai bản sửa, làn sẽ tự tiếp tục. /
-        Only after a look at them, when the sender is at fault: with the fault in the worker, deploy a version that can read
-        them, and the lane goes on by itself.
-        """
-        from operations.dead_letters.allowance import allow as let_pass
-
-        url = InfraSettings().postgres_write_url
-        if url is None:
-            raise InfraError("Thiếu SCANLINE_POSTGRES_WRITE_URL.", "SCANLINE_POSTGRES_WRITE_URL is missing.")
-        made = let_pass(url.get_secret_value(), pipeline, partition, count)
-        show([made._asdict()], title="scan.dlq.v1", as_json=json)
+    Chỉ dùng khi đã xem chúng và biết lỗi ở bên gửi: nếu lỗi ở worker, hãy triển khai bản sửa, làn sẽ tự tiếp tục. /
+    Only after a look at them, when the sender is at fault: with the fault in the worker, deploy a version that can read
+    them, and the lane goes on by itself.
+    """
+    url = InfraSettings().postgres_write_url
+    if url is None:
+        raise InfraError("Thiếu SCANLINE_POSTGRES_WRITE_URL.", "SCANLINE_POSTGRES_WRITE_URL is missing.")
+    made = let_pass(url.get_secret_value(), pipeline, partition, count)
+    show([made._asdict()], title="scan.dlq.v1", as_json=json)

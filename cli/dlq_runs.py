@@ -21,6 +21,17 @@ from cli.dlq_rows import OUTCOMES, both, meaning, newest, show_counts, show_list
 from cli.output import console, print_json
 from infra.errors import InfraError
 from infra.settings import InfraSettings
+from operations.dead_letters.asking import letter_place, unknown_letter
+from operations.dead_letters.dropping import drop
+from operations.dead_letters.ledger import Ledger
+from operations.dead_letters.letters import Selection, judge
+from operations.dead_letters.masking import summary
+from operations.dead_letters.planning import LEFT as NOT_SENT
+from operations.dead_letters.planning import Plan
+from operations.dead_letters.reading import Reader
+from operations.dead_letters.retrying import Retry
+from schemas.messages import MessageRefused
+from schemas.unexpected import described
 
 LEFT: Final = 3  # exit code: something that was meant was not sent
 _stderr: Final = Console(stderr=True, soft_wrap=True)
@@ -76,8 +87,6 @@ def states_of(letters: list[Any], ledger: Any) -> dict[Any, str | None]:
 @contextmanager
 def reader_of_states() -> Iterator[Any]:
     """None, and a word about it, where PostgreSQL cannot be asked: the letters themselves are in Kafka."""
-    from operations.dead_letters.ledger import Ledger
-
     try:
         ledger = Ledger(_url("read"))
     except InfraError as error:
@@ -90,9 +99,6 @@ def reader_of_states() -> Iterator[Any]:
 
 def list_all(selection: Any, limit: int, *, everything: bool, as_json: bool) -> None:
     """The newest `limit` letters of a selection, and how many there are by reason."""
-    from operations.dead_letters.masking import summary
-    from operations.dead_letters.reading import Reader
-
     reasons: Counter[str] = Counter()
     kept: list[tuple[Any, dict[str, Any]]] = []  # a heap of the newest
     with reader_of_states() as ledger, Reader(InfraSettings().kafka_bootstrap, selection) as reader:
@@ -113,10 +119,6 @@ def list_all(selection: Any, limit: int, *, everything: bool, as_json: bool) -> 
 
 def letter_at(place: str) -> Any:
     """The letter itself. Raises InfraError."""
-    from operations.dead_letters.asking import letter_place, unknown_letter
-    from operations.dead_letters.letters import Selection
-    from operations.dead_letters.reading import Reader
-
     with Reader(InfraSettings().kafka_bootstrap, Selection(ids=frozenset({letter_place(place)}))) as reader:
         for chunk in reader.letters():
             return chunk[0]
@@ -125,10 +127,6 @@ def letter_at(place: str) -> Any:
 
 def today(letter: Any) -> str:
     """What this version would read in it, without saying what stands there."""
-    from operations.dead_letters.letters import judge
-    from schemas.messages import MessageRefused
-    from schemas.unexpected import described
-
     if letter.not_kept:
         return both(OUTCOMES["not_kept"]._asdict())
     try:
@@ -146,8 +144,6 @@ def today(letter: Any) -> str:
 
 def audited(letter: Any) -> None:
     """Whoever looks at content leaves a row; without it nothing is shown."""
-    from operations.dead_letters.ledger import Ledger
-
     with Ledger(_url("write")) as ledger:
         ledger.shown(letter)
 
@@ -191,7 +187,6 @@ def needs_choice(selection: Any, *, everything: bool) -> None:
 
 
 def _check_ids(selection: Any, seen: set[tuple[int, int]]) -> None:
-    from operations.dead_letters.asking import unknown_letter
 
     missing = sorted(selection.ids - seen)
     if missing:
@@ -209,10 +204,6 @@ def _watched(
 
 def show_plan_of(selection: Any, rules: Any, *, as_json: bool) -> None:
     """Says what a retry would do, and does nothing."""
-    from operations.dead_letters.ledger import Ledger
-    from operations.dead_letters.planning import Plan
-    from operations.dead_letters.reading import Reader
-
     plan = Plan(rules)
     seen: set[tuple[int, int]] = set()
     with Ledger(_url("read")) as ledger, Reader(InfraSettings().kafka_bootstrap, selection) as reader:
@@ -230,11 +221,6 @@ def show_plan_of(selection: Any, rules: Any, *, as_json: bool) -> None:
 
 def run_retry(selection: Any, rules: Any, *, as_json: bool) -> int:
     """Sends letters again. Returns the exit code."""
-    from operations.dead_letters.ledger import Ledger
-    from operations.dead_letters.planning import LEFT as NOT_SENT
-    from operations.dead_letters.reading import Reader
-    from operations.dead_letters.retrying import Retry
-
     bootstrap = InfraSettings().kafka_bootstrap
     seen: set[tuple[int, int]] = set()
     with Ledger(_url("write")) as ledger, Reader(bootstrap, selection) as reader, _stoppable() as stopping:
@@ -256,10 +242,6 @@ def run_retry(selection: Any, rules: Any, *, as_json: bool) -> int:
 
 def run_drop(selection: Any, note: str, most: int, *, as_json: bool) -> None:
     """Puts letters aside for good."""
-    from operations.dead_letters.dropping import drop
-    from operations.dead_letters.ledger import Ledger
-    from operations.dead_letters.reading import Reader
-
     bootstrap = InfraSettings().kafka_bootstrap
     seen: set[tuple[int, int]] = set()
     with Ledger(_url("write")) as ledger, Reader(bootstrap, selection) as reader:

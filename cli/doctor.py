@@ -18,6 +18,8 @@ from infra.postgres.binaries import find_binaries, server_user
 from infra.processes.running_file import settings_of
 from infra.settings import InfraSettings
 from operations.audit import user_name
+from producer_api.settings import ApiSettings
+from stream_app.settings import WorkerSettings
 
 _GIB = 1 << 30
 
@@ -95,9 +97,6 @@ def _memory(_: InfraSettings) -> Finding:
 def settings_table(running: Path) -> list[dict[str, Any]]:
     """Every setting of every process with its value; secrets are masked. Of processes that run below `running`, as they were
     given them; of others, as they would be started from here."""
-    from producer_api.settings import ApiSettings
-    from stream_app.settings import WorkerSettings
-
     rows = []
     kinds: dict[str, type[BaseSettings]] = {"infra": InfraSettings, "api": ApiSettings, "worker": WorkerSettings}
     for process, kind in kinds.items():
@@ -124,30 +123,26 @@ def _show_settings(rows: list[dict[str, Any]], *, as_json: bool) -> None:
         show(own, title=process, as_json=False)
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-
-    @app.command()
-    def doctor(
-        settings: bool = typer.Option(False, help="print every setting, secrets masked"),
-        json: bool = typer.Option(False, "--json"),
-    ) -> None:
-        """Kiểm tra máy: thiếu gì, cài thế nào. / Check the machine: what is missing, and how to get it."""
-        findings = examine(InfraSettings())
-        rows = [
-            {
-                "part": item.part,
-                "ok": item.ok if json else ("✓" if item.ok else "✗"),
-                "found": item.found,
-                "to do": item.remedy,
-            }
-            for item in findings
-        ]
-        if settings:
-            _show_settings(settings_table(InfraSettings().data_dir / "up"), as_json=json)
-        else:
-            show(rows, title="doctor", as_json=json)
-        if not all(item.ok for item in findings):
-            if not json:
-                console.print("Hãy chạy `make setup`. / Run `make setup`.")
-            raise typer.Exit(1)
+def doctor(
+    settings: bool = typer.Option(False, help="print every setting, secrets masked"),
+    json: bool = typer.Option(False, "--json"),
+) -> None:
+    """Kiểm tra máy: thiếu gì, cài thế nào. / Check the machine: what is missing, and how to get it."""
+    findings = examine(InfraSettings())
+    rows = [
+        {
+            "part": item.part,
+            "ok": item.ok if json else ("✓" if item.ok else "✗"),
+            "found": item.found,
+            "to do": item.remedy,
+        }
+        for item in findings
+    ]
+    if settings:
+        _show_settings(settings_table(InfraSettings().data_dir / "up"), as_json=json)
+    else:
+        show(rows, title="doctor", as_json=json)
+    if not all(item.ok for item in findings):
+        if not json:
+            console.print("Hãy chạy `make setup`. / Run `make setup`.")
+        raise typer.Exit(1)

@@ -12,6 +12,7 @@ from cli.output import show
 from cli.scan_rows import NOT_ENDED, NOT_WELL, checked_tenant, progress_console, show_scan
 from infra.errors import InfraError
 from infra.settings import InfraSettings
+from operations.api_client import ApiClient
 
 _PIECE: Final = 256 * 1024
 
@@ -34,54 +35,46 @@ def _as_array(lines: Iterator[bytes]) -> Iterator[bytes]:
     yield b"[]\n" if before == b"[" else b"]\n"
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the commands."""
+def errors(
+    scan_id: str = typer.Argument(help="mã lượt quét / scan id"),
+    tenant: str = typer.Option(..., help="mã tổ chức / tenant id"),
+    json: bool = typer.Option(False, "--json", help="một mảng thay vì NDJSON / one array instead of NDJSON"),
+) -> None:
+    """Bản ghi bị từ chối của một lượt quét, dạng NDJSON. / The rejected records of a scan, as NDJSON.
 
-    @app.command()
-    def errors(
-        scan_id: str = typer.Argument(help="mã lượt quét / scan id"),
-        tenant: str = typer.Option(..., help="mã tổ chức / tenant id"),
-        json: bool = typer.Option(False, "--json", help="một mảng thay vì NDJSON / one array instead of NDJSON"),
-    ) -> None:
-        """Bản ghi bị từ chối của một lượt quét, dạng NDJSON. / The rejected records of a scan, as NDJSON.
+    Sửa «record» trong từng dòng rồi gửi lại bằng `scanline mend`. / Mend «record» in each line, then `scanline mend`.
+    """
+    with ApiClient(InfraSettings().api_url) as api:
+        lines = api.errors(checked_tenant(tenant), scan_id)
+        for piece in _as_array(lines) if json else lines:
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
 
-        Sửa «record» trong từng dòng rồi gửi lại bằng `scanline mend`. / Mend «record» in each line, then `scanline mend`.
-        """
-        from operations.api_client import ApiClient
 
-        with ApiClient(InfraSettings().api_url) as api:
-            lines = api.errors(checked_tenant(tenant), scan_id)
-            for piece in _as_array(lines) if json else lines:
-                sys.stdout.buffer.write(piece)
-            sys.stdout.buffer.flush()
+def mend(
+    scan_id: str = typer.Argument(help="mã lượt quét / scan id"),
+    file: Path = typer.Argument(help="các dòng của `scanline errors`, đã sửa / lines of `scanline errors`, mended"),
+    tenant: str = typer.Option(..., help="mã tổ chức / tenant id"),
+    wait: float = typer.Option(30, min=0, max=300, help="chờ kết quả tối đa số giây này / seconds to wait"),
+    json: bool = typer.Option(False, "--json"),
+) -> None:
+    """Gửi lại bản ghi đã sửa vào chính lượt quét đó. / Send mended records back into the same scan.
 
-    @app.command()
-    def mend(
-        scan_id: str = typer.Argument(help="mã lượt quét / scan id"),
-        file: Path = typer.Argument(help="các dòng của `scanline errors`, đã sửa / lines of `scanline errors`, mended"),
-        tenant: str = typer.Option(..., help="mã tổ chức / tenant id"),
-        wait: float = typer.Option(30, min=0, max=300, help="chờ kết quả tối đa số giây này / seconds to wait"),
-        json: bool = typer.Option(False, "--json"),
-    ) -> None:
-        """Gửi lại bản ghi đã sửa vào chính lượt quét đó. / Send mended records back into the same scan.
-
-        Mã thoát: 0 không còn bản ghi bị từ chối; 1 còn, hoặc lỗi; 3 chưa xét xong khi hết giờ chờ. /
-        Exit code: 0 nothing is rejected any more; 1 something is, or an error; 3 not judged within --wait.
-        """
-        from operations.api_client import ApiClient
-
-        if not file.is_file():
-            raise InfraError(f"Không có tệp {file}.", f"There is no file {file}.")
-        hidden = json or not progress_console.is_terminal
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-        with (
-            ApiClient(InfraSettings().api_url) as api,
-            Progress(*columns, console=progress_console, disable=hidden) as progress,
-        ):
-            answer = api.mend(checked_tenant(tenant), scan_id, _pieces(file, progress), wait)
-        if "records_rejected" not in answer:  # taken, and not judged yet
-            row = {name: answer[name] for name in ("scan_id", "tenant_id", "records", "left", "version")}
-            show([row], title="mend", as_json=json)
-            raise typer.Exit(NOT_ENDED)
-        show_scan(answer, as_json=json)
-        raise typer.Exit(NOT_WELL if answer["records_rejected"] else 0)
+    Mã thoát: 0 không còn bản ghi bị từ chối; 1 còn, hoặc lỗi; 3 chưa xét xong khi hết giờ chờ. /
+    Exit code: 0 nothing is rejected any more; 1 something is, or an error; 3 not judged within --wait.
+    """
+    if not file.is_file():
+        raise InfraError(f"Không có tệp {file}.", f"There is no file {file}.")
+    hidden = json or not progress_console.is_terminal
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with (
+        ApiClient(InfraSettings().api_url) as api,
+        Progress(*columns, console=progress_console, disable=hidden) as progress,
+    ):
+        answer = api.mend(checked_tenant(tenant), scan_id, _pieces(file, progress), wait)
+    if "records_rejected" not in answer:  # taken, and not judged yet
+        row = {name: answer[name] for name in ("scan_id", "tenant_id", "records", "left", "version")}
+        show([row], title="mend", as_json=json)
+        raise typer.Exit(NOT_ENDED)
+    show_scan(answer, as_json=json)
+    raise typer.Exit(NOT_WELL if answer["records_rejected"] else 0)

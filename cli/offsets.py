@@ -6,54 +6,38 @@ from cli.output import show
 from cli.scan_rows import progress_console
 from infra.errors import InfraError
 from infra.settings import InfraSettings
+from operations.offset_reset import reset as set_anew
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the group."""
-    offsets = typer.Typer(
-        no_args_is_help=True, help="Vị trí đọc của từng phân vùng. / Where each partition is read on."
-    )
+def reset(
+    partition: int | None = typer.Option(None, min=0, help="phân vùng / the partition"),
+    every: bool = typer.Option(
+        False, "--all", help="mọi phân vùng đang dừng với log_replaced / each that waits with log_replaced"
+    ),
+    to: str = typer.Option(..., help="earliest | latest | OFFSET"),
+    yes: bool = typer.Option(False, "--yes", help="kể cả khi bỏ qua thông điệp chưa đọc / even over unread messages"),
+    pipeline: str = typer.Option("inventory", envvar="SCANLINE_STREAM_PIPELINE", help="nhóm tiêu thụ / group"),
+    json: bool = typer.Option(False, "--json"),
+) -> None:
+    """Đặt lại vị trí đọc khi làn dừng với lý do log_replaced; worker tự tiếp tục, không cần khởi động lại.
+    / Set where a lane goes on that waits with log_replaced; the worker notices by itself.
 
-    @offsets.callback()
-    def group() -> None:
-        """Vị trí đọc của từng phân vùng. / Where each partition is read on."""
-
-    @offsets.command()
-    def reset(
-        partition: int | None = typer.Option(None, min=0, help="phân vùng / the partition"),
-        every: bool = typer.Option(
-            False, "--all", help="mọi phân vùng đang dừng với log_replaced / each that waits with log_replaced"
-        ),
-        to: str = typer.Option(..., help="earliest | latest | OFFSET"),
-        yes: bool = typer.Option(
-            False, "--yes", help="kể cả khi bỏ qua thông điệp chưa đọc / even over unread messages"
-        ),
-        pipeline: str = typer.Option("inventory", envvar="SCANLINE_STREAM_PIPELINE", help="nhóm tiêu thụ / group"),
-        json: bool = typer.Option(False, "--json"),
-    ) -> None:
-        """Đặt lại vị trí đọc khi làn dừng với lý do log_replaced; worker tự tiếp tục, không cần khởi động lại.
-        / Set where a lane goes on that waits with log_replaced; the worker notices by itself.
-
-        Topic được tạo lại: --to earliest. Broker mất phần cuối: --to latest --yes nếu phần còn lại đã được ghi. /
-        A topic made anew: --to earliest. A broker lost its end: --to latest --yes if all that is left was written.
-        """
-        from operations.offset_reset import reset as set_anew
-
-        if (partition is None) == (not every):
-            raise InfraError("Cần đúng một trong --partition và --all.", "Give exactly one of --partition and --all.")
-        settings = InfraSettings()
-        url = settings.postgres_write_url
-        if url is None:
-            raise InfraError("Thiếu SCANLINE_POSTGRES_WRITE_URL.", "SCANLINE_POSTGRES_WRITE_URL is missing.")
-        done = set_anew(settings.kafka_bootstrap, url.get_secret_value(), pipeline, partition, to, yes)
-        show([each._asdict() for each in done.resets], title="stream_offsets", as_json=json)
-        if done.gone:
-            gone = ", ".join(map(str, done.gone))
-            progress_console.print(
-                f"Topic không còn phân vùng {gone}: offset của chúng được giữ nguyên. /"
-                f" The topic has no partition {gone} any more: their offsets were left as they are.",
-                soft_wrap=True,
-                highlight=False,
-            )
-
-    app.add_typer(offsets, name="offsets")
+    Topic được tạo lại: --to earliest. Broker mất phần cuối: --to latest --yes nếu phần còn lại đã được ghi. /
+    A topic made anew: --to earliest. A broker lost its end: --to latest --yes if all that is left was written.
+    """
+    if (partition is None) == (not every):
+        raise InfraError("Cần đúng một trong --partition và --all.", "Give exactly one of --partition and --all.")
+    settings = InfraSettings()
+    url = settings.postgres_write_url
+    if url is None:
+        raise InfraError("Thiếu SCANLINE_POSTGRES_WRITE_URL.", "SCANLINE_POSTGRES_WRITE_URL is missing.")
+    done = set_anew(settings.kafka_bootstrap, url.get_secret_value(), pipeline, partition, to, yes)
+    show([each._asdict() for each in done.resets], title="stream_offsets", as_json=json)
+    if done.gone:
+        gone = ", ".join(map(str, done.gone))
+        progress_console.print(
+            f"Topic không còn phân vùng {gone}: offset của chúng được giữ nguyên. /"
+            f" The topic has no partition {gone} any more: their offsets were left as they are.",
+            soft_wrap=True,
+            highlight=False,
+        )

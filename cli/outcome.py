@@ -4,18 +4,13 @@ import errno
 import os
 import sys
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
-import psycopg2
-import typer
-from confluent_kafka import KafkaException
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
 from rich.console import Console
 from rich.markup import escape
-from sqlalchemy.exc import SQLAlchemyError
 
 from cli import INTERRUPTED, output, terminal
+from cli.commands import Commands
 from infra.errors import InfraError, Interrupted
 
 _FAILED: Final = 1
@@ -23,13 +18,14 @@ _NOT_READ: Final = (
     141  # as shells have it for a program that SIGPIPE ended: not all of it was read, so it is no success
 )
 _WRONG_USE: Final = 2  # the command line's own code for an option that it does not know
-KNOWN: Final = (
-    InfraError, OSError, ValidationError, SettingsError, SQLAlchemyError, psycopg2.Error, KafkaException, ModuleNotFoundError
-)  # fmt: skip
+_DATABASE: Final = ("sqlalchemy.exc.SQLAlchemyError", "psycopg2.Error")
+_KAFKA: Final = ("confluent_kafka.KafkaException",)
+_VALIDATION: Final = ("pydantic_core.ValidationError",)
+_SETTINGS: Final = ("pydantic_settings.SettingsError",)
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-def run(app: typer.Typer) -> int:
+def run(app: Commands) -> int:
     """Runs the command that was asked for. Returns its exit code."""
     terminal.prepare()
     try:
@@ -39,14 +35,17 @@ def run(app: typer.Typer) -> int:
     except BrokenPipeError:  # whoever read standard output has had enough
         terminal.leave_output()
         return _NOT_READ
-    except KNOWN as error:
-        _tell(known(error))
+    except Exception as error:
+        told = known(error)
+        if told is None:
+            raise
+        _tell(told)
         return INTERRUPTED if isinstance(error, Interrupted) else _FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
 
 
-def _called(app: typer.Typer) -> int:
+def _called(app: Commands) -> int:
     try:
         app()
     except SystemExit as ending:
@@ -80,15 +79,28 @@ def _answer(error: InfraError) -> None:
         output.print_json({"error": {"code": error.code, "vi": error.vi, "en": error.en}})
 
 
-def known(error: Exception) -> InfraError:
-    """What went wrong outside of us, as a sentence. Never a value of a setting: there are passwords among them."""
+def _is(error: Exception, *classes: str) -> bool:
+    """Whether it is of one of these classes. A library that is not loaded has raised nothing, and is not loaded for this."""
+    for name in classes:
+        module, _, kind = name.rpartition(".")
+        loaded = sys.modules.get(module)
+        if loaded is not None and isinstance(error, getattr(loaded, kind)):
+            return True
+    return False
+
+
+def known(error: Exception) -> InfraError | None:
+    """What went wrong outside of us, as a sentence; None of what is our own fault. Never a value of a setting: there are
+    passwords among them."""
     if isinstance(error, InfraError):
         return error
     if isinstance(error, OSError):
         return _of_the_system(error)
-    if isinstance(error, ValidationError | SettingsError):
-        return _of_settings(error)
-    if isinstance(error, KafkaException):
+    if _is(error, *_SETTINGS):
+        return _of_settings(str(error))
+    if _is(error, *_VALIDATION):
+        return _of_settings(_reasons(error))
+    if _is(error, *_KAFKA):
         reason = error.args[0].str()
         return InfraError(
             f"Kafka từ chối hoặc không trả lời: {reason}. Hãy kiểm tra SCANLINE_KAFKA_BOOTSTRAP.",
@@ -99,6 +111,10 @@ def known(error: Exception) -> InfraError:
             f"Thiếu thư viện Python «{error.name}». Hãy kiểm tra các SCANLINE_POSTGRES_*_URL, hoặc chạy `make setup`.",
             f"The Python library «{error.name}» is missing. Check the SCANLINE_POSTGRES_*_URL settings, or run `make setup`.",
         )
+    return _of_the_database(error) if _is(error, *_DATABASE) else None
+
+
+def _of_the_database(error: Exception) -> InfraError:
     code = getattr(getattr(error, "orig", error), "pgcode", None)
     kind = type(error).__name__ + (f", SQLSTATE {code}" if code else "")
     return InfraError(
@@ -121,12 +137,12 @@ def _of_the_system(error: OSError) -> InfraError:
     )
 
 
-def _of_settings(error: ValidationError | SettingsError) -> InfraError:
-    if isinstance(error, SettingsError):
-        reasons = str(error)
-    else:
-        reasons = "; ".join(
-            f"SCANLINE_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}"
-            for each in error.errors(include_input=False, include_context=False)
-        )
+def _reasons(error: Any) -> str:
+    return "; ".join(
+        f"SCANLINE_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}"
+        for each in error.errors(include_input=False, include_context=False)
+    )
+
+
+def _of_settings(reasons: str) -> InfraError:
     return InfraError(f"Cấu hình không đúng: {reasons}.", f"Settings are wrong: {reasons}.")

@@ -1,20 +1,8 @@
-"""`scanline api` and `scanline worker`: one process in the foreground; `scanline up`: all of them."""
+"""`scanline api` and `scanline worker`: one process in the foreground."""
 
 import os
 import signal
 import sys
-import threading
-from pathlib import Path
-
-import typer
-
-from cli.interrupts import sigterm_as_ctrl_c
-from cli.output import console, show
-from infra.errors import InfraError, Interrupted
-from infra.processes.running_file import announced, forget
-from infra.processes.supervisor import follow_logs
-from infra.settings import InfraSettings
-from infra.stack import Stack
 
 
 def _become(module: str) -> None:
@@ -24,55 +12,11 @@ def _become(module: str) -> None:
     os.execv(sys.executable, [sys.executable, "-m", module])
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the commands."""
-
-    @app.command()
-    def api() -> None:
-        """Chạy API. / Run the API."""
-        _become("producer_api")
-
-    @app.command()
-    def worker() -> None:
-        """Chạy một tiến trình xử lý. / Run a worker."""
-        _become("stream_app")
-
-    @app.command()
-    def up(
-        workers: int = typer.Option(1, min=1, max=16),
-        api_processes: int = typer.Option(1, "--api-processes", min=1, max=8),
-        data_dir: Path | None = typer.Option(None, help="default: .data/up in the project"),
-        json: bool = typer.Option(False, "--json"),
-    ) -> None:
-        """Chạy toàn bộ hệ thống; Ctrl-C để dừng. / Run the whole system; Ctrl-C stops all of it."""
-        sigterm_as_ctrl_c()
-        folder = data_dir or InfraSettings().data_dir / "up"
-        try:
-            with Stack(folder, workers=workers, api_processes=api_processes) as stack:
-                ended = _run(stack, as_json=json)
-        except KeyboardInterrupt:  # before all of it ran
-            raise Interrupted("Đã dừng; mọi tiến trình đã tắt.", "Interrupted; everything is stopped.") from None
-        if ended:
-            raise ended
+def api() -> None:
+    """Chạy API. / Run the API."""
+    _become("producer_api")
 
 
-def _run(stack: Stack, *, as_json: bool) -> InfraError | None:
-    """Until Ctrl-C, or until one of the processes ends by itself."""
-    forget(stack.data_dir)
-    stack.start()
-    env = stack.env | {"SCANLINE_API_URL": stack.apis[0].base_url}
-    own = {"api": stack.apis[0].settings, "worker": stack.workers[0].settings}
-    stopping = threading.Event()
-    with announced(stack.data_dir, env, own):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stopping.set())
-        rows = [
-            {"process": "kafka", "pid": stack.kafka.pid, "address": stack.kafka.bootstrap},
-            {"process": "postgres", "pid": stack.postgres.pid, "address": f"127.0.0.1:{stack.postgres.port}"},
-            *({"process": each.name, "pid": each.pid, "address": each.base_url} for each in stack.services),
-        ]
-        show(rows, title="Scanline", as_json=as_json)
-        if not as_json:
-            where = f"Dữ liệu và nhật ký / data and logs: {stack.data_dir}"
-            console.print(f"{where}\nCtrl-C: dừng / stop", soft_wrap=True, highlight=False, markup=False)
-        return follow_logs(stack, stopping)
+def worker() -> None:
+    """Chạy một tiến trình xử lý. / Run a worker."""
+    _become("stream_app")

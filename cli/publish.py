@@ -17,6 +17,7 @@ from cli.scan_rows import checked_tenant, exit_code, has_ended, progress_console
 from infra.errors import InfraError, Interrupted
 from infra.settings import InfraSettings
 from operations.api_client import ApiClient, Refused
+from operations.direct_publisher import DirectPublisher
 from operations.records_file import Details, RecordsFile
 from operations.status_follower import StatusFollower, accounted
 from producer_api.scan_ids import scan_id_for
@@ -99,7 +100,6 @@ def _over_http(sending: Sending, url: str) -> tuple[dict[str, Any], dict[str, An
 
 
 def _into_kafka(sending: Sending, bootstrap: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    from operations.direct_publisher import DirectPublisher
 
     place = (sending.tenant, sending.scan_id)
     publisher = DirectPublisher(bootstrap)
@@ -130,61 +130,57 @@ def _show_accepted(answer: dict[str, Any], status: dict[str, Any] | None, *, as_
         )
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
+def publish(
+    file: Path = typer.Argument(
+        help='NDJSON, or JSON {"records": [...]} or [...]; also compressed by gzip; - for standard input'
+    ),
+    tenant: str = typer.Option(..., help="mã tổ chức / tenant id"),
+    kafka: bool = typer.Option(False, "--kafka", help="thẳng vào Kafka, không qua API / straight into Kafka"),
+    source: str = typer.Option("", help="tên máy quét / name of the scanner"),
+    idempotency_key: str = typer.Option("", help="gửi lại không bị tính hai lần / sent again, it counts once"),
+    wait: float = typer.Option(0, min=0, help="chờ kết quả tối đa số giây này / seconds to wait for the result"),
+    follow: bool = typer.Option(False, "--follow", help="chờ đến khi xong / wait until it has ended"),
+    compress: bool = typer.Option(False, "--gzip", help="nén khi gửi qua HTTP / compress on the way (HTTP)"),
+    json: bool = typer.Option(False, "--json"),
+) -> None:
+    """Gửi một tệp bản ghi thành một lượt quét. / Send a file of records as a scan.
 
-    @app.command()
-    def publish(
-        file: Path = typer.Argument(
-            help='NDJSON, or JSON {"records": [...]} or [...]; also compressed by gzip; - for standard input'
-        ),
-        tenant: str = typer.Option(..., help="mã tổ chức / tenant id"),
-        kafka: bool = typer.Option(False, "--kafka", help="thẳng vào Kafka, không qua API / straight into Kafka"),
-        source: str = typer.Option("", help="tên máy quét / name of the scanner"),
-        idempotency_key: str = typer.Option("", help="gửi lại không bị tính hai lần / sent again, it counts once"),
-        wait: float = typer.Option(0, min=0, help="chờ kết quả tối đa số giây này / seconds to wait for the result"),
-        follow: bool = typer.Option(False, "--follow", help="chờ đến khi xong / wait until it has ended"),
-        compress: bool = typer.Option(False, "--gzip", help="nén khi gửi qua HTTP / compress on the way (HTTP)"),
-        json: bool = typer.Option(False, "--json"),
-    ) -> None:
-        """Gửi một tệp bản ghi thành một lượt quét. / Send a file of records as a scan.
-
-        Mã thoát: 0 ổn; 1 có bản ghi không được lưu, hoặc lỗi; 3 chưa xong khi hết giờ chờ. /
-        Exit code: 0 well; 1 not every record was stored, or an error; 3 not ended within --wait.
-        """
-        if kafka and compress:
-            raise InfraError(
-                "--gzip chỉ dùng khi gửi qua HTTP; thông điệp Kafka luôn được nén.",
-                "--gzip is for HTTP; messages to Kafka are compressed anyway.",
-            )
-        sigterm_as_ctrl_c()
-        settings = InfraSettings()
-        waits = follow or wait > 0
-        with RecordsFile(file) as opened:
-            sending = Sending(
-                checked_tenant(tenant),
-                opened,
-                opened.details._replace(source=source or opened.details.source),
-                idempotency_key or str(uuid.uuid4()),
-                compress,
-                (lambda: float("inf") if follow else time.monotonic() + wait) if waits else None,
-                json,
-            )
-            try:
-                if kafka:
-                    answer, status = _into_kafka(sending, settings.kafka_bootstrap)
-                else:
-                    answer, status = _over_http(sending, settings.api_url)
-            except Refused:
-                raise
-            except InfraError as error:
-                raise InfraError(f"{error.vi} {sending.again.vi}", f"{error.en} {sending.again.en}") from error
-            except KeyboardInterrupt:
-                again = sending.again
-                raise Interrupted(f"Đã dừng. {again.vi}", f"Interrupted. {again.en}") from None
-        if not waits or status is None:
-            _show_accepted(answer, status, as_json=json)
-        else:
-            show_scan(status, as_json=json)
-        if waits:
-            raise typer.Exit(exit_code(status))
+    Mã thoát: 0 ổn; 1 có bản ghi không được lưu, hoặc lỗi; 3 chưa xong khi hết giờ chờ. /
+    Exit code: 0 well; 1 not every record was stored, or an error; 3 not ended within --wait.
+    """
+    if kafka and compress:
+        raise InfraError(
+            "--gzip chỉ dùng khi gửi qua HTTP; thông điệp Kafka luôn được nén.",
+            "--gzip is for HTTP; messages to Kafka are compressed anyway.",
+        )
+    sigterm_as_ctrl_c()
+    settings = InfraSettings()
+    waits = follow or wait > 0
+    with RecordsFile(file) as opened:
+        sending = Sending(
+            checked_tenant(tenant),
+            opened,
+            opened.details._replace(source=source or opened.details.source),
+            idempotency_key or str(uuid.uuid4()),
+            compress,
+            (lambda: float("inf") if follow else time.monotonic() + wait) if waits else None,
+            json,
+        )
+        try:
+            if kafka:
+                answer, status = _into_kafka(sending, settings.kafka_bootstrap)
+            else:
+                answer, status = _over_http(sending, settings.api_url)
+        except Refused:
+            raise
+        except InfraError as error:
+            raise InfraError(f"{error.vi} {sending.again.vi}", f"{error.en} {sending.again.en}") from error
+        except KeyboardInterrupt:
+            again = sending.again
+            raise Interrupted(f"Đã dừng. {again.vi}", f"Interrupted. {again.en}") from None
+    if not waits or status is None:
+        _show_accepted(answer, status, as_json=json)
+    else:
+        show_scan(status, as_json=json)
+    if waits:
+        raise typer.Exit(exit_code(status))

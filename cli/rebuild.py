@@ -10,6 +10,11 @@ from cli.replay import exit_code_of, progress_bar, tell_differences, tell_passed
 from cli.scan_rows import progress_console
 from cli.servers import service_urls
 from infra.settings import InfraSettings
+from operations.rebuild import RebuildProgress
+from operations.rebuild import rebuild as rebuild_tables
+from operations.replay.command import Request, run
+from operations.replay.run import Progress
+from operations.replay.selection import Selection
 
 
 def _say(vi: str, en: str) -> None:
@@ -24,80 +29,70 @@ def _tell_cut(cut: Mapping[int, int]) -> None:
     )
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
+def rebuild(
+    going_on: bool = typer.Option(
+        False, "--continue", help="các bảng đã có một phần dữ liệu / the tables hold a part of it already"
+    ),
+    workers: int = typer.Option(
+        1,
+        min=0,
+        max=16,
+        help="chạy thêm; 0: chỉ chờ các tiến trình đang chạy / started here; 0: wait for those running",
+    ),
+    verify: bool = typer.Option(True, help="so bảng với topic khi xong / compare table and topic at the end"),
+    pipeline: str = typer.Option("inventory", envvar="SCANLINE_STREAM_PIPELINE", help="nhóm tiêu thụ / group"),
+    json: bool = typer.Option(False, "--json"),
+) -> None:
+    """Dựng lại các bảng từ scan.records.v1 khi mất cơ sở dữ liệu. / Rebuild the tables from the topic: the database was lost.
 
-    @app.command()
-    def rebuild(
-        going_on: bool = typer.Option(
-            False, "--continue", help="các bảng đã có một phần dữ liệu / the tables hold a part of it already"
-        ),
-        workers: int = typer.Option(
-            1,
-            min=0,
-            max=16,
-            help="chạy thêm; 0: chỉ chờ các tiến trình đang chạy / started here; 0: wait for those running",
-        ),
-        verify: bool = typer.Option(True, help="so bảng với topic khi xong / compare table and topic at the end"),
-        pipeline: str = typer.Option("inventory", envvar="SCANLINE_STREAM_PIPELINE", help="nhóm tiêu thụ / group"),
-        json: bool = typer.Option(False, "--json"),
-    ) -> None:
-        """Dựng lại các bảng từ scan.records.v1 khi mất cơ sở dữ liệu. / Rebuild the tables from the topic: the database was lost.
+    Bị ngắt giữa chừng: chạy lại với --continue. /
+    Interrupted: run it again with --continue.
 
-        Bị ngắt giữa chừng: chạy lại với --continue. /
-        Interrupted: run it again with --continue.
+    Mã thoát như của `scanline replay`. / Exit codes as of `scanline replay`.
+    """
+    sigterm_as_ctrl_c()
+    settings = InfraSettings()
+    cut: dict[int, int] = {}
+    told: set[int] = set()
 
-        Mã thoát như của `scanline replay`. / Exit codes as of `scanline replay`.
-        """
-        from operations.rebuild import RebuildProgress
-        from operations.rebuild import rebuild as rebuild_tables
-        from operations.replay.command import Request, run
-        from operations.replay.run import Progress
-        from operations.replay.selection import Selection
+    def on_cut(found: Mapping[int, int]) -> None:
+        cut.update(found)
+        _tell_cut(found)
 
-        sigterm_as_ctrl_c()
-        settings = InfraSettings()
-        cut: dict[int, int] = {}
-        told: set[int] = set()
+    with progress_bar(quiet=json) as on_progress:
 
-        def on_cut(found: Mapping[int, int]) -> None:
-            cut.update(found)
-            _tell_cut(found)
+        def on_offsets(now: RebuildProgress) -> None:
+            on_progress(Progress(now.offsets, now.total, 0, now.offsets, doing="Dựng lại / rebuilding"))
+            for partition in now.still.keys() - told:
+                told.add(partition)
+                _say(
+                    f"Phân vùng {partition} đứng ở {now.still[partition]}: hãy xem nhật ký của tiến trình xử lý "
+                    "(giới hạn thông điệp lỗi? xem `scanline dlq allow`).",
+                    f"Partition {partition} stands still at {now.still[partition]}: see the workers' logs "
+                    "(the dead-letter limit? see `scanline dlq allow`).",
+                )
 
-        with progress_bar(quiet=json) as on_progress:
-
-            def on_offsets(now: RebuildProgress) -> None:
-                on_progress(Progress(now.offsets, now.total, 0, now.offsets, doing="Dựng lại / rebuilding"))
-                for partition in now.still.keys() - told:
-                    told.add(partition)
-                    _say(
-                        f"Phân vùng {partition} đứng ở {now.still[partition]}: hãy xem nhật ký của tiến trình xử lý "
-                        "(giới hạn thông điệp lỗi? xem `scanline dlq allow`).",
-                        f"Partition {partition} stands still at {now.still[partition]}: see the workers' logs "
-                        "(the dead-letter limit? see `scanline dlq allow`).",
-                    )
-
-            places = rebuild_tables(
-                settings,
-                service_urls(settings),
-                pipeline,
-                workers=workers,
-                going_on=going_on,
-                on_cut=on_cut,
-                on_progress=on_offsets,
-            )
-            report = {
-                "offsets": {str(number): [place.start, place.end] for number, place in places.items()},
-                "cut": {str(number): first for number, first in cut.items()},
-            }
-            if verify:
-                found = run(Request(Selection(), verify=True, pipeline=pipeline), settings, on_progress)
-                report |= {name: value for name, value in found.items() if name != "offsets"}
-        if json:
-            print_json(report)
-        else:
-            shown = {name: value for name, value in report.items() if not isinstance(value, list | dict)}
-            show([shown], title="rebuild", as_json=False)
-            tell_differences(report.get("differences", []))  # type: ignore[arg-type]
-            tell_passed_over(report)
-        raise typer.Exit(exit_code_of(report))
+        places = rebuild_tables(
+            settings,
+            service_urls(settings),
+            pipeline,
+            workers=workers,
+            going_on=going_on,
+            on_cut=on_cut,
+            on_progress=on_offsets,
+        )
+        report = {
+            "offsets": {str(number): [place.start, place.end] for number, place in places.items()},
+            "cut": {str(number): first for number, first in cut.items()},
+        }
+        if verify:
+            found = run(Request(Selection(), verify=True, pipeline=pipeline), settings, on_progress)
+            report |= {name: value for name, value in found.items() if name != "offsets"}
+    if json:
+        print_json(report)
+    else:
+        shown = {name: value for name, value in report.items() if not isinstance(value, list | dict)}
+        show([shown], title="rebuild", as_json=False)
+        tell_differences(report.get("differences", []))  # type: ignore[arg-type]
+        tell_passed_over(report)
+    raise typer.Exit(exit_code_of(report))

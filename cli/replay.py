@@ -14,6 +14,8 @@ from cli.interrupts import sigterm_as_ctrl_c
 from cli.output import console, print_json, show, take_output
 from cli.scan_rows import progress_console
 from infra.settings import InfraSettings
+from operations.replay.command import Request, run
+from operations.replay.selection import Selection
 
 PASSED_OVER: Final = 3  # exit code: something could not be handled, everything else was
 _KINDS: Final = {
@@ -45,79 +47,70 @@ def progress_bar(*, quiet: bool) -> Iterator[Any]:
         )
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
+def replay(
+    tenant: list[str] = typer.Option([], help="chỉ tổ chức này, lặp lại được / this tenant alone, repeatable"),
+    scan: list[str] = typer.Option([], help="chỉ lượt quét này, lặp lại được / this scan alone, repeatable"),
+    since: str = typer.Option(
+        "", help="từ thời điểm này (+07:00 nếu không ghi) / from this time on (+07:00 unless said)"
+    ),
+    until: str = typer.Option("", help="đến trước thời điểm này / until before this time"),
+    starts: list[str] = typer.Option([], "--from", help="phân_vùng:offset / partition:offset, repeatable"),
+    ends: list[str] = typer.Option([], "--to", help="đến trước phân_vùng:offset / until before partition:offset"),
+    to_ndjson: bool = typer.Option(False, "--to-ndjson", help="NDJSON, ra đầu ra chuẩn hoặc -o / on stdout or -o"),
+    to_parquet: Path | None = typer.Option(
+        None, help="thư mục; mỗi tổ chức và ngày một tệp / a file per tenant and day"
+    ),
+    to_schema: str | None = typer.Option(
+        None, help="lược đồ PostgreSQL riêng, không phải bảng đang dùng / PostgreSQL schema of its own"
+    ),
+    output: Path | None = typer.Option(None, "--output", "-o", help="tệp của --to-ndjson / file of --to-ndjson"),
+    checkpoint: Path | None = typer.Option(
+        None, "--resume-from", help="tệp ghi nhớ để làm tiếp / remembers where to go on"
+    ),
+    overwrite: bool = typer.Option(False, help="thay kết quả của lần trước / replace an earlier run's result"),
+    rate: float = typer.Option(0, min=0, help="bản ghi mỗi giây, 0 là không giới hạn / records a second, 0 no limit"),
+    nice: int = typer.Option(
+        10, min=0, max=19, help="nhường bộ xử lý cho hệ thống đang chạy / gives way to what is live"
+    ),
+    verify: bool = typer.Option(
+        False,
+        help="so với bảng đang dùng, khác thì mã thoát 1 / compare with the live table, exit code 1 if different",
+    ),
+    pipeline: str = typer.Option("inventory", envvar="SCANLINE_STREAM_PIPELINE", help="nhóm tiêu thụ / group"),
+    json: bool = typer.Option(False, "--json"),
+) -> None:
+    """Đọc lại scan.records.v1, không ảnh hưởng đến hệ thống đang chạy. / Read scan.records.v1 again, beside the live system.
 
-    @app.command()
-    def replay(
-        tenant: list[str] = typer.Option([], help="chỉ tổ chức này, lặp lại được / this tenant alone, repeatable"),
-        scan: list[str] = typer.Option([], help="chỉ lượt quét này, lặp lại được / this scan alone, repeatable"),
-        since: str = typer.Option(
-            "", help="từ thời điểm này (+07:00 nếu không ghi) / from this time on (+07:00 unless said)"
-        ),
-        until: str = typer.Option("", help="đến trước thời điểm này / until before this time"),
-        starts: list[str] = typer.Option([], "--from", help="phân_vùng:offset / partition:offset, repeatable"),
-        ends: list[str] = typer.Option([], "--to", help="đến trước phân_vùng:offset / until before partition:offset"),
-        to_ndjson: bool = typer.Option(False, "--to-ndjson", help="NDJSON, ra đầu ra chuẩn hoặc -o / on stdout or -o"),
-        to_parquet: Path | None = typer.Option(
-            None, help="thư mục; mỗi tổ chức và ngày một tệp / a file per tenant and day"
-        ),
-        to_schema: str | None = typer.Option(
-            None, help="lược đồ PostgreSQL riêng, không phải bảng đang dùng / PostgreSQL schema of its own"
-        ),
-        output: Path | None = typer.Option(None, "--output", "-o", help="tệp của --to-ndjson / file of --to-ndjson"),
-        checkpoint: Path | None = typer.Option(
-            None, "--resume-from", help="tệp ghi nhớ để làm tiếp / remembers where to go on"
-        ),
-        overwrite: bool = typer.Option(False, help="thay kết quả của lần trước / replace an earlier run's result"),
-        rate: float = typer.Option(
-            0, min=0, help="bản ghi mỗi giây, 0 là không giới hạn / records a second, 0 no limit"
-        ),
-        nice: int = typer.Option(
-            10, min=0, max=19, help="nhường bộ xử lý cho hệ thống đang chạy / gives way to what is live"
-        ),
-        verify: bool = typer.Option(
-            False,
-            help="so với bảng đang dùng, khác thì mã thoát 1 / compare with the live table, exit code 1 if different",
-        ),
-        pipeline: str = typer.Option("inventory", envvar="SCANLINE_STREAM_PIPELINE", help="nhóm tiêu thụ / group"),
-        json: bool = typer.Option(False, "--json"),
-    ) -> None:
-        """Đọc lại scan.records.v1, không ảnh hưởng đến hệ thống đang chạy. / Read scan.records.v1 again, beside the live system.
+    Bị ngắt giữa chừng: chạy lại cùng lệnh để làm tiếp. /
+    Interrupted: the same command again goes on.
 
-        Bị ngắt giữa chừng: chạy lại cùng lệnh để làm tiếp. /
-        Interrupted: the same command again goes on.
-
-        Mã thoát: 0 ổn; 1 khác bảng, hoặc lỗi; 3 có bản ghi không xử lý được, bị bỏ qua và nêu tên; 130 bị ngắt. /
-        Exit code: 0 well; 1 the table differs, or an error; 3 records that could not be handled were passed over and are
-        named; 130 interrupted.
-        """
-        from operations.replay.command import Request, run
-        from operations.replay.selection import Selection
-
-        sigterm_as_ctrl_c()
-        os.nice(nice)
-        request = Request(
-            Selection.of(tenant, scan, since, until, starts, ends),
-            to_ndjson=to_ndjson,
-            parquet=to_parquet,
-            schema=to_schema,
-            output=output,
-            checkpoint=checkpoint,
-            overwrite=overwrite,
-            rate=rate,
-            verify=verify,
-            pipeline=pipeline,
-        )
-        if to_ndjson and output is None:
-            take_output()
-        try:
-            with progress_bar(quiet=json) as on_progress:
-                report = run(request, InfraSettings(), on_progress)
-        except KeyboardInterrupt:
-            raise request.interrupted from None
-        _tell(report, as_json=json, on_stderr=to_ndjson and output is None)
-        raise typer.Exit(exit_code_of(report))
+    Mã thoát: 0 ổn; 1 khác bảng, hoặc lỗi; 3 có bản ghi không xử lý được, bị bỏ qua và nêu tên; 130 bị ngắt. /
+    Exit code: 0 well; 1 the table differs, or an error; 3 records that could not be handled were passed over and are
+    named; 130 interrupted.
+    """
+    sigterm_as_ctrl_c()
+    os.nice(nice)
+    request = Request(
+        Selection.of(tenant, scan, since, until, starts, ends),
+        to_ndjson=to_ndjson,
+        parquet=to_parquet,
+        schema=to_schema,
+        output=output,
+        checkpoint=checkpoint,
+        overwrite=overwrite,
+        rate=rate,
+        verify=verify,
+        pipeline=pipeline,
+    )
+    if to_ndjson and output is None:
+        take_output()
+    try:
+        with progress_bar(quiet=json) as on_progress:
+            report = run(request, InfraSettings(), on_progress)
+    except KeyboardInterrupt:
+        raise request.interrupted from None
+    _tell(report, as_json=json, on_stderr=to_ndjson and output is None)
+    raise typer.Exit(exit_code_of(report))
 
 
 def _tell(report: dict[str, Any], *, as_json: bool, on_stderr: bool) -> None:

@@ -21,55 +21,51 @@ def service_urls(settings: InfraSettings) -> Urls:
     return Urls(*(url.get_secret_value() for url in urls if url is not None))
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the commands."""
-
-    @app.command()
-    def migrate(
-        url: str = typer.Option("", envvar="SCANLINE_POSTGRES_MIGRATE_URL", help="SQLAlchemy URL of the migrator"),
-        json: bool = typer.Option(False, "--json"),
-    ) -> None:
-        """Đưa các bảng lên phiên bản mới nhất. / Bring the tables up to date."""
-        if not url:
-            raise InfraError(
-                "Thiếu SCANLINE_POSTGRES_MIGRATE_URL.",
-                "SCANLINE_POSTGRES_MIGRATE_URL is missing; see `scanline doctor`.",
-            )
-        upgrade(url)
-        show([{"revision": current_revision(url)}], title="migrate", as_json=json)
-
-    @app.command()
-    def topics(
-        bootstrap: str = typer.Option("", envvar="SCANLINE_KAFKA_BOOTSTRAP", help="host:port"),
-        dry_run: bool = typer.Option(False, help="only say what differs"),
-        json: bool = typer.Option(False, "--json"),
-    ) -> None:
-        """Tạo hoặc điều chỉnh các topic, và cho biết khác biệt. / Create or reconcile the topics; say what differs."""
-        settings = InfraSettings()
-        changes = reconcile(
-            bootstrap or settings.kafka_bootstrap,
-            specs(settings.kafka_partitions, min(2, settings.kafka_replication)),
-            apply=not dry_run,
-            replication=settings.kafka_replication,
+def migrate(
+    url: str = typer.Option("", envvar="SCANLINE_POSTGRES_MIGRATE_URL", help="SQLAlchemy URL of the migrator"),
+    json: bool = typer.Option(False, "--json"),
+) -> None:
+    """Đưa các bảng lên phiên bản mới nhất. / Bring the tables up to date."""
+    if not url:
+        raise InfraError(
+            "Thiếu SCANLINE_POSTGRES_MIGRATE_URL.",
+            "SCANLINE_POSTGRES_MIGRATE_URL is missing; see `scanline doctor`.",
         )
-        rows = [change._asdict() for change in changes]
-        show(rows, title="topics", as_json=json, empty="không có khác biệt / nothing differs")
-        if any(not change.applied for change in changes) and not dry_run:
-            raise InfraError(
-                "Có khác biệt không thể tự điều chỉnh (không thể giảm số phân vùng).",
-                "Some differences cannot be mended: Kafka cannot take partitions away.",
-            )
+    upgrade(url)
+    show([{"revision": current_revision(url)}], title="migrate", as_json=json)
 
-    @app.command()
-    def setup(json: bool = typer.Option(False, "--json")) -> None:
-        """Vai trò, bảng và topic trên máy chủ có sẵn. / Roles, tables and topics on servers that exist already."""
-        settings = InfraSettings()
-        admin = settings.postgres_admin_url
-        prepare_foreign(service_urls(settings), admin.get_secret_value() if admin else None)
-        changes = reconcile(
-            settings.kafka_bootstrap,
-            specs(settings.kafka_partitions, min(2, settings.kafka_replication)),
-            apply=True,
-            replication=settings.kafka_replication,
+
+def topics(
+    bootstrap: str = typer.Option("", envvar="SCANLINE_KAFKA_BOOTSTRAP", help="host:port"),
+    dry_run: bool = typer.Option(False, help="only say what differs"),
+    json: bool = typer.Option(False, "--json"),
+) -> None:
+    """Tạo hoặc điều chỉnh các topic, và cho biết khác biệt. / Create or reconcile the topics; say what differs."""
+    settings = InfraSettings()
+    changes = reconcile(
+        bootstrap or settings.kafka_bootstrap,
+        specs(settings.kafka_partitions, min(2, settings.kafka_replication)),
+        apply=not dry_run,
+        replication=settings.kafka_replication,
+    )
+    rows = [change._asdict() for change in changes]
+    show(rows, title="topics", as_json=json, empty="không có khác biệt / nothing differs")
+    if any(not change.applied for change in changes) and not dry_run:
+        raise InfraError(
+            "Có khác biệt không thể tự điều chỉnh (không thể giảm số phân vùng).",
+            "Some differences cannot be mended: Kafka cannot take partitions away.",
         )
-        show([change._asdict() for change in changes], title="setup", as_json=json, empty="ok")
+
+
+def setup(json: bool = typer.Option(False, "--json")) -> None:
+    """Vai trò, bảng và topic trên máy chủ có sẵn. / Roles, tables and topics on servers that exist already."""
+    settings = InfraSettings()
+    admin = settings.postgres_admin_url
+    prepare_foreign(service_urls(settings), admin.get_secret_value() if admin else None)
+    changes = reconcile(
+        settings.kafka_bootstrap,
+        specs(settings.kafka_partitions, min(2, settings.kafka_replication)),
+        apply=True,
+        replication=settings.kafka_replication,
+    )
+    show([change._asdict() for change in changes], title="setup", as_json=json, empty="ok")

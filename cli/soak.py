@@ -25,33 +25,29 @@ def _tell(text: str) -> None:
     _progress.print(f"{dt.datetime.now():%H:%M:%S}  {text}", highlight=False, soft_wrap=True)
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-
-    @app.command("soak")
-    def run_soak(
-        minutes: float = typer.Option(30, min=0.5, help="at half load; below 20 no memory is judged"),
-        seed: int = typer.Option(0, help="of records, of faults' lengths and victims; 0: a new one"),
-        picture: Path | None = typer.Option(None, help="draw it here too; .png or .svg"),
-        results: Path | None = typer.Option(None, help="only judge and draw this earlier result (JSON) again"),
-        data_dir: Path | None = typer.Option(None, help="default: .data/soak in the project"),
-        json: bool = typer.Option(False, "--json"),
-    ) -> None:
-        """Chạy lâu ở nửa tải với sự cố: bộ nhớ, lag, kết nối. / Run for long at half load with faults: memory, lag, connections."""
-        sigterm_as_ctrl_c()
-        file = results or _run(minutes, seed, data_dir or InfraSettings().data_dir / "soak")
-        measured, samples = _loaded(file)
-        _draw(samples, measured, [file.with_suffix(".png"), *([picture] if picture is not None else [])])
-        judged = promises(measured, samples)
-        document = _document(measured, samples, judged)
-        file.write_text(jsonlib.dumps(document, ensure_ascii=False, indent=1) + "\n")
-        if json:
-            print_json(document)
-        else:
-            _show(document, judged)
-            _progress.print(f"{file}")
-        if any(promise.held is False for promise in judged):
-            raise typer.Exit(1)
+def run_soak(
+    minutes: float = typer.Option(30, min=0.5, help="at half load; below 20 no memory is judged"),
+    seed: int = typer.Option(0, help="of records, of faults' lengths and victims; 0: a new one"),
+    picture: Path | None = typer.Option(None, help="draw it here too; .png or .svg"),
+    results: Path | None = typer.Option(None, help="only judge and draw this earlier result (JSON) again"),
+    data_dir: Path | None = typer.Option(None, help="default: .data/soak in the project"),
+    json: bool = typer.Option(False, "--json"),
+) -> None:
+    """Chạy lâu ở nửa tải với sự cố: bộ nhớ, lag, kết nối. / Run for long at half load with faults: memory, lag, connections."""
+    sigterm_as_ctrl_c()
+    file = results or _run(minutes, seed, data_dir or InfraSettings().data_dir / "soak")
+    measured, samples = _loaded(file)
+    _draw(samples, measured, [file.with_suffix(".png"), *([picture] if picture is not None else [])])
+    judged = promises(measured, samples)
+    document = _document(measured, samples, judged)
+    file.write_text(jsonlib.dumps(document, ensure_ascii=False, indent=1) + "\n")
+    if json:
+        print_json(document)
+    else:
+        _show(document, judged)
+        _progress.print(f"{file}")
+    if any(promise.held is False for promise in judged):
+        raise typer.Exit(1)
 
 
 def _loaded(file: Path) -> tuple[Measured, list[Sample]]:

@@ -5,26 +5,21 @@ import typer
 from cli.output import show
 from cli.scan_rows import checked_tenant, scan_row, show_scan
 from infra.settings import InfraSettings
+from operations.api_client import ApiClient
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-
-    @app.command()
-    def status(
-        scan_id: str = typer.Argument("", help="không có: danh sách, mới nhất trước / none: a list, newest first"),
-        tenant: str = typer.Option(..., help="mã tổ chức / tenant id"),
-        state: str = typer.Option("", help="queued, processing, completed, completed_with_errors, failed, cancelled"),
-        limit: int = typer.Option(50, min=1, help="số lượt quét nhiều nhất / most scans of the list"),
-        json: bool = typer.Option(False, "--json"),
-    ) -> None:
-        """Tình trạng các lượt quét, hoặc của một lượt quét. / Where scans stand, or one of them."""
-        from operations.api_client import ApiClient
-
-        with ApiClient(InfraSettings().api_url) as api:
-            if scan_id:
-                show_scan(api.status(checked_tenant(tenant), scan_id), as_json=json)
-                return
-            found = api.scans(checked_tenant(tenant), state or None, limit)
-        rows = found if json else [scan_row(each) for each in found]
-        show(rows, title=tenant, as_json=json, empty="chưa có lượt quét / no scans")
+def status(
+    scan_id: str = typer.Argument("", help="không có: danh sách, mới nhất trước / none: a list, newest first"),
+    tenant: str = typer.Option(..., help="mã tổ chức / tenant id"),
+    state: str = typer.Option("", help="queued, processing, completed, completed_with_errors, failed, cancelled"),
+    limit: int = typer.Option(50, min=1, help="số lượt quét nhiều nhất / most scans of the list"),
+    json: bool = typer.Option(False, "--json"),
+) -> None:
+    """Tình trạng các lượt quét, hoặc của một lượt quét. / Where scans stand, or one of them."""
+    with ApiClient(InfraSettings().api_url) as api:
+        if scan_id:
+            show_scan(api.status(checked_tenant(tenant), scan_id), as_json=json)
+            return
+        found = api.scans(checked_tenant(tenant), state or None, limit)
+    rows = found if json else [scan_row(each) for each in found]
+    show(rows, title=tenant, as_json=json, empty="chưa có lượt quét / no scans")

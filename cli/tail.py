@@ -82,26 +82,22 @@ def _say_unknown(scan: str) -> None:
     )
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
+def tail(
+    tenant: str = typer.Option("", help="chỉ tổ chức này / this tenant alone"),
+    scan: str = typer.Option("", help="chỉ lượt quét này, đến khi xong / this scan alone, until it has ended"),
+    from_start: bool = typer.Option(False, help="cả những gì đã có / what is there already, too"),
+    json: bool = typer.Option(False, "--json", help="mỗi thay đổi một dòng JSON / a line of JSON per change"),
+) -> None:
+    """Theo dõi trực tiếp các lượt quét; Ctrl-C để dừng. / Follow scans live; Ctrl-C stops.
 
-    @app.command()
-    def tail(
-        tenant: str = typer.Option("", help="chỉ tổ chức này / this tenant alone"),
-        scan: str = typer.Option("", help="chỉ lượt quét này, đến khi xong / this scan alone, until it has ended"),
-        from_start: bool = typer.Option(False, help="cả những gì đã có / what is there already, too"),
-        json: bool = typer.Option(False, "--json", help="mỗi thay đổi một dòng JSON / a line of JSON per change"),
-    ) -> None:
-        """Theo dõi trực tiếp các lượt quét; Ctrl-C để dừng. / Follow scans live; Ctrl-C stops.
-
-        Với --scan, mã thoát là 0 nếu mọi bản ghi được lưu, 1 nếu không. /
-        With --scan the exit code is 0 where every record was stored, else 1.
-        """
-        bootstrap = InfraSettings().kafka_bootstrap
-        wanted = _checked_scan(scan) if scan else ""
-        try:
-            only = checked_tenant(tenant) if tenant else ""
-            status = _follow(bootstrap, only, wanted, from_start=from_start, as_json=json)
-        except KeyboardInterrupt:
-            return
-        raise typer.Exit(exit_code(status))
+    Với --scan, mã thoát là 0 nếu mọi bản ghi được lưu, 1 nếu không. /
+    With --scan the exit code is 0 where every record was stored, else 1.
+    """
+    bootstrap = InfraSettings().kafka_bootstrap
+    wanted = _checked_scan(scan) if scan else ""
+    try:
+        only = checked_tenant(tenant) if tenant else ""
+        status = _follow(bootstrap, only, wanted, from_start=from_start, as_json=json)
+    except KeyboardInterrupt:
+        return
+    raise typer.Exit(exit_code(status))

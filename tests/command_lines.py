@@ -3,9 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-import typer.main
-
-from cli.commands import app
+from cli.commands import Commands, app
 
 Name = tuple[str, ...]
 SCAN: Final = "0190a6f2-7c1e-7bb2-9f57-2f4f3c9d8e11"  # nobody's
@@ -27,15 +25,16 @@ _VALUES: Final = {"tenant": "nobody", "scan_id": SCAN}
 STARTS: Final = {"up", "demo", "bench", "chaos", "soak"}
 
 
-def _commands(group: Any, path: Name = ()) -> Iterator[tuple[Name, Any]]:
-    for name, command in group.commands.items():
-        if hasattr(command, "commands"):
+def _commands(group: Commands, path: Name = ()) -> Iterator[tuple[Name, Any]]:
+    for name in group.commands:
+        command = group.load(name)
+        if isinstance(command, Commands):
             yield from _commands(command, (*path, name))
         elif (*path, name) not in _OTHERS:
             yield (*path, name), command
 
 
-COMMANDS: Final = dict(_commands(typer.main.get_command(app)))
+COMMANDS: Final = dict(_commands(app))
 
 
 def arguments(path: Name, file: str, without: str = "") -> list[str]:

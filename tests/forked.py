@@ -98,7 +98,7 @@ def _child(case: Case, out: Path, errors: Path) -> None:
 
 
 def _serve(cases: Sequence[Case]) -> list[Ended]:
-    import cli.commands  # noqa: F401 - so that the children need not
+    import tests.command_lines  # noqa: F401 - loads every command, so that the children need not
 
     ended: dict[int, Ended] = {}
     running: dict[int, int] = {}

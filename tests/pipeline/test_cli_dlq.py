@@ -1,17 +1,20 @@
 """`scanline dlq`: what could not be read is listed, shown safely, sent again exactly once, or put aside with a trace."""
 
+import io
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 import uuid
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import patch
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from typer.testing import CliRunner
 
 from cli.commands import app
 from infra.processes.services import Service
@@ -50,9 +53,11 @@ def told(done: Done, code: int = 0) -> dict[str, Any]:
 
 def here(run: Commands, *arguments: str) -> dict[str, Any]:
     """The same command without a process of its own, for what is asked many times."""
-    done = CliRunner().invoke(app, ["dlq", *arguments, "--json"], env=run.env, catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return dict(json.loads(done.stdout))
+    out = io.StringIO()
+    with patch.dict(os.environ, run.env), redirect_stdout(out):
+        code = app(["dlq", *arguments, "--json"], standalone_mode=False)
+    assert not code, out.getvalue()
+    return dict(json.loads(out.getvalue()))
 
 
 def listed(run: Commands, tenant: str, *more: str) -> list[dict[str, Any]]:

@@ -39,13 +39,23 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 @pytest.mark.parametrize(
-    "module", ["typer", "rich.table", "sqlalchemy", "confluent_kafka", "pydantic", "operations.api_client"]
+    ("command", "module"),
+    [
+        ("lag", "typer"),
+        ("lag", "rich.table"),
+        ("lag", "pydantic"),
+        ("lag", "confluent_kafka"),
+        ("lag", "operations.lag"),
+        ("dlq list", "sqlalchemy"),
+        ("status --tenant nobody", "operations.api_client"),
+        ("status --help", "operations.api_client"),
+    ],
 )
-def test_while_it_still_loads(module: str, tmp_path: Path) -> None:
+def test_while_it_still_loads(command: str, module: str, tmp_path: Path) -> None:
     """Python itself says which modules are there already."""
     env = os.environ | {"PYTHONPROFILEIMPORTTIME": "1", "SCANLINE_DATA_DIR": str(tmp_path)}
-    command = [sys.executable, SCANLINE, "doctor"]
-    process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    line = [sys.executable, SCANLINE, *command.split()]
+    process = subprocess.Popen(line, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     assert f" {module}\n" in read_until(process.stderr, f" {module}\n")
     process.send_signal(signal.SIGINT)

@@ -1,11 +1,15 @@
 """Whatever path or setting a command is given, it ends with a sentence and never with a traceback."""
 
+import inspect
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from cli.commands import Commands, app
 from tests.command_lines import COMMANDS, arguments
 from tests.commands import environment
 from tests.forked import Case, assert_sentences, run_all
@@ -93,3 +97,43 @@ def test_a_setting_that_cannot_be_used(env: dict[str, str]) -> None:
     assert_sentences(cases, ended)
     for case, end in zip(cases, ended, strict=True):
         assert case.arguments[0] == "doctor" or "error" in json.loads(end.out), (case, end)
+
+
+def _loaded_by(*arguments: str) -> set[str]:
+    """The packages that are loaded when `scanline` has ended."""
+    code = """
+import sys
+from cli import main
+try:
+    main()
+finally:
+    print(*{name.partition(".")[0] for name in sys.modules}, file=sys.stderr)
+"""
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment({}))
+    return set(done.stderr.split())
+
+
+def test_the_list_of_commands_loads_none_of_them() -> None:
+    found = _loaded_by("--help")
+    assert {"cli", "typer"} <= found
+    assert not {"operations", "trials", "producer_api", "stream_app"} & found
+    assert not {"pydantic", "sqlalchemy", "confluent_kafka", "httpx", "msgspec", "asyncio"} & found
+
+
+def test_a_command_loads_nothing_of_others() -> None:
+    found = _loaded_by("lag", "--help")
+    assert {"operations", "confluent_kafka"} <= found
+    assert not {"trials", "sqlalchemy", "alembic", "httpx", "aiokafka", "producer_api"} & found
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_the_list_says_what_the_command_says_itself(path: tuple[str, ...]) -> None:
+    group = app
+    for name in path[:-1]:
+        inner = group.load(name)
+        assert isinstance(inner, Commands)
+        group = inner
+    said = group.load(path[-1]).help
+    assert said is not None
+    assert inspect.cleandoc(said).split("\n\n")[0] == group.commands[path[-1]].help
