@@ -1,27 +1,23 @@
 """How far the worker is behind the end of scan.records.v1, partition by partition. Without SQLAlchemy, which takes longer to be
 loaded than all of this takes: monitors run it often."""
 
-import time
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from typing import Any, Final, NamedTuple
 
 import psycopg2
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, TopicPartition
 
 from infra.errors import InfraError
-from infra.kafka.offsets import admin_of, found_in, must_answer, partitions_of
+from kafka_client.clients import quiet_admin, unjoined_consumer
+from kafka_client.offsets import Found, committed_of, found_in, partitions_of
+from operations.kafka_answers import ANSWER_SECONDS, must_answer
 from schemas.topics import RECORDS_TOPIC
 from sinks.protocol import Place
-from stream_app.bounds import Found
 
 _ANSWER_SECONDS: Final = 5
 _DATABASE_SECONDS: Final = 5
 _WRITTEN: Final = "SELECT partition, next_offset, topic_id FROM stream_offsets WHERE pipeline = %s AND topic = %s"
-# a broker that has just started, has just taken the group over, or has never had one
-_NOT_YET: Final = frozenset(
-    {KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR}
-)
 
 
 class PartitionLag(NamedTuple):
@@ -57,15 +53,15 @@ def measure(bootstrap: str, pipeline: str, written: Mapping[int, Place] | None) 
 
 
 def _measure(bootstrap: str, pipeline: str, written: Mapping[int, Place] | None) -> list[PartitionLag]:
-    admin = admin_of(bootstrap)
-    partitions = partitions_of(admin)
+    admin = quiet_admin(bootstrap)
+    partitions = partitions_of(admin, RECORDS_TOPIC, ANSWER_SECONDS)
     if not partitions:
         raise InfraError(
             f"Kafka tại {bootstrap} không có {RECORDS_TOPIC}. Hãy chạy `scanline topics`.",
             f"Kafka at {bootstrap} has no {RECORDS_TOPIC}. Run `scanline topics`.",
         )
     committed = _committed(bootstrap, pipeline, partitions)
-    found = found_in(admin, partitions)
+    found = found_in(admin, RECORDS_TOPIC, partitions, ANSWER_SECONDS)
     reached = committed if written is None else _reached(written, found)
     # what retention has deleted is nobody's backlog
     starts = {number: max(reached.get(number, 0), held.begin) for number, held in found.logs.items()}
@@ -84,29 +80,16 @@ def _measure(bootstrap: str, pipeline: str, written: Mapping[int, Place] | None)
 
 def _reached(written: Mapping[int, Place], found: Found) -> dict[int, int]:
     return {
-        number: 0 if found.is_another(number, place) else place.next_offset
+        number: 0 if found.is_another(number, *place) else place.next_offset
         for number, place in written.items()
         if number in found.logs
     }
 
 
 def _committed(bootstrap: str, group: str, partitions: Iterable[int]) -> dict[int, int]:
-    """A consumer may ask without joining the group. The admin client's call ended the whole process (confluent-kafka 2.16.1)
-    while the broker was still loading its groups."""
-    consumer = Consumer(
-        {"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False, "log_level": 0}
-    )
-    deadline = time.monotonic() + _ANSWER_SECONDS
+    consumer = unjoined_consumer(bootstrap, group)
     try:
-        while True:
-            places = [TopicPartition(RECORDS_TOPIC, number) for number in partitions]
-            try:
-                found = consumer.committed(places, timeout=_ANSWER_SECONDS)
-                return {place.partition: place.offset for place in found if place.offset >= 0}
-            except KafkaException as error:
-                if error.args[0].code() not in _NOT_YET or time.monotonic() > deadline:
-                    raise
-            time.sleep(0.2)
+        return committed_of(consumer, RECORDS_TOPIC, partitions, _ANSWER_SECONDS)
     finally:
         consumer.close()
 
@@ -116,17 +99,13 @@ def _next_readable(bootstrap: str, starts: Mapping[int, int]) -> dict[int, int]:
     and what was compacted away are nothing to lag behind."""
     if not starts:
         return {}
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": "scanline-cli",  # asked for by librdkafka; partitions are assigned, no group is joined
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",
-            "fetch.message.max.bytes": 16 * 1024,
-            "fetch.wait.max.ms": 10,
-            "log_level": 0,
-        }
+    consumer = unjoined_consumer(
+        bootstrap,
+        "scanline-cli",
+        enable_partition_eof=True,
+        auto_offset_reset="earliest",
+        fetch_message_max_bytes=16 * 1024,
+        fetch_wait_max_ms=10,
     )
     found: dict[int, int] = {}
     try:

@@ -7,11 +7,12 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from infra.errors import InfraError
-from infra.kafka.offsets import admin_of, found_in, partitions_of
+from kafka_client.clients import quiet_admin
+from kafka_client.offsets import Found, found_in, partitions_of
 from operations.audit import NO_TENANT, actor
+from operations.kafka_answers import ANSWER_SECONDS
 from schemas.topics import RECORDS_TOPIC
 from sinks.protocol import Place
-from stream_app.bounds import Found
 
 _SECONDS: Final = 10
 _STORED: Final = text(
@@ -72,7 +73,7 @@ def reset(bootstrap: str, write_url: str, pipeline: str, partition: int | None, 
             chosen = [
                 number
                 for number in found.logs
-                if number == partition or (stored[number].next_offset > 0 and found.is_another(number, stored[number]))
+                if number == partition or (stored[number].next_offset > 0 and found.is_another(number, *stored[number]))
             ]
             plan = [_planned(number, stored[number], found, to) for number in chosen]
             if not yes:
@@ -91,15 +92,15 @@ def reset(bootstrap: str, write_url: str, pipeline: str, partition: int | None, 
 
 def _found(bootstrap: str, wanted: list[int]) -> Found:
     """Of those of the partitions that the topic has: one that was made again may have fewer."""
-    admin = admin_of(bootstrap)
+    admin = quiet_admin(bootstrap)
     try:
-        there = partitions_of(admin)
+        there = partitions_of(admin, RECORDS_TOPIC, ANSWER_SECONDS)
         if not there:
             raise InfraError(
                 f"Kafka tại {bootstrap} không có {RECORDS_TOPIC}; chưa thay đổi gì. Hãy chạy `scanline topics`.",
                 f"Kafka at {bootstrap} has no {RECORDS_TOPIC}; nothing was changed. Run `scanline topics`.",
             )
-        return found_in(admin, [number for number in wanted if number in there])
+        return found_in(admin, RECORDS_TOPIC, [number for number in wanted if number in there], ANSWER_SECONDS)
     except (KafkaException, TimeoutError) as error:
         raise InfraError(
             f"Kafka tại {bootstrap} không cho biết offset của {RECORDS_TOPIC} ({type(error).__name__}); chưa thay đổi gì.",
@@ -119,7 +120,7 @@ def _planned(partition: int, stored: Place, found: Found, to: str) -> Reset:
             f"--to {to}: give earliest, latest or an offset from {held.begin} to {held.end} (partition {partition}).",
         )
     # of another topic's log nothing was read, and of one that ends before the stored offset nobody knows what was
-    unread = held.begin if found.is_another(partition, stored) else max(stored.next_offset, held.begin)
+    unread = held.begin if found.is_another(partition, *stored) else max(stored.next_offset, held.begin)
     return Reset(partition, stored.next_offset, target, max(0, target - unread))
 
 

@@ -8,9 +8,12 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 import msgspec
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, TopicPartition
 
 from infra.errors import InfraError
+from kafka_client.clients import unjoined_consumer
+from kafka_client.offsets import partitions_of, spans_of
+from operations.kafka_answers import ANSWER_SECONDS
 from schemas.codes import FINAL_STATES
 from schemas.messages import is_tenant_id
 from schemas.topics import STATUS_TOPIC, split_status_key
@@ -47,16 +50,7 @@ class StatusFollower:
         self._ended: dict[Key, float] = {}
         self._changed = threading.Condition()
         self._stopping = threading.Event()
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": bootstrap,
-                "group.id": "scanline-cli",  # asked for by librdkafka; partitions are assigned, no group is joined
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "fetch.wait.max.ms": 50,
-                "log_level": 0,
-            }
-        )
+        self._consumer = unjoined_consumer(bootstrap, "scanline-cli", enable_partition_eof=True, fetch_wait_max_ms=50)
         places = self._places(bootstrap, from_start)
         self._behind = {place.partition for place in places}
         self._on_caught_up = on_caught_up
@@ -65,14 +59,15 @@ class StatusFollower:
 
     def _places(self, bootstrap: str, from_start: bool) -> list[TopicPartition]:
         try:
-            topic = self._consumer.list_topics(STATUS_TOPIC, timeout=10).topics[STATUS_TOPIC]
-            if topic.error is not None:
-                raise KafkaException(topic.error)
-            places = [TopicPartition(STATUS_TOPIC, number, OFFSET_BEGINNING) for number in topic.partitions]
-            if not from_start:
-                # asked now: OFFSET_END would be the end at some later time, and what is told until then would be missed
-                for place in places:
-                    place.offset = self._consumer.get_watermark_offsets(place, timeout=10)[1]
+            partitions = partitions_of(self._consumer, STATUS_TOPIC, ANSWER_SECONDS)
+            if not partitions:
+                raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+            # asked now: OFFSET_END would be the end at some later time, and what is told until then would be missed
+            ends = {} if from_start else spans_of(self._consumer, STATUS_TOPIC, partitions, ANSWER_SECONDS)
+            places = [
+                TopicPartition(STATUS_TOPIC, number, ends[number][1] if ends else OFFSET_BEGINNING)
+                for number in partitions
+            ]
             return places
         except KafkaException as error:
             reason = error.args[0].str()

@@ -9,8 +9,7 @@ from yarl import URL
 from schemas.topics import METADATA_REFRESH_MS, RECORDS_TOPIC
 from sinks.postgres import PostgresSink
 from sinks.postgres.engine import write_engine
-from stream_app.bounds import Bounds
-from stream_app.ends import Ends
+from stream_app.broker_logs import Bounds, Ends
 from stream_app.faust_bridge.skipped import LOOK_SECONDS as POSITIONS_SECONDS
 from stream_app.faust_bridge.skipped import Positions
 from stream_app.faust_bridge.transport import SliceConsumer, SliceTransport

@@ -7,6 +7,8 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from infra.errors import InfraError
+from kafka_client.clients import unjoined_consumer
+from kafka_client.offsets import partitions_of, spans_of
 from operations.dead_letters.letters import Letter, Selection, letter_of
 from schemas.topics import DLQ_TOPIC
 
@@ -30,38 +32,27 @@ def kafka_error(bootstrap: str, error: KafkaException) -> InfraError:
 
 
 def consumer(bootstrap: str) -> Consumer:
-    """Partitions are assigned, no group is joined; at most 16 MiB and one message are held ahead."""
-    return Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": "scanline-cli",  # asked for by librdkafka
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",
-            "queued.max.messages.kbytes": 16 * 1024,
-            "fetch.wait.max.ms": 20,
-            "log_level": 0,
-        }
+    """At most 16 MiB and one message are held ahead."""
+    return unjoined_consumer(
+        bootstrap,
+        "scanline-cli",
+        enable_partition_eof=True,
+        auto_offset_reset="earliest",
+        queued_max_messages_kbytes=16 * 1024,
+        fetch_wait_max_ms=20,
     )
 
 
-def partitions_of(client: Any, topic: str, bootstrap: str) -> list[int]:
-    """Raises InfraError where there is no such topic, KafkaException where nobody answers."""
-    known = client.list_topics(topic, timeout=_ANSWER_SECONDS).topics[topic]
-    if known.error is not None or not known.partitions:
+def spans(client: Consumer, topic: str, bootstrap: str) -> dict[int, tuple[int, int]]:
+    """First offset and end of each partition, now. Raises InfraError where there is no such topic, KafkaException where nobody
+    answers."""
+    partitions = partitions_of(client, topic, _ANSWER_SECONDS)
+    if not partitions:
         raise InfraError(
             f"Kafka tại {bootstrap} không có {topic}. Hãy chạy `scanline topics`.",
             f"Kafka at {bootstrap} has no {topic}. Run `scanline topics`.",
         )
-    return sorted(known.partitions)
-
-
-def spans(client: Consumer, topic: str, partitions: list[int]) -> dict[int, tuple[int, int]]:
-    """First offset and end of each partition, now."""
-    return {
-        number: client.get_watermark_offsets(TopicPartition(topic, number), timeout=_ANSWER_SECONDS)
-        for number in partitions
-    }
+    return spans_of(client, topic, partitions, _ANSWER_SECONDS)
 
 
 def messages(client: Consumer, topic: str, wanted: dict[int, tuple[int, int]], bootstrap: str) -> Iterator[list[Any]]:
@@ -100,8 +91,7 @@ class Reader:
         self._selection = selection
         self._consumer = consumer(bootstrap)
         try:
-            numbers = partitions_of(self._consumer, DLQ_TOPIC, bootstrap)
-            self._spans = self._narrowed(spans(self._consumer, DLQ_TOPIC, numbers))
+            self._spans = self._narrowed(spans(self._consumer, DLQ_TOPIC, bootstrap))
         except KafkaException as error:
             self.close()
             raise kafka_error(bootstrap, error) from error

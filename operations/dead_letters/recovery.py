@@ -7,7 +7,7 @@ from confluent_kafka import KafkaException
 from kafka_client.message_headers import headers_of
 from operations.dead_letters.ledger import Claim, Ledger
 from operations.dead_letters.letters import Letter, State
-from operations.dead_letters.reading import consumer, kafka_error, messages, partitions_of, spans
+from operations.dead_letters.reading import consumer, kafka_error, messages, spans
 from schemas.dead_letters import LetterId
 from schemas.topics import RECORDS_TOPIC, RETRY_LETTER
 
@@ -16,8 +16,7 @@ def record_ends(bootstrap: str) -> dict[int, int]:
     """Where each partition of scan.records.v1 ends now. Raises InfraError."""
     client = consumer(bootstrap)
     try:
-        numbers = partitions_of(client, RECORDS_TOPIC, bootstrap)
-        return {number: end for number, (_, end) in spans(client, RECORDS_TOPIC, numbers).items()}
+        return {number: end for number, (_, end) in spans(client, RECORDS_TOPIC, bootstrap).items()}
     except KafkaException as error:
         raise kafka_error(bootstrap, error) from error
     finally:
@@ -30,10 +29,9 @@ def found_again(bootstrap: str, claims: Sequence[Claim]) -> dict[LetterId, tuple
     found: dict[LetterId, tuple[int, int]] = {}
     client = consumer(bootstrap)
     try:
-        numbers = partitions_of(client, RECORDS_TOPIC, bootstrap)
         places = {
             number: (max(start, min(claim.ends.get(number, 0) for claim in claims)), end)
-            for number, (start, end) in spans(client, RECORDS_TOPIC, numbers).items()
+            for number, (start, end) in spans(client, RECORDS_TOPIC, bootstrap).items()
         }
         for polled in messages(client, RECORDS_TOPIC, places, bootstrap):
             for message in polled:

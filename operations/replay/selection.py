@@ -12,11 +12,12 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from infra.errors import InfraError
-from infra.kafka.offsets import admin_of, must_answer, offsets_of, partitions_of
-from infra.kafka.offsets import topic_id_of as ask_topic_id
+from kafka_client.clients import quiet_admin
+from kafka_client.offsets import BEGIN_AND_END, offsets_of, partitions_of
+from kafka_client.offsets import topic_id_of as ask_topic_id
+from operations.kafka_answers import ANSWER_SECONDS, must_answer
 from schemas.messages import Header, is_tenant_id
 from schemas.topics import HEADER_SUBJECT, RECORDS_TOPIC
-from stream_app.bounds import BEGIN_AND_END
 
 ZONE: Final = ZoneInfo("Asia/Ho_Chi_Minh")
 _PLACE: Final = re.compile(r"([0-9]{1,9}):([0-9]{1,18})")
@@ -125,19 +126,19 @@ def _places(texts: Sequence[str]) -> dict[int, int]:
 def ranges(bootstrap: str, selection: Selection) -> dict[int, Range]:
     """Where to read, partition by partition, up to what is readable now. Raises InfraError."""
     with must_answer(bootstrap):
-        return _ranges(admin_of(bootstrap), selection)
+        return _ranges(quiet_admin(bootstrap), selection)
 
 
 def topic_id_of(bootstrap: str) -> str | None:
     """Of the records topic as it is now; None where the broker does not tell."""
     try:
-        return ask_topic_id(admin_of(bootstrap))
+        return ask_topic_id(quiet_admin(bootstrap), RECORDS_TOPIC, ANSWER_SECONDS)
     except (KafkaException, TimeoutError):
         return None
 
 
 def _ranges(admin: AdminClient, selection: Selection) -> dict[int, Range]:
-    partitions = partitions_of(admin)
+    partitions = partitions_of(admin, RECORDS_TOPIC, ANSWER_SECONDS)
     if not partitions:
         raise InfraError(
             f"Không có {RECORDS_TOPIC}. Hãy chạy `scanline topics`.",
@@ -150,7 +151,7 @@ def _ranges(admin: AdminClient, selection: Selection) -> dict[int, Range]:
             f"{RECORDS_TOPIC} has the partitions 0 to {partitions[-1]}.",
         )
     # the end before an open transaction: what is behind it nobody may read yet
-    firsts, lasts = offsets_of(admin, partitions, *BEGIN_AND_END, readable=True)
+    firsts, lasts = offsets_of(admin, RECORDS_TOPIC, partitions, *BEGIN_AND_END, seconds=ANSWER_SECONDS, readable=True)
     since = {} if selection.since is None else _at(admin, partitions, selection.since, lasts)
     until = {} if selection.until is None else _at(admin, partitions, selection.until, lasts)
     begins, ends = dict(selection.starts), dict(selection.ends)
@@ -170,5 +171,7 @@ def _ranges(admin: AdminClient, selection: Selection) -> dict[int, Range]:
 
 def _at(admin: AdminClient, partitions: Collection[int], time: int, lasts: Mapping[int, int]) -> dict[int, int]:
     """The first message of that time or later, or the end."""
-    (found,) = offsets_of(admin, partitions, OffsetSpec.for_timestamp(time), readable=True)
+    (found,) = offsets_of(
+        admin, RECORDS_TOPIC, partitions, OffsetSpec.for_timestamp(time), seconds=ANSWER_SECONDS, readable=True
+    )
     return {number: at if at >= 0 else lasts[number] for number, at in found.items()}

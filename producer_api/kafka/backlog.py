@@ -6,8 +6,10 @@ Kafka keeps records for some days. Who takes scans without an end while nobody w
 import logging
 import threading
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException
 
+from kafka_client.clients import unjoined_consumer
+from kafka_client.offsets import committed_of, partitions_of, spans_of
 from producer_api import metrics
 from producer_api.settings import ApiSettings
 from schemas.topics import RECORDS_TOPIC
@@ -24,15 +26,7 @@ class Backlog:
         """Asks for nothing where no limit is set."""
         self._limit = settings.api_backlog_messages
         self._every = settings.api_backlog_poll_seconds
-        self._settings = {
-            "bootstrap.servers": settings.kafka_bootstrap,
-            "client.id": "scanline-api-backlog",
-            # asks for the group's offsets without joining it; the admin client's call for them ended the whole process
-            # (confluent-kafka 2.16.1) while the broker was still loading its groups
-            "group.id": settings.stream_pipeline,
-            "enable.auto.commit": False,
-            "log.connection.close": False,
-        }
+        self._bootstrap, self._group = settings.kafka_bootstrap, settings.stream_pipeline
         self._messages = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="backlog", daemon=True)
@@ -51,7 +45,7 @@ class Backlog:
             self._thread.join(_REQUEST_SECONDS)
 
     def _run(self) -> None:
-        consumer = Consumer(self._settings)
+        consumer = unjoined_consumer(self._bootstrap, self._group, client_id="scanline-api-backlog")
         try:
             while not self._stopping.is_set():
                 try:
@@ -68,10 +62,7 @@ class Backlog:
 
 def _measure(consumer: Consumer) -> int:
     """Messages of scan.records.v1 beyond the group's offsets, all partitions. Raises KafkaException."""
-    topic = consumer.list_topics(RECORDS_TOPIC, timeout=_REQUEST_SECONDS).topics[RECORDS_TOPIC]
-    places = [TopicPartition(RECORDS_TOPIC, number) for number in topic.partitions]
-    total = 0
-    for place in consumer.committed(places, timeout=_REQUEST_SECONDS):
-        first, end = consumer.get_watermark_offsets(place, timeout=_REQUEST_SECONDS)
-        total += end - max(place.offset, first)  # below 0: none committed yet
-    return max(0, total)
+    partitions = partitions_of(consumer, RECORDS_TOPIC, _REQUEST_SECONDS)
+    committed = committed_of(consumer, RECORDS_TOPIC, partitions, _REQUEST_SECONDS)
+    spans = spans_of(consumer, RECORDS_TOPIC, partitions, _REQUEST_SECONDS)
+    return max(0, sum(end - max(committed.get(number, 0), first) for number, (first, end) in spans.items()))

@@ -8,16 +8,17 @@ from typing import Final
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
-    OFFSET_INVALID,
     Consumer,
     KafkaError,
     KafkaException,
     Message,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import OffsetSpec
 
+from kafka_client.clients import quiet_admin, unjoined_consumer
 from kafka_client.message_headers import headers_of
+from kafka_client.offsets import offsets_of
 from producer_api import metrics
 from producer_api.kafka.status_messages import Told, read
 from producer_api.kafka.statuses import NotCaughtUp, StatusStore
@@ -43,7 +44,7 @@ class Follower:
         self._bootstrap = settings.kafka_bootstrap
         self._loop = asyncio.get_running_loop()
         self._stopping = threading.Event()
-        self._admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log.connection.close": False})
+        self._admin = quiet_admin(settings.kafka_bootstrap, "scanline-api-status")
         self._asking: asyncio.Future[dict[int, int]] | None = None
         self._next: asyncio.Future[dict[int, int]] | None = None
         self._goal: dict[int, int] | None = None
@@ -84,15 +85,9 @@ class Follower:
         return await asyncio.to_thread(self._ask)
 
     def _ask(self) -> dict[int, int]:
-        # also so that librdkafka hears of new leaders: by itself it would ask the old ones for up to five minutes
-        topic = self._admin.list_topics(STATUS_TOPIC, timeout=_REQUEST_SECONDS).topics[STATUS_TOPIC]
-        if topic.error is not None:
-            raise KafkaException(topic.error)
-        wanted = {TopicPartition(STATUS_TOPIC, number): OffsetSpec.latest() for number in topic.partitions}
-        found = self._admin.list_offsets(wanted, request_timeout=_REQUEST_SECONDS)
-        ends = {place.partition: int(future.result().offset) for place, future in found.items()}
-        if OFFSET_INVALID in ends.values():  # a leader that did not answer in time is told so, and not as an error
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "a leader of the status topic does not answer"))
+        (ends,) = offsets_of(self._admin, STATUS_TOPIC, None, OffsetSpec.latest(), seconds=_REQUEST_SECONDS)
+        if not ends:
+            raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
         return ends
 
     async def close(self) -> None:
@@ -101,25 +96,19 @@ class Follower:
         await asyncio.to_thread(self._thread.join, 10)
 
     def _run(self) -> None:
-        consumer = Consumer(
-            {
-                "bootstrap.servers": self._bootstrap,
-                "client.id": "scanline-api-status",
-                "group.id": "scanline-api-status",  # asked for by librdkafka; partitions are assigned, no group is joined
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "auto.offset.reset": "earliest",
-                "enable.partition.eof": True,
-                "fetch.wait.max.ms": 500,
-                # librdkafka fetches ahead of the reader: 64 MiB if it may, and a process that starts reads everything there is
-                "queued.max.messages.kbytes": 4 * 1024,
-                "fetch.queue.backoff.ms": 10,  # or it rests for a second whenever that much is waiting
-                "fetch.message.max.bytes": 512 * 1024,
-                "fetch.max.bytes": 4 * 1024 * 1024,
-                "fetch.error.backoff.ms": 50,
-                "reconnect.backoff.max.ms": 1000,
-                "log.connection.close": False,
-            }
+        consumer = unjoined_consumer(
+            self._bootstrap,
+            "scanline-api-status",
+            auto_offset_reset="earliest",
+            enable_partition_eof=True,
+            fetch_wait_max_ms=500,
+            # librdkafka fetches ahead of the reader: 64 MiB if it may, and a process that starts reads everything there is
+            queued_max_messages_kbytes=4 * 1024,
+            fetch_queue_backoff_ms=10,  # or it rests for a second whenever that much is waiting
+            fetch_message_max_bytes=512 * 1024,
+            fetch_max_bytes=4 * 1024 * 1024,
+            fetch_error_backoff_ms=50,
+            reconnect_backoff_max_ms=1000,
         )
         assigned: set[int] = set()
         look_at = 0.0

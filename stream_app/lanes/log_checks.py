@@ -16,9 +16,9 @@ import logging
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from kafka_client.offsets import Found
 from sinks.protocol import Place
 from stream_app import metrics
-from stream_app.bounds import Found
 from stream_app.lanes.group import Lanes
 from stream_app.lanes.lane import Lane
 from stream_app.lanes.log_guard import Replaced

@@ -12,11 +12,11 @@ import httpx
 import pytest
 from confluent_kafka import ElectionType, KafkaException
 
-from infra.kafka.offsets import admin_of, found_in
 from infra.processes.services import Service
+from kafka_client.clients import quiet_admin
+from kafka_client.offsets import Log, found_in
 from schemas.topics import RECORDS_TOPIC
-from stream_app.bounds import Bounds, Log
-from stream_app.ends import Ends
+from stream_app.broker_logs import Bounds, Ends
 from tests.helpers import Database, wait_for
 from tests.load import LONG, Load, assert_exactly, hold, metric, wait_for_messages, worker_log
 from trials.chaos.rig import Rig
@@ -34,7 +34,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 def elect_preferred_leaders(bootstrap: str) -> None:
     """What brokers do by themselves every five minutes: leadership moves although nobody was lost."""
-    admin = admin_of(bootstrap)  # held until it has answered
+    admin = quiet_admin(bootstrap)  # held until it has answered
     admin.elect_leaders(ElectionType.PREFERRED, None).result()
 
 
@@ -98,13 +98,13 @@ def assert_nobody_had_to_help(worker: Service) -> None:
 
 def test_offsets_are_told_while_brokers_come_and_go(rig: Rig) -> None:
     """By clients that live as long as their process."""
-    bounds, ends, admin = Bounds(rig.kafka.bootstrap), Ends(rig.kafka.bootstrap), admin_of(rig.kafka.bootstrap)
+    bounds, ends, admin = Bounds(rig.kafka.bootstrap), Ends(rig.kafka.bootstrap), quiet_admin(rig.kafka.bootstrap)
 
     def are_told() -> bool:
         logs, read_to = bounds(PARTITIONS).logs, ends(PARTITIONS)
         assert set(logs.values()) <= {Log(0, 0)} and set(read_to.values()) <= {0}
         try:
-            assert set(found_in(admin, PARTITIONS).logs.values()) == {Log(0, 0)}
+            assert set(found_in(admin, RECORDS_TOPIC, PARTITIONS, 10).logs.values()) == {Log(0, 0)}
         except (KafkaException, TimeoutError):
             return False
         return sorted(logs) == sorted(read_to) == PARTITIONS

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from kafka_client.offsets import Found, Log
 from schemas.topics import RECORDS_TOPIC
 from sinks.protocol import Place
-from stream_app.bounds import Found, Log
 from stream_app.lanes.lane import Lane, Settings
 from stream_app.lanes.log_checks import Logs
 from stream_app.lanes.writers import Writers
