@@ -229,9 +229,10 @@ def described(api: Service) -> Description:
         return Description(http)
 
 
+# White space around it is no part of a header's value, and clients refuse to send it.
 HEADER_TEXT: Final = st.text(
     st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_characters="\x7f"), max_size=300
-)
+).map(lambda text: text.strip(" "))
 
 
 @settings(max_examples=60)
@@ -239,7 +240,7 @@ HEADER_TEXT: Final = st.text(
 def test_an_idempotency_key_is_taken_where_its_pattern_allows_it(api: Service, data: st.DataObject) -> None:
     schema = described(api).parameter("submitScan", "Idempotency-Key")
     value = data.draw(st.from_regex(schema["pattern"], fullmatch=True) | HEADER_TEXT).rstrip("\n")
-    assume(value == value.strip(" \t"))  # white space around it is no part of a header's value
+    assume(value == value.strip(" \t"))
     answer = httpx.post(
         f"{api.base_url}/v1/tenants/{uuid.uuid4().hex}/scans",
         content=FOUND_NOTHING,
