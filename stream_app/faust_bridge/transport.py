@@ -17,7 +17,7 @@ from faust.types import TP, ConsumerMessage
 from schemas.topics import RECORDS_TOPIC
 from stream_app.faust_bridge.fetcher import bound_the_fetcher
 from stream_app.lanes.group import Lanes
-from stream_app.lanes.lane import Slice
+from stream_app.lanes.inbox import Slice
 from stream_app.lanes.log_checks import Logs
 
 log = logging.getLogger("scanline.transport")

@@ -11,7 +11,8 @@ from schemas.topics import RECORDS_TOPIC
 from schemas.unexpected import described
 from sinks.protocol import Place, Sink, Unavailable
 from stream_app import metrics
-from stream_app.lanes.lane import RETELL, Lane, Settings, Slice
+from stream_app.lanes.inbox import Slice
+from stream_app.lanes.lane import RETELL, Common, Lane, Settings
 from stream_app.lanes.writers import Writers
 from stream_app.publisher import Publisher
 
@@ -24,8 +25,8 @@ class Lanes:
     def __init__(self, sink: Sink[Any], publisher: Publisher, writers: Writers, settings: Settings) -> None:
         self._sink = sink
         self._publisher = publisher
-        self._settings = settings
         self._writers = writers
+        self._common = Common(RECORDS_TOPIC, sink, publisher, writers, settings)
         self._lanes: dict[int, Lane] = {}
         self._rewind: Callable[[int, int], Awaitable[int]] | None = None
         self.assigned_at: float | None = None
@@ -55,13 +56,9 @@ class Lanes:
     def _make(self, partition: int, place: Place | None) -> Lane:
         assert self._rewind is not None
         return Lane(
-            RECORDS_TOPIC,
+            self._common,
             partition,
-            self._sink,
-            self._publisher,
-            self._writers,
             self._rewind,
-            self._settings,
             place,
             self._tell_after,
             lambda: self.topic_id,

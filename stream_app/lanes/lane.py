@@ -8,22 +8,20 @@ import datetime as dt
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from schemas.status import ScanStatus
-from schemas.topics import CANCELLED, CLOSED, HEADER_TYPE
 from schemas.unexpected import described
 from sinks.protocol import Fenced, Place, Sink
 from stream_app import metrics
-from stream_app.decoding import Message
-from stream_app.lanes.assembler import Assembler, Work, size_of
+from stream_app.lanes.assembler import Assembler, Work
 from stream_app.lanes.backoff import Backoff
 from stream_app.lanes.batch import Limits
 from stream_app.lanes.culprits import Culprits, Unexpected, suspecting
 from stream_app.lanes.dead_letter_gate import Limiter
 from stream_app.lanes.dead_letter_limit import Limit
+from stream_app.lanes.inbox import FetchAgain, Inbox, Slice
 from stream_app.lanes.log_guard import Footing, Replaced
 from stream_app.lanes.store_calls import Caller
 from stream_app.lanes.trial import Trial, log_put_aside
@@ -33,15 +31,6 @@ from stream_app.publisher import Publisher
 
 log = logging.getLogger("scanline.lane")
 RETELL: Final = 600.0  # seconds: how far back "recently changed" reaches
-
-
-class Slice(NamedTuple):
-    """What one fetch brought of one partition; `epoch` counts the seeks before it. Between `start`, where the slice before it
-    ended or the last seek went, and its first message there is nothing to be read."""
-
-    messages: list[Message]
-    epoch: int
-    start: int = 0
 
 
 class Settings(NamedTuple):
@@ -55,6 +44,16 @@ class Settings(NamedTuple):
     dead_letters: Limit = Limit()
 
 
+class Common(NamedTuple):
+    """What all lanes of a worker share."""
+
+    topic: str
+    sink: Sink[Any]
+    publisher: Publisher
+    writers: Writers
+    settings: Settings
+
+
 class Outdated(Exception):
     """The micro-batch in hand was built for circumstances that have changed. Nothing of it is written; it is read again."""
 
@@ -64,13 +63,9 @@ class Lane:
 
     def __init__(
         self,
-        topic: str,
+        common: Common,
         partition: int,
-        sink: Sink[Any],
-        publisher: Publisher,
-        writers: Writers,
         rewind: Callable[[int, int], Awaitable[int]],
-        settings: Settings,
         place: Place | None,
         on_late: Callable[[int], None] = lambda _: None,
         topic_id: Callable[[], str | None] = lambda: None,
@@ -80,6 +75,7 @@ class Lane:
         `on_late(partition)` is called when a thread that was written off has written after all. `topic_id` says what the
         broker said of the topic last.
         """
+        topic, sink, publisher, writers, settings = common
         self.topic = topic
         self.partition = partition
         self.next_offset: int | None = None
@@ -88,18 +84,11 @@ class Lane:
         self._rewind = rewind
         self._settings = settings
         self._topic_id = topic_id
-        self._expected: int | None = None  # where the next slice must begin
-        self._epoch = 0
-        self._asked_again: int | None = None  # the offset that was fetched again, so that a gap may be believed
-        self._buffer: deque[Message] = deque()
+        self._inbox = Inbox()
         self._work: Work | None = None  # built, and not yet written
-        self._taken = 0  # bytes of the buffer that went into it; kept until the event loop has heard that it is written
-        self._buffered = 0
-        self._oldest = 0.0
-        self._hurry = False
+        self._taken = 0  # bytes of the inbox that went into it; kept until the event loop has heard that it is written
         self._retell: float | None = time.monotonic() - RETELL
         self._wake = asyncio.Event()
-        self._stopping = False
         self._written_off = False
         self._lost_place = False
         self.footing = Footing(topic, partition, self._wake.set)
@@ -132,18 +121,18 @@ class Lane:
     @property
     def has_room(self) -> bool:
         """True when another slice may be fetched: memory stays bounded however far behind the lane is."""
-        waits = self.next_offset is None or self.footing.held or self._stopping
-        return not waits and self._buffered < self._settings.lane_bytes
+        waits = self.next_offset is None or self.footing.held or self.caller.stopping
+        return not waits and self._inbox.bytes < self._settings.lane_bytes
 
     @property
     def buffered(self) -> int:
         """Bytes fetched and not yet written."""
-        return self._buffered
+        return self._inbox.bytes
 
     @property
     def busy(self) -> bool:
         """It has something to do."""
-        return bool(self._buffer) or self._work is not None or self.caller.doing != "waiting"
+        return bool(self._inbox.messages) or self._work is not None or self.caller.doing != "waiting"
 
     @property
     def doing(self) -> str:
@@ -158,12 +147,12 @@ class Lane:
     @property
     def waits_at(self) -> int | None:
         """The offset of the message it waits for; None while it has something to do."""
-        return None if self.busy or self._stopping else self._expected
+        return None if self.busy or self.caller.stopping else self._inbox.expected
 
     async def fetch_again(self) -> None:
         """Has the message it waits for fetched again."""
-        if self._expected is not None and not self._stopping:
-            await self._seek(self._expected)
+        if self._inbox.expected is not None and not self.caller.stopping:
+            await self._seek(self._inbox.expected)
 
     def tell_again(self, since: float) -> None:
         """Asks for the statuses changed since then, of time.monotonic, to be read and published, between two micro-batches."""
@@ -182,43 +171,28 @@ class Lane:
 
     async def accept(self, piece: Slice) -> None:
         """Takes a slice. Offsets before the expected one are dropped; a gap is fetched again once before it is believed."""
-        if self._stopping or not piece.messages or self._expected is None:
-            return  # where to go on is still being asked for: fetched from the wrong place, and fetched again after the seek
-        messages = piece.messages
-        if messages[0].offset < piece.start and piece.epoch >= self._epoch:
-            self.footing.doubt()  # nobody sought back: aiokafka's position was beyond the end of what is there now
+        inbox = self._inbox
+        if self.caller.stopping or not inbox.awaits(piece):
+            return
+        if inbox.doubts(piece):
+            self.footing.doubt()
         if self.footing.held:
             self._lost_place = True
             return
-        if messages[0].offset < self._expected:
-            messages = [message for message in messages if message.offset >= self._expected]
-            if not messages:
-                return
-        first = messages[0].offset
-        if first > self._expected:
-            if piece.epoch < self._epoch:
-                return  # fetched before the last seek, whose own slice is to come
-            if self._asked_again != self._expected or piece.start > self._expected:
-                # in the second case a slice in between was fetched and never came here: no gap, whatever was asked before
-                self._asked_again = self._expected
-                metrics.REWINDS.inc()
-                await self._seek(self._expected)
-                return
-            metrics.GAPS.inc(first - self._expected)
-            self.footing.gaps.append((self._expected, first))
-        self._expected = messages[-1].offset + 1
-        if not self._buffer:
-            self._oldest = time.monotonic()
-        self._buffer.extend(messages)
-        self._buffered += size_of(messages)
-        last_type = dict(messages[-1].headers).get(HEADER_TYPE, b"") or b""
-        self._hurry = last_type in (CLOSED.encode(), CANCELLED.encode())  # somebody waits for the scan's end
-        metrics.SLICES.inc()
-        self._wake.set()
+        answer = inbox.offer(piece, time.monotonic())
+        if isinstance(answer, FetchAgain):
+            metrics.REWINDS.inc()
+            await self._seek(answer.offset)
+        elif answer is not None:
+            if answer.gap is not None:
+                metrics.GAPS.inc(answer.gap[1] - answer.gap[0])
+                self.footing.gaps.append(answer.gap)
+            metrics.SLICES.inc()
+            self._wake.set()
 
     async def stop(self, seconds: float = 5.0) -> None:
         """Finishes the running micro-batch, for at most that long, and forgets the rest."""
-        self._stopping = self.caller.stopping = True
+        self.caller.stopping = True
         self._wake.set()
         _, pending = await asyncio.wait({self._task}, timeout=seconds)
         if pending:
@@ -227,13 +201,13 @@ class Lane:
     def write_off(self) -> None:
         """Gives up a lane that hangs. A thread that is still in a call can do no harm when it comes back: what it writes, it
         writes by the offset's compare-and-swap; what it would tell is left to the lane that follows."""
-        self._written_off = self._stopping = self.caller.stopping = True
+        self._written_off = self.caller.stopping = True
         self._task.cancel()
 
     async def _seek(self, offset: int) -> None:
         doing, self.caller.doing = self.caller.doing, "seeking"
         try:
-            self._epoch = await self._rewind(self.partition, offset)
+            self._inbox.epoch = await self._rewind(self.partition, offset)
         except Exception as error:  # the partition is being taken away: its next owner starts at the right place
             log.info("partition %d: no seek to %d (%s)", self.partition, offset, type(error).__name__)
         finally:
@@ -241,12 +215,12 @@ class Lane:
             self.caller.doing = doing
 
     async def _run(self) -> None:
-        while not self._stopping:
+        while not self.caller.stopping:
             try:
                 await self._settle_start()
                 if self.footing.held:
                     await self.footing.wait(self.caller, self._load)
-                    if not self._stopping:
+                    if not self.caller.stopping:
                         self._lost_place = False
                         self._forget()
                     continue
@@ -257,7 +231,12 @@ class Lane:
                 if self._lost_place and not self.footing.held:
                     self._lost_place = False
                     self._start_over()
-                elif not self.footing.held and not self._stopping and self.next_offset is not None and self._buffer:
+                elif (
+                    not self.footing.held
+                    and not self.caller.stopping
+                    and self.next_offset is not None
+                    and self._inbox.messages
+                ):
                     await self._write_next()
             except asyncio.CancelledError:
                 raise
@@ -281,20 +260,20 @@ class Lane:
         if place is None:
             return
         self._stand_at(place)
-        self._asked_again = None
         await self._seek(place.next_offset)
 
     def _load(self, topic_id: str | None = None) -> Place:
         return self._sink.load_offsets(self.topic, [self.partition], topic_id)[self.partition]
 
     def _stand_at(self, place: Place) -> None:
-        self.next_offset = self._expected = place.next_offset
+        self.next_offset = place.next_offset
+        self._inbox.start_at(place.next_offset)
         self.footing.stand(place, self._topic_id())
 
     def _forget(self) -> None:
-        self.next_offset = self._expected = None
-        self._buffer.clear()
-        self._buffered = self._taken = 0
+        self.next_offset = None
+        self._inbox.clear()
+        self._taken = 0
         self._work = None
         self._assembler.forget()
         self._limiter.forget()
@@ -308,14 +287,14 @@ class Lane:
     async def _wait_for_work(self) -> None:
         """Until there is a window's worth, or what there is has waited long enough, or a status must be told again."""
         limits = self._settings.limits
-        while not (self._stopping or self._retell or self._lost_place or self.footing.held):
+        while not (self.caller.stopping or self._retell or self._lost_place or self.footing.held):
             timeout = None
-            if self._buffer:
-                timeout = self._oldest + self._settings.window_seconds - time.monotonic()
-                full = len(self._buffer) >= limits.rows or self._buffered >= min(
+            if self._inbox.messages:
+                timeout = self._inbox.oldest + self._settings.window_seconds - time.monotonic()
+                full = len(self._inbox.messages) >= limits.rows or self._inbox.bytes >= min(
                     limits.bytes, self._settings.lane_bytes
                 )
-                if timeout <= 0 or full or self._hurry or self._culprits.before is not None:
+                if timeout <= 0 or full or self._inbox.ends_scan or self._culprits.before is not None:
                     return
             self._wake.clear()
             try:
@@ -353,7 +332,7 @@ class Lane:
     def _tell_waiting(self) -> None:
         """A pause began, or goes on: unfinished scans are told to wait, each once. Afterwards all are told anew."""
         reason = self.caller.paused or ("standing" if self._stands else None)
-        if reason is None or self._stopping:
+        if reason is None or self.caller.stopping:
             return
         if self._paused_since is None:
             self._paused_since = time.monotonic()
@@ -361,7 +340,7 @@ class Lane:
         in_hand = work.controls if work is not None else ()
         try:
             with self._telling:
-                self._publisher.tell(self.partition, self._scans.waiting(in_hand, list(self._buffer), reason))
+                self._publisher.tell(self.partition, self._scans.waiting(in_hand, list(self._inbox.messages), reason))
         except Exception as error:  # a lane that waits has to go on waiting
             log.error("partition %d: scans were not told to wait: %s", self.partition, described(error))
 
@@ -384,8 +363,7 @@ class Lane:
             log.warning("partition %d: %s; reading the offset again", self.partition, fenced)
             self._start_over()
             return
-        self._buffered -= self._taken
-        self._oldest = time.monotonic()
+        self._inbox.written(self._taken, time.monotonic())
         if self._culprits.in_doubt:
             await self.caller.nap(self._settings.backoff.delay(1))
 
@@ -407,7 +385,7 @@ class Lane:
         """Builds the next micro-batch unless one is left from a failed attempt, and writes it."""
         work = self._work
         if work is None:
-            work = self._work = self._assembler.assemble(self._buffer, place)
+            work = self._work = self._assembler.assemble(self._inbox.messages, place)
         elif self._assembler.is_too_large(work):
             raise Outdated("the store is slow, and less goes into the next micro-batch")
         if self.footing.held:
@@ -418,7 +396,7 @@ class Lane:
             self._work = work = work._replace(letters=[])
         if self._written_off:
             return
-        with suspecting(self._buffer, work.taken):
+        with suspecting(self._inbox.messages, work.taken):
             statuses = self._sink.write(work.prepared)
         if self._written_off:
             self._loop.call_soon_threadsafe(self._on_late, self.partition)

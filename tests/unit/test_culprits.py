@@ -19,7 +19,8 @@ from stream_app.lanes import batch
 from stream_app.lanes.backoff import Backoff
 from stream_app.lanes.culprits import Culprits
 from stream_app.lanes.dead_letter_limit import Limit
-from stream_app.lanes.lane import Lane, Settings, Slice
+from stream_app.lanes.inbox import Slice
+from stream_app.lanes.lane import Common, Lane, Settings
 from stream_app.lanes.writers import Writers
 from tests.helpers import changed
 from tests.unit.test_lane_start import LINE, MemorySink, Message, Silent, until
@@ -167,7 +168,7 @@ async def run(sink: Poisoned, letters: Letters, poisoned: set[int], look: Callab
     deliveries: list[asyncio.Task[None]] = []
     writers = Writers(1, 1)
     settings = Settings(backoff=Backoff(2, 0.001), probe_seconds=0.01, dead_letters=limit)
-    lane = Lane("scan.records.v1", 0, sink, letters, writers, rewind, settings, Place(FIRST))  # type: ignore[arg-type]
+    lane = Lane(Common("scan.records.v1", sink, letters, writers, settings), 0, rewind, Place(FIRST))  # type: ignore[arg-type]
     try:
         await lane.accept(Slice(messages, 0))
         await until(lambda: look(lane))

@@ -12,7 +12,8 @@ import pytest
 
 from schemas.topics import HEADER_SUBJECT, HEADER_TYPE, RECORDS, RECORDS_TOPIC
 from sinks.protocol import Fenced, MicroBatch, Place, Unavailable
-from stream_app.lanes.lane import Lane, Settings, Slice
+from stream_app.lanes.inbox import Slice
+from stream_app.lanes.lane import Common, Lane, Settings
 from stream_app.lanes.writers import Writers
 from tests.helpers import new_scan
 from trials import generator
@@ -81,7 +82,7 @@ async def lane_on(sink: MemorySink, known: int | None) -> AsyncIterator[tuple[La
 
     writers = Writers(1, 1)
     place = None if known is None else Place(known)
-    lane = Lane(RECORDS_TOPIC, 0, sink, Silent(), writers, rewind, Settings(), place)  # type: ignore[arg-type]
+    lane = Lane(Common(RECORDS_TOPIC, sink, Silent(), writers, Settings()), 0, rewind, place)  # type: ignore[arg-type]
     try:
         yield lane, sought
     finally:

@@ -10,7 +10,7 @@ import pytest
 from kafka_client.offsets import Found, Log
 from schemas.topics import RECORDS_TOPIC
 from sinks.protocol import Place
-from stream_app.lanes.lane import Lane, Settings
+from stream_app.lanes.lane import Common, Lane, Settings
 from stream_app.lanes.log_checks import Logs
 from stream_app.lanes.writers import Writers
 from tests.unit.test_lane_start import MemorySink, Message, Silent, Slice, until
@@ -60,9 +60,12 @@ class Worker:
         settings = Settings(probe_seconds=0.01)
         silent: Any = Silent()
         self.lane = self.lanes.lane = Lane(
-            RECORDS_TOPIC, 0, self.sink, silent, writers, self._rewind, settings, place,
+            Common(RECORDS_TOPIC, self.sink, silent, writers, settings),
+            0,
+            self._rewind,
+            place,
             topic_id=lambda: self.lanes.topic_id,
-        )  # fmt: skip
+        )
         self.answer = Found(None, {})
         lanes: Any = self.lanes
         self.logs = Logs(lanes, lambda _: self.answer)

@@ -1,0 +1,102 @@
+"""What a lane has fetched and not yet written, and what it makes of each slice that comes. No loop, no threads, no clock.
+
+Offsets must come one after the other. What comes a second time is dropped. What is missing is fetched again once, since Faust
+may have dropped it; a gap that is still there then is believed: it was compacted, aborted, or deleted by retention.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from schemas.topics import CANCELLED, CLOSED, HEADER_TYPE
+from stream_app.decoding import Message
+from stream_app.lanes.assembler import size_of
+
+_ENDS: frozenset[bytes] = frozenset({CLOSED.encode(), CANCELLED.encode()})
+
+
+class Slice(NamedTuple):
+    """What one fetch brought of one partition; `epoch` counts the seeks before it. Between `start`, where the slice before it
+    ended or the last seek went, and its first message there is nothing to be read."""
+
+    messages: list[Message]
+    epoch: int
+    start: int = 0
+
+
+class Taken(NamedTuple):
+    """The slice is in the inbox. `gap`: offsets [from, to) before it that are believed not to be there."""
+
+    gap: tuple[int, int] | None
+
+
+class FetchAgain(NamedTuple):
+    """The slice was left: something before it is missing, and is to be fetched from this offset on."""
+
+    offset: int
+
+
+class Inbox:
+    """Of one lane. The event loop offers slices; a writer's thread takes messages off the left of `messages`."""
+
+    def __init__(self) -> None:
+        self.messages: deque[Message] = deque()
+        self.bytes = 0  # of what was taken in and is not written
+        self.expected: int | None = None  # where the next slice must begin; None: not known, and nothing is taken
+        self.epoch = 0  # of the last seek
+        self.oldest = 0.0  # when what waits began to wait; time.monotonic
+        self.ends_scan = False  # the last message ends a scan, and somebody waits for that
+        self._asked_again: int | None = None  # the offset that was fetched again, so that a gap may be believed
+
+    def start_at(self, offset: int) -> None:
+        """The lane reads from this offset on."""
+        self.expected = offset
+        self._asked_again = None
+
+    def clear(self) -> None:
+        """Everything is to be fetched again, from an offset that is not known yet."""
+        self.expected = None
+        self.messages.clear()
+        self.bytes = 0
+
+    def written(self, size: int, now: float) -> None:
+        """So many bytes of what was taken off have been written."""
+        self.bytes -= size
+        self.oldest = now
+
+    def awaits(self, piece: Slice) -> bool:
+        """Whether it can make anything of a slice. While it is not known where to go on, whatever comes was fetched from the
+        wrong place and will be fetched again after the seek."""
+        return self.expected is not None and bool(piece.messages)
+
+    def doubts(self, piece: Slice) -> bool:
+        """Whether the slice begins before where it was fetched from, although nobody sought back: the client's position was
+        beyond the end of what is there now, so this may be another log."""
+        return piece.messages[0].offset < piece.start and piece.epoch >= self.epoch
+
+    def offer(self, piece: Slice, now: float) -> Taken | FetchAgain | None:
+        """Takes a slice that it awaits, or what is new of it. None: nothing is, or the slice was fetched before the last seek,
+        whose own slice is still to come."""
+        expected = self.expected
+        assert expected is not None
+        messages: Sequence[Message] = piece.messages
+        if messages[0].offset < expected:
+            messages = [message for message in messages if message.offset >= expected]
+            if not messages:
+                return None
+        first, gap = messages[0].offset, None
+        if first > expected:
+            if piece.epoch < self.epoch:
+                return None
+            if self._asked_again != expected or piece.start > expected:
+                # in the second case a slice in between was fetched and never came here: no gap, whatever was asked before
+                self._asked_again = expected
+                return FetchAgain(expected)
+            gap = (expected, first)
+        self.expected = messages[-1].offset + 1
+        if not self.messages:
+            self.oldest = now
+        self.messages.extend(messages)
+        self.bytes += size_of(messages)
+        self.ends_scan = (dict(messages[-1].headers).get(HEADER_TYPE) or b"") in _ENDS
+        return Taken(gap)
