@@ -300,7 +300,7 @@ def _usual_mistake(raw: bytes) -> FieldError | None:
     return FieldError(code) if code is not None else None
 
 
-def examine(raw: bytes, now: dt.datetime) -> Outcome:
+def examine(raw: bytes, now: dt.datetime) -> Outcome:  # noqa: C901, PLR0912 - the rules, each once and in their order
     """The thorough way: one record's JSON to the record in its stored form, or to all that is wrong with it."""
     raw = raw.strip(b" \t\r\n")
     if len(raw) > MAX_RECORD_BYTES:

@@ -1,4 +1,6 @@
-"""The Faust worker: slices in, micro-batches out. The way of a slice, module by module:
+"""The Faust worker: slices in, micro-batches out.
+
+The way of a slice, module by module:
 
 1. `faust_bridge.fetcher` unpacks what one fetch brought of a partition, within bounds (`codecs`, `record_batches`).
 2. `faust_bridge.transport` makes one Faust event of it, a slice, and reads on where PostgreSQL says, not where the group's

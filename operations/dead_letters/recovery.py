@@ -1,4 +1,4 @@
-"""After a run that died between sending and marking: which claimed letters are in scan.records.v1 already?"""
+"""After a run that died between sending and marking: finds which claimed letters are in scan.records.v1 already."""
 
 from collections.abc import Iterable, Sequence
 

@@ -64,7 +64,7 @@ def request_invalid(errors: Sequence[Mapping[str, Any]]) -> ApiProblem:
 
 
 def language_of(accept_language: str | None) -> str:
-    """ "en" where English is preferred to Vietnamese (RFC 9110, 12.5.4), else "vi". Ties go to the one named first."""
+    """Answers "en" where English is preferred to Vietnamese (RFC 9110, 12.5.4), else "vi". Ties go to the one named first."""
     best, chosen = 0.0, "vi"
     for part in (accept_language or "").split(","):
         tag, _, parameters = part.strip().lower().partition(";")

@@ -25,7 +25,7 @@ def sqlstate(error: BaseException) -> str:
 
 
 def meaning(error: BaseException) -> Meaning:
-    """ "conflict": a row is there already. "data": a value is at fault. "unavailable": everything else.
+    """One of "conflict": a row is there already. "data": a value is at fault. "unavailable": everything else.
 
     What is neither data nor conflict waits for the database or its operator (08, 40, 53, 55P, 57P, 58, lost sockets, but also
     a missing table or right): pausing is safe, and dropping good records never is.

@@ -24,6 +24,8 @@ END = 40
 
 
 class Message(NamedTuple):
+    """As the worker's consumer hands it out."""
+
     offset: int
     key: bytes | None = b"tenant"
     value: bytes | None = LINE

@@ -167,7 +167,7 @@ class History:
             if self._file is not None:
                 self._file.write(json.dumps([kind, *values], ensure_ascii=False, separators=(",", ":")) + "\n")
 
-    def _apply(self, kind: str, *values: Any) -> None:
+    def _apply(self, kind: str, *values: Any) -> None:  # noqa: C901, PLR0912 - a kind of event a branch
         if kind == "begin":
             self.tenants.update(values[0])
             for topic, places in values[1].items():
