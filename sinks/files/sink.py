@@ -13,11 +13,8 @@ from schemas.status import ScanStatus, status_of
 from sinks.files.output import Output
 from sinks.files.passed_over import PassedOver
 from sinks.files.rows import UNKNOWN, Row, fingerprint, row_of
-from sinks.files.state import Key, State
-from sinks.postgres.copying import Stored
-from sinks.postgres.effects import Plan
-from sinks.postgres.mending import only
-from sinks.postgres.rows import Lines
+from sinks.files.state import State
+from sinks.postgres.effects import Key, Plan, Stored, Taken, key_of
 from sinks.protocol import Fenced, Incoming, MicroBatch, Place
 
 ZONE: Final = ZoneInfo("Asia/Ho_Chi_Minh")
@@ -40,22 +37,21 @@ class LocalSink:
         return {partition: Place(stored.get(partition, 0)) for partition in partitions}
 
     def prepare(self, batch: MicroBatch) -> Plan:
-        """See Sink. Nothing is formatted: no line is copied anywhere."""
-        return Plan(batch, [Lines([""] * len(message.records), 0, 0) for message in batch.messages])
+        """See Sink. Nothing is formatted: what a row becomes is the output's affair."""
+        return Plan(batch)
 
-    def write(self, plan: Plan) -> list[ScanStatus]:
+    def write(self, prepared: Plan) -> list[ScanStatus]:
         """See Sink. Raises OSError where the output cannot be written; then nothing was."""
-        batch, now = plan.batch, dt.datetime.now(dt.UTC)
+        plan, batch, now = prepared, prepared.batch, dt.datetime.now(dt.UTC)
         with self._state.transaction() as connection:
             if not self._state.move(batch.partition, batch.start, batch.end):
                 raise Fenced(f"{batch.topic}[{batch.partition}] is no longer at {batch.start}")
             scans, numbers = self._state.load_scans(plan.scan_keys)
-            effects = plan.apply(scans, _Ledger(self._state, batch, numbers))
+            effects = plan.apply(scans, _StateLedger(self._state, batch, numbers))
             rows, gained = self._store(effects.taken, numbers)
-            effects.settle_staged(gained, {})
+            effects.settle(gained, {})
             self._state.add_rejections(
-                (numbers[message.envelope[1:3]], message.index_of(rejected.position))
-                for message, rejected in effects.rejects
+                (numbers[key_of(message)], message.index_of(rejected.position)) for message, rejected in effects.rejects
             )
             for scan in scans.values():
                 scan.settle(now)
@@ -65,11 +61,11 @@ class LocalSink:
         self.outcomes.update(effects.outcomes())
         return [status_of(scan) for scan in scans.values()]
 
-    def _store(self, messages: Iterable[Incoming], numbers: Mapping[Key, int]) -> tuple[list[Row], dict[Key, Stored]]:
+    def _store(self, taken: Iterable[Taken], numbers: Mapping[Key, int]) -> tuple[list[Row], dict[Key, Stored]]:
         """The rows that are new, the first of equal keys, and what each scan gains by them."""
         by_scan: dict[Key, list[tuple[Incoming, int]]] = defaultdict(list)
-        for message in messages:
-            by_scan[message.envelope[1:3]].extend((message, at) for at in range(len(message.records)))
+        for _, message, _ in taken:
+            by_scan[key_of(message)].extend((message, at) for at in range(len(message.records)))
         rows: list[Row] = []
         gained: dict[Key, Stored] = {}
         for key, places in by_scan.items():
@@ -135,8 +131,8 @@ class LocalSink:
         """See Sink. The state is its maker's to close."""
 
 
-class _Ledger:
-    """As sinks.postgres.effects.Ledger, over the state."""
+class _StateLedger:
+    """What the state remembers of the messages it has had (sinks.postgres.effects.Ledger)."""
 
     def __init__(self, state: State, batch: MicroBatch, numbers: Mapping[Key, int]) -> None:
         self._state = state
@@ -144,18 +140,18 @@ class _Ledger:
         self._numbers = numbers
 
     def resent(self) -> set[int]:
-        """See there."""
+        """See Ledger."""
         found = set()
         for message in self._batch.messages:
             index = message.envelope.first_index
             if index is not None and message.count:
-                number = self._numbers[message.envelope[1:3]]
+                number = self._numbers[key_of(message)]
                 if not self._state.new_array(number, index):
                     found.add(message.offset)
         return found
 
     def returned(self) -> set[int]:
-        """See there. What an operator claimed stands in PostgreSQL alone; here the message's own word is taken, once."""
+        """See Ledger. What an operator claimed stands in PostgreSQL alone; here the message's own word is taken, once."""
         found = set()
         for message in self._batch.messages:
             letter = message.envelope.letter
@@ -163,12 +159,11 @@ class _Ledger:
                 found.add(message.offset)
         return found
 
-    def mended(self, message: Incoming, lines: Lines) -> tuple[Incoming, Lines]:
-        """See there. A rejection that had no index is named by a number of PostgreSQL's, which means nothing here: each
+    def mended(self, message: Incoming) -> set[int]:
+        """See Ledger. A rejection that had no index is named by a number of PostgreSQL's, which means nothing here: each
         number takes one rejection without an index, once."""
-        number = self._numbers[message.envelope[1:3]]
-        taken = {at for at, mend in enumerate(message.envelope.mends) if self._state.take_rejection(number, mend)}
-        return only(taken, message, lines)
+        number = self._numbers[key_of(message)]
+        return {at for at, mend in enumerate(message.envelope.mends) if self._state.take_rejection(number, mend)}
 
 
 def _day(batch: MicroBatch) -> dt.date | None:

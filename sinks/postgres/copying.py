@@ -1,7 +1,7 @@
 """Rows into processing_activities: COPY straight in, or through a staging table when something stands in the way."""
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 import psycopg2
@@ -9,12 +9,12 @@ from sqlalchemy.dialects import postgresql
 
 from schemas.tables import processing_activities
 from sinks.postgres.calls import TimedCursor
+from sinks.postgres.effects import Key, Stored
 from sinks.postgres.errors import meaning, sqlstate
 from sinks.postgres.metrics import BYTES
 from sinks.postgres.pieces import GATHERED, send_in_pieces
 from sinks.postgres.rows import COLUMNS, values_of
 
-Key = tuple[str, str]
 _COLUMN_LIST: Final = ", ".join(COLUMNS)
 _ROWS: Final = "processing_activities"
 _STAGED: Final = "staged_activities"
@@ -40,14 +40,6 @@ WITH stored AS (
 SELECT tenant_id, scan_id::text, count(*), count(*) FILTER (WHERE sensitive), count(*) FILTER (WHERE cross_border)
 FROM stored GROUP BY tenant_id, scan_id
 """
-
-
-class Stored(NamedTuple):
-    """What a scan gained."""
-
-    stored: int = 0
-    sensitive: int = 0
-    cross_border: int = 0
 
 
 def copy_straight(cursor: TimedCursor, lines: list[str]) -> None:
@@ -107,5 +99,4 @@ def _store(
         _store(cursor, lines[middle:], first + middle, gained, refused)
         return
     for tenant_id, scan_id, *counts in rows:
-        before = gained.get((tenant_id, scan_id), Stored())
-        gained[tenant_id, scan_id] = Stored(*(a + b for a, b in zip(before, counts, strict=True)))
+        gained[tenant_id, scan_id] = gained.get((tenant_id, scan_id), Stored()).plus(Stored(*counts))

@@ -1,18 +1,18 @@
-"""What a micro-batch does to the scans it touches, worked out in the order of its offsets under the scans' locks."""
+"""What a micro-batch does to the scans it touches: pure rules, the same for every store.
+
+A sink locks or loads the scans, asks a Plan what follows, stores the records that are taken, settles what became of them, and
+writes the scans, rejections and audit rows that came out. Everything happens in the order of the offsets.
+"""
 
 from collections import Counter, defaultdict
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
 from schemas.errors import FieldError, Text
 from schemas.messages import Closed
 from schemas.status import ERRORS_SAMPLE, Scan, error_sample, number
-from sinks.postgres.calls import TimedCursor
-from sinks.postgres.copying import Stored
-from sinks.postgres.mending import only, take_rejections
-from sinks.postgres.returned import note_returned
-from sinks.postgres.rows import Lines
 from sinks.protocol import Incoming, MicroBatch, Rejected
 
 Key = tuple[str, str]  # (tenant_id, scan_id)
@@ -26,100 +26,88 @@ _MENDED: Final = Text(
     "{mended} mended records came: {stored} stored, {rejected} rejected again, {duplicate} duplicates.",
 )
 
-_ENTRY_BYTES: Final = 200  # of the ledger's statement, for each array
-_LEDGER: Final = """
-INSERT INTO scan_messages (tenant_id, scan_id, first_index, records, kafka_partition, kafka_offset)
-SELECT t, s, i, n, %(partition)s, o
-FROM unnest(%(tenants)s::text[], %(scans)s::uuid[], %(indexes)s::int[], %(records)s::int[], %(offsets)s::bigint[])
-     AS m (t, s, i, n, o)
-ON CONFLICT DO NOTHING RETURNING kafka_offset
-"""
 
-
-class Ledger:
-    """Which numbered arrays are new: the same one sent again counts nothing (design, section 4)."""
-
-    def __init__(self, cursor: TimedCursor, batch: MicroBatch) -> None:
-        self._cursor = cursor
-        self._batch = batch
+class Ledger(Protocol):
+    """What a store remembers of the messages it has had. Each method notes what it finds, in the transaction of the
+    micro-batch: it is asked once, and is not asked again of the same messages unless that transaction is rolled back."""
 
     def resent(self) -> set[int]:
-        """Offsets of messages whose array was counted before, in this micro-batch or in an earlier one."""
-        first: dict[tuple[str, str, int], Incoming] = {}
-        numbered: set[int] = set()
-        for message in self._batch.messages:
-            index = message.envelope.first_index
-            if index is not None and message.count:
-                numbered.add(message.offset)
-                first.setdefault((message.envelope.tenant_id, message.envelope.scan_id, index), message)
-        if not first:
-            return set()
-        ordered = [first[key] for key in sorted(first)]
-        for part in self._cursor.parts.cut(ordered, lambda _: _ENTRY_BYTES):
-            self._cursor.execute(
-                _LEDGER,
-                {
-                    "partition": self._batch.partition,
-                    "tenants": [message.envelope.tenant_id for message in part],
-                    "scans": [message.envelope.scan_id for message in part],
-                    "indexes": [message.envelope.first_index for message in part],
-                    "records": [message.count for message in part],
-                    "offsets": [message.offset for message in part],
-                },
-            )
-            numbered.difference_update(row[0] for row in self._cursor.fetchall())
-        return numbered
+        """Offsets of messages whose numbered array was counted before, in this micro-batch or in an earlier one: the same one
+        sent again counts nothing (design, section 4)."""
+        ...
 
     def returned(self) -> set[int]:
-        """Offsets of dead letters that were sent again (see returned.py)."""
-        return note_returned(self._cursor, self._batch)
+        """Offsets of messages that were dead letters, were sent again by an operator, and are here for the first time."""
+        ...
 
-    def mended(self, message: Incoming, lines: Lines) -> tuple[Incoming, Lines]:
-        """What is left of a message of mended records: those whose rejection stood open until now."""
-        return only(take_rejections(self._cursor, self._batch.partition, message), message, lines)
+    def mended(self, message: Incoming) -> set[int]:
+        """Positions of the records in a message of mended records whose rejection stood open until now."""
+        ...
+
+
+class Stored(NamedTuple):
+    """Records that a scan gained."""
+
+    stored: int = 0
+    sensitive: int = 0
+    cross_border: int = 0
+
+    def plus(self, other: "Stored") -> "Stored":
+        """The sum of both."""
+        return Stored(
+            self.stored + other.stored, self.sensitive + other.sensitive, self.cross_border + other.cross_border
+        )
+
+
+class Taken(NamedTuple):
+    """A message whose accepted records are to be stored. `at` is the message's place in its micro-batch, from 0."""
+
+    at: int
+    message: Incoming
+    kept: Sequence[int] | None = None  # which of the message's records as it came; None: all of them
 
 
 class Plan:
-    """A micro-batch with its rows formatted, ready to be applied once or, after a conflict, twice."""
+    """What is to be done with a micro-batch. It can be applied again where the transaction was rolled back."""
 
-    def __init__(self, batch: MicroBatch, lines: list[Lines]) -> None:
+    def __init__(self, batch: MicroBatch) -> None:
         self.batch = batch
-        self._lines = lines
-        self.scan_keys = {_key(message) for message in batch.messages}
+        self.scan_keys = {key_of(message) for message in batch.messages}
 
     def has_twins(self) -> bool:
-        """True when a scan has the same activity_key twice in here: then a straight COPY is bound to fail."""
+        """True when a scan has the same activity_key twice in here."""
         keys: dict[Key, list[str]] = defaultdict(list)
         for message in self.batch.messages:
-            keys[_key(message)].extend([record.activity_key for record in message.records])
+            keys[key_of(message)].extend([record.activity_key for record in message.records])
         return any(len(set(names)) != len(names) for names in keys.values())
 
     def apply(self, scans: dict[Key, Scan], ledger: Ledger) -> "Effects":
-        """Changes the scans by everything but the stored rows, and returns what is to be written."""
+        """Changes the scans by everything but the stored records, and returns what is to be written."""
         resent, returned = ledger.resent(), ledger.returned()
         effects = Effects(self.batch, scans)
-        for message, lines in zip(self.batch.messages, self._lines, strict=True):
-            scan = scans[_key(message)]
+        for at, message in enumerate(self.batch.messages):
+            scan = scans[key_of(message)]
             if message.offset in returned and scan.messages_unreadable:
                 scan.messages_unreadable -= 1  # it is here again; where it still cannot be read, it counts again
             if message.unreadable:
                 scan.messages_unreadable += 1
             elif message.control is not None:
-                if not scan.take(message.control, effects.pending[_key(message)]):
-                    effects.ignored[_key(message)].append(message)
+                if not scan.take(message.control, effects.pending[key_of(message)]):
+                    effects.ignored[key_of(message)].append(message)
             elif message.offset in resent:
                 continue
             elif message.envelope.mends:
                 if scan.cancel_reason is None:
-                    effects.mend(*ledger.mended(message, lines))
+                    effects.mend(at, message, ledger.mended(message))
             elif scan.cancel_reason is not None:
                 effects.refuse_all(message)
             else:
-                effects.take(message, lines)
+                effects.take(Taken(at, message))
         return effects
 
 
-def _key(message: Incoming) -> Key:
+def key_of(message: Incoming) -> Key:
+    """Which scan the message is of."""
     return message.envelope.tenant_id, message.envelope.scan_id
 
 
@@ -130,39 +118,39 @@ def _description(message: Incoming) -> dict[str, Any]:
 
 
 class Effects:
-    """Rows to copy, records to reject, and what each scan gains."""
+    """Records to store, records to reject, and what each scan gains."""
 
     def __init__(self, batch: MicroBatch, scans: dict[Key, Scan]) -> None:
         self.batch = batch
-        self.lines: list[str] = []
+        self.taken: list[Taken] = []  # messages whose accepted records are to be stored, in order
         self.rejects: list[tuple[Incoming, Rejected]] = []
         self.pending: Counter[Key] = Counter()  # accepted records of each scan so far
         self.mended: Counter[Key] = Counter()  # rejections of each scan that mended records took the place of
         self.ignored: dict[Key, list[Incoming]] = defaultdict(list)  # what came too late to change each scan
         self._scans = scans
-        self._taken: list[tuple[Incoming, Lines]] = []
         self._before = {
             key: (scan.records_stored, scan.records_rejected, scan.records_duplicate) for key, scan in scans.items()
         }
 
-    @property
-    def taken(self) -> list[Incoming]:
-        """Messages whose accepted records are to be stored, in order."""
-        return [message for message, _ in self._taken]
-
-    def take(self, message: Incoming, lines: Lines) -> None:
+    def take(self, taken: Taken) -> None:
         """Its accepted records are to be stored, its rejected ones are rejected."""
-        self._taken.append((message, lines))
-        self.lines += lines.lines
-        self.pending[_key(message)] += len(lines.lines)
+        message = taken.message
+        self.taken.append(taken)
+        self.pending[key_of(message)] += len(message.records)
         for rejected in message.rejected:
             self._reject(message, rejected)
 
-    def mend(self, message: Incoming, lines: Lines) -> None:
-        """Its records take the place of as many rejections."""
-        self.mended[_key(message)] += message.count
-        self._scans[_key(message)].records_rejected -= message.count
-        self.take(message, lines)
+    def mend(self, at: int, message: Incoming, positions: set[int]) -> None:
+        """The records at these positions take the place of as many rejections; the others count nothing."""
+        kept = [row for row, position in enumerate(message.positions) if position in positions]
+        left = message._replace(
+            records=[message.records[row] for row in kept],
+            positions=[message.positions[row] for row in kept],
+            rejected=[each for each in message.rejected if each.position in positions],
+        )
+        self.mended[key_of(message)] += left.count
+        self._scans[key_of(message)].records_rejected -= left.count
+        self.take(Taken(at, left, kept))
 
     def refuse_all(self, message: Incoming) -> None:
         """The scan is cancelled: nothing of it is stored, and every record says why."""
@@ -172,24 +160,19 @@ class Effects:
         for rejected in message.rejected:
             self._reject(message, rejected._replace(errors=error))
 
-    def settle_straight(self) -> None:
-        """Every line was stored."""
-        for message, lines in self._taken:
-            self._gain(_key(message), Stored(len(lines.lines), lines.sensitive, lines.cross_border))
-
-    def settle_staged(self, gained: dict[Key, Stored], refused: dict[int, str]) -> None:
-        """Some lines were stored; `refused` {position in lines: SQLSTATE} are rejected, the rest were duplicates."""
-        offered: Counter[Key] = Counter()
-        line = 0
-        for message, _ in self._taken:
-            for position, record in zip(message.positions, message.records, strict=True):
-                state = refused.get(line)
-                if state is None:
-                    offered[_key(message)] += 1
-                else:
-                    error = FieldError("database_refused", "", {"sqlstate": state})
-                    self._reject(message, Rejected(position, (error,), record.activity_key, _json(record)))
-                line += 1
+    def settle(self, gained: Mapping[Key, Stored], refused: Mapping[int, str]) -> None:
+        """What became of the records taken: each scan gained so many. Those in `refused` {position among all records taken:
+        SQLSTATE} are rejected, the rest were duplicates."""
+        offered = self.pending
+        if refused:
+            offered = offered.copy()
+            records = ((message, at) for _, message, _ in self.taken for at in range(len(message.records)))
+            for line, (message, at) in enumerate(records):
+                if line in refused:
+                    offered[key_of(message)] -= 1
+                    error = FieldError("database_refused", "", {"sqlstate": refused[line]})
+                    record = message.records[at]
+                    self._reject(message, Rejected(message.positions[at], (error,), record.activity_key, _json(record)))
         for key, count in offered.items():
             stored = gained.get(key, Stored())
             self._gain(key, stored)
@@ -202,7 +185,7 @@ class Effects:
         scan.records_cross_border += gained.cross_border
 
     def _reject(self, message: Incoming, rejected: Rejected) -> None:
-        scan = self._scans[_key(message)]
+        scan = self._scans[key_of(message)]
         scan.records_rejected += 1
         if len(scan.errors_sample) < ERRORS_SAMPLE:
             sample = error_sample(message.index_of(rejected.position), rejected.activity_key, rejected.errors[0])

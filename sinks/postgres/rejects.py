@@ -1,10 +1,12 @@
-"""Rows into rejected_records: every refused record with its reasons and its bytes as they came."""
+"""Rows of rejected_records: every refused record with its reasons and its bytes as they came."""
 
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
+from schemas.errors import FieldError
+from schemas.status import ERRORS_SAMPLE, ErrorSample, error_sample
 from sinks.postgres.calls import TimedCursor
 from sinks.postgres.pieces import GATHERED, send_in_pieces
 from sinks.protocol import Incoming, Rejected
@@ -24,6 +26,10 @@ FROM unnest(%(tenants)s::text[], %(scans)s::uuid[], %(indexes)s::int[], %(keys)s
 """
 _WHOLE: Final = _REJECTS.format(original="o")
 _GATHERED: Final = _REJECTS.format(original=f"decode({GATHERED}, 'hex')")
+_FIRST: Final = """
+SELECT record_index, activity_key, errors->0 FROM rejected_records
+WHERE tenant_id = %s AND scan_id = %s ORDER BY id LIMIT %s
+"""
 
 
 def insert_rejects(cursor: TimedCursor, partition: int, rejects: Sequence[Reject]) -> None:
@@ -61,3 +67,9 @@ def _columns(partition: int, rejects: Sequence[Reject]) -> dict[str, object]:
         "originals": [rejected.original for _, rejected in rejects],
         "offsets": [message.offset for message, _ in rejects],
     }
+
+
+def first_errors(cursor: TimedCursor, tenant_id: str, scan_id: str) -> list[ErrorSample]:
+    """The first rejections of a scan that stand open, as its status shows them."""
+    cursor.execute(_FIRST, (tenant_id, scan_id, ERRORS_SAMPLE))
+    return [error_sample(index, key, FieldError(**error)) for index, key, error in cursor.fetchall()]

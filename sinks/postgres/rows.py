@@ -56,6 +56,14 @@ class Lines(NamedTuple):
     sensitive: int
     cross_border: int
 
+    def only(self, kept: Sequence[int], records: Sequence[Record]) -> "Lines":
+        """The rows of some of the message's records, which are `records`."""
+        return Lines(
+            [self.lines[at] for at in kept],
+            sum(record.sensitive for record in records),
+            sum(record.cross_border for record in records),
+        )
+
 
 def lines_of(message: Incoming) -> Lines:
     """Formats the records of a message."""

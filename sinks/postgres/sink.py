@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import psycopg2
 from psycopg2 import errorcodes
@@ -21,13 +21,13 @@ from schemas.status import Scan, ScanStatus, status_of
 from sinks.postgres import metrics, scans
 from sinks.postgres.calls import Calls, TimedCursor
 from sinks.postgres.copying import copy_staged, copy_straight
-from sinks.postgres.effects import Ledger, Plan
+from sinks.postgres.effects import Key, Plan, Stored, Taken, key_of
 from sinks.postgres.engine import DEADLINE
 from sinks.postgres.errors import DATABASE_ERRORS, may_be_a_messages, meaning, sqlstate
-from sinks.postgres.mending import first_errors
+from sinks.postgres.ledger import PostgresLedger
 from sinks.postgres.parts import Parts
-from sinks.postgres.rejects import insert_rejects
-from sinks.postgres.rows import lines_of
+from sinks.postgres.rejects import first_errors, insert_rejects
+from sinks.postgres.rows import Lines, lines_of
 from sinks.protocol import Fenced, MicroBatch, Place, Unavailable, Unstorable
 
 _MOVE: Final = """
@@ -76,6 +76,25 @@ SELECT EXISTS (SELECT FROM scans WHERE kafka_partition = %s AND updated_at > clo
 _WAITED_IN_VAIN: Final = frozenset({errorcodes.QUERY_CANCELED, errorcodes.LOCK_NOT_AVAILABLE})
 
 
+class Prepared(NamedTuple):
+    """A micro-batch with the rows of each of its messages formatted."""
+
+    plan: Plan
+    lines: list[Lines]
+
+    def of(self, taken: Iterable[Taken]) -> tuple[list[str], dict[Key, Stored]]:
+        """The rows of all records taken, and what each scan gains where all of them are stored."""
+        rows: list[str] = []
+        gained: dict[Key, Stored] = {}
+        for at, message, kept in taken:
+            whole = self.lines[at]
+            lines, sensitive, cross_border = whole if kept is None else whole.only(kept, message.records)
+            rows += lines
+            key = key_of(message)
+            gained[key] = gained.get(key, Stored()).plus(Stored(len(lines), sensitive, cross_border))
+        return rows, gained
+
+
 class PostgresSink:
     """Sink for one pipeline. Thread-safe: every call takes a connection of its own from the write pool."""
 
@@ -102,18 +121,18 @@ class PostgresSink:
             cursor.execute(_ENSURE_OFFSETS, parameters)
             return {partition: Place(*place) for partition, *place in cursor.fetchall()}
 
-    def prepare(self, batch: MicroBatch) -> Plan:
+    def prepare(self, batch: MicroBatch) -> Prepared:
         """See Sink. Formats the rows."""
-        return Plan(batch, [lines_of(message) for message in batch.messages])
+        return Prepared(Plan(batch), [lines_of(message) for message in batch.messages])
 
-    def write(self, plan: Plan) -> list[ScanStatus]:
+    def write(self, prepared: Prepared) -> list[ScanStatus]:
         """See Sink. Straight COPY first; after a conflict or bad data the whole transaction again through staging."""
         started = time.perf_counter()
-        staged = plan.has_twins()
+        staged = prepared.plan.has_twins()  # then a straight COPY is bound to fail
         while True:
             try:
                 with self._cursor() as cursor:
-                    statuses, counts = self._transaction(cursor, plan, staged=staged)
+                    statuses, counts = self._transaction(cursor, prepared, staged=staged)
                 break
             except _Staging:
                 staged = True
@@ -128,8 +147,10 @@ class PostgresSink:
             metrics.RECORDS.labels(outcome).inc(count)
         return statuses
 
-    def _transaction(self, cursor: TimedCursor, plan: Plan, *, staged: bool) -> tuple[list[ScanStatus], dict[str, int]]:
-        batch = plan.batch
+    def _transaction(
+        self, cursor: TimedCursor, prepared: Prepared, *, staged: bool
+    ) -> tuple[list[ScanStatus], dict[str, int]]:
+        plan, batch = prepared.plan, prepared.plan.batch
         place = batch.topic, batch.partition, batch.start, batch.topic_id
         cursor.execute(_MOVE, (batch.end, self._owner, self._pipeline, *place))
         if cursor.rowcount != 1:
@@ -137,18 +158,20 @@ class PostgresSink:
             raise Fenced(f"{batch.topic}[{batch.partition}] is no longer at {batch.start} of that topic")
         (now,) = cursor.fetchone()
         locked = scans.lock(cursor, batch.partition, plan.scan_keys)
-        effects = plan.apply(locked, Ledger(cursor, batch))
-        if effects.lines:
+        effects = plan.apply(locked, PostgresLedger(cursor, batch))
+        lines, gained = prepared.of(effects.taken)
+        refused: dict[int, str] = {}
+        if lines:
             if staged:
-                effects.settle_staged(*copy_staged(cursor, effects.lines))
+                gained, refused = copy_staged(cursor, lines)
             else:
                 try:
-                    copy_straight(cursor, effects.lines)
+                    copy_straight(cursor, lines)
                 except psycopg2.Error as error:
                     if meaning(error) == "unavailable":
                         raise
                     raise _Staging from error
-                effects.settle_straight()
+        effects.settle(gained, refused)
         insert_rejects(cursor, batch.partition, effects.rejects)
         for key in effects.mended:
             locked[key].errors_sample = first_errors(cursor, *key)

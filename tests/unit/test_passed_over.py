@@ -142,8 +142,9 @@ def test_a_record_that_cannot_be_formatted_for_postgresql_is_named(tmp_path: Pat
     records = [record("good/0"), record("bad", attributes=msgspec.Raw(b'{"a":"\xff"}')), record("good/1")]
     message = Incoming(0, Envelope(RECORDS, "acme", SCAN, 100), records, range(3))
     passed_over = PassedOver()
-    plan = prepared_for(sink, MicroBatch(RECORDS_TOPIC, 0, 0, 1, [message]), passed_over)
+    plan, lines = prepared_for(sink, MicroBatch(RECORDS_TOPIC, 0, 0, 1, [message]), passed_over)
     assert [each.activity_key for each in plan.batch.messages[0].records] == ["good/0", "good/1"]
     assert list(plan.batch.messages[0].positions) == [0, 2]
+    assert len(lines[0].lines) == 2
     assert passed_over.first == [("acme", SCAN, "bad", 101, "UnicodeDecodeError", None)]
     sink.close()
