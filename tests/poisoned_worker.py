@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import psycopg2
 
+from sinks.effects import Plan
 from sinks.postgres import sink
-from sinks.postgres.effects import Plan
 from sinks.protocol import Incoming
 from stream_app import __main__ as worker
 from stream_app import decoding

@@ -1,5 +1,5 @@
 """The sink protocol over local state and an output: what PostgreSQL would have stored, worked out by the same rules
-(sinks.postgres.effects), without PostgreSQL. Only what PostgreSQL itself would refuse (SQLSTATE 22, 23) is not known here.
+(sinks.effects), without PostgreSQL. Only what PostgreSQL itself would refuse (SQLSTATE 22, 23) is not known here.
 """
 
 import datetime as dt
@@ -10,11 +10,11 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from schemas.status import ScanStatus, status_of
+from sinks.effects import Key, Plan, Stored, Taken, key_of
 from sinks.files.output import Output
 from sinks.files.passed_over import PassedOver
 from sinks.files.rows import UNKNOWN, Row, fingerprint, row_of
 from sinks.files.state import State
-from sinks.postgres.effects import Key, Plan, Stored, Taken, key_of
 from sinks.protocol import Fenced, Incoming, MicroBatch, Place
 
 ZONE: Final = ZoneInfo("Asia/Ho_Chi_Minh")
@@ -132,7 +132,7 @@ class LocalSink:
 
 
 class _StateLedger:
-    """What the state remembers of the messages it has had (sinks.postgres.effects.Ledger)."""
+    """What the state remembers of the messages it has had (sinks.effects.Ledger)."""
 
     def __init__(self, state: State, batch: MicroBatch, numbers: Mapping[Key, int]) -> None:
         self._state = state

@@ -8,8 +8,8 @@ import psycopg2
 from sqlalchemy.dialects import postgresql
 
 from schemas.tables import processing_activities
+from sinks.effects import Key, Stored
 from sinks.postgres.calls import TimedCursor
-from sinks.postgres.effects import Key, Stored
 from sinks.postgres.errors import meaning, sqlstate
 from sinks.postgres.metrics import BYTES
 from sinks.postgres.pieces import GATHERED, send_in_pieces

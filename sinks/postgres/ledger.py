@@ -1,5 +1,5 @@
 """What PostgreSQL remembers of the messages it has had: numbered arrays, dead letters that came back, rejections that stand
-open (see sinks.postgres.effects.Ledger)."""
+open (see sinks.effects.Ledger)."""
 
 from typing import Final
 
