@@ -11,8 +11,8 @@ from sqlalchemy.engine import make_url
 from infra.errors import InfraError
 from operations.replay.selection import Range, Selection
 from schemas.topics import RECORDS_TOPIC
+from sinks.effects import Key
 from sinks.files.rows import COLUMNS, Row
-from sinks.files.state import Key
 
 COUNTS: Final = (
     "status",

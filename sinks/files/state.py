@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from schemas.status import Scan
+from sinks.effects import Key
 
-Key = tuple[str, str]  # (tenant_id, scan_id)
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS offsets (partition INTEGER PRIMARY KEY, next_offset INTEGER NOT NULL);

@@ -7,9 +7,8 @@ from typing import Final
 import msgspec
 
 from schemas.status import Scan
+from sinks.effects import Key
 from sinks.postgres.calls import TimedCursor
-
-Key = tuple[str, str]  # (tenant_id, scan_id)
 
 FIELDS: Final = tuple(field.name for field in msgspec.structs.fields(Scan))
 _SELECT: Final = ", ".join("scan_id::text" if name == "scan_id" else name for name in FIELDS)
