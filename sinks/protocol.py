@@ -61,7 +61,8 @@ class Place(NamedTuple):
 
 class MicroBatch(NamedTuple):
     """The messages of the offsets [start, end) of one partition; offsets in between may be missing (gaps are real). `topic_id`
-    is that of the place where the partition was begun to be read."""
+    is that of the place where the partition was begun to be read. Mended records are alone in theirs: the rejections that
+    they take the place of must be stored before, by earlier messages or by records of their own message."""
 
     topic: str
     partition: int
@@ -100,7 +101,7 @@ Prepared = TypeVar("Prepared")
 
 
 class Sink(Protocol[Prepared]):
-    """Takes micro-batches, each exactly once. Calls block and come from the lanes' threads; several at a time."""
+    """Takes micro-batches, each exactly once: all that a replay needs. Calls block."""
 
     def load_offsets(self, topic: str, partitions: Iterable[int], topic_id: str | None = None) -> dict[int, Place]:
         """Where each partition is to be read on; 0 where nothing was written yet. With `topic_id`, the id of the topic as it is
@@ -118,18 +119,21 @@ class Sink(Protocol[Prepared]):
         ends where it starts is written by the same statements, and changes nothing."""
         ...
 
+    def close(self) -> None:
+        """Gives every connection back."""
+        ...
+
+
+class LaneStore(Sink[Prepared], Protocol[Prepared]):
+    """A sink that a worker's lanes write to and ask. Calls come from the lanes' threads, several at a time."""
+
     def statuses(self, partition: int, changed_within: dt.timedelta) -> list[ScanStatus]:
         """The unfinished scans of the partition, and those changed within that time by the store's clock. Raises
         Unavailable."""
         ...
 
-    def dead_letters_allowed(self, topic: str, partition: int) -> int:
-        """The offset below which an operator lets messages go to the dead-letter topic, however many; 0 where nobody said
-        so. Raises Unavailable."""
-        ...
-
-    def used_by_others(self, partition: int, tenant_id: str | None) -> bool:
-        """Whether tenants other than this one (None: any) had scans in the partition lately. Raises Unavailable."""
+    def probe(self) -> None:
+        """Returns when the store can take writes again. Raises Unavailable."""
         ...
 
     def interrupt(self, thread: int) -> None:
@@ -147,10 +151,11 @@ class Sink(Protocol[Prepared]):
         any amount. A larger one is stored all the same."""
         ...
 
-    def probe(self) -> None:
-        """Returns when the store can take writes again. Raises Unavailable."""
+    def dead_letters_allowed(self, topic: str, partition: int) -> int:
+        """The offset below which an operator lets messages go to the dead-letter topic, however many; 0 where nobody said
+        so. Raises Unavailable."""
         ...
 
-    def close(self) -> None:
-        """Gives every connection back."""
+    def used_by_others(self, partition: int, tenant_id: str | None) -> bool:
+        """Whether tenants other than this one (None: any) had scans in the partition lately. Raises Unavailable."""
         ...

@@ -6,7 +6,7 @@ import datetime as dt
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
 from schemas.status import ScanStatus, status_of
@@ -15,7 +15,7 @@ from sinks.files.output import Output
 from sinks.files.passed_over import PassedOver
 from sinks.files.rows import UNKNOWN, Row, fingerprint, row_of
 from sinks.files.state import State
-from sinks.protocol import Fenced, Incoming, MicroBatch, Place
+from sinks.protocol import Fenced, Incoming, MicroBatch, Place, Sink
 
 ZONE: Final = ZoneInfo("Asia/Ho_Chi_Minh")
 
@@ -120,15 +120,12 @@ class LocalSink:
         with self._state.transaction() as connection:
             self._output.finish(connection, self.passed_over)
 
-    def statuses(self, partition: int, changed_within: dt.timedelta) -> list[ScanStatus]:
-        """See Sink."""
-        return [status_of(scan) for _, scan in self._state.scans()]
-
-    def probe(self) -> None:
-        """See Sink."""
-
     def close(self) -> None:
         """See Sink. The state is its maker's to close."""
+
+
+if TYPE_CHECKING:
+    _keeps: type[Sink[Plan]] = LocalSink
 
 
 class _StateLedger:

@@ -8,9 +8,10 @@ import datetime as dt
 import os
 import socket
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import psycopg2
 from psycopg2 import errorcodes
@@ -28,7 +29,7 @@ from sinks.postgres.ledger import PostgresLedger
 from sinks.postgres.parts import Parts
 from sinks.postgres.rejects import first_errors, insert_rejects
 from sinks.postgres.rows import Lines, lines_of
-from sinks.protocol import Fenced, MicroBatch, Place, Unavailable, Unstorable
+from sinks.protocol import Fenced, LaneStore, MicroBatch, Place, Unavailable, Unstorable
 
 _MOVE: Final = """
 BEGIN;
@@ -85,14 +86,16 @@ class Prepared(NamedTuple):
     def of(self, taken: Iterable[Taken]) -> tuple[list[str], dict[Key, Stored]]:
         """The rows of all records taken, and what each scan gains where all of them are stored."""
         rows: list[str] = []
-        gained: dict[Key, Stored] = {}
+        sums: defaultdict[Key, list[int]] = defaultdict(lambda: [0, 0, 0])
         for at, message, kept in taken:
             whole = self.lines[at]
             lines, sensitive, cross_border = whole if kept is None else whole.only(kept, message.records)
             rows += lines
-            key = key_of(message)
-            gained[key] = gained.get(key, Stored()).plus(Stored(len(lines), sensitive, cross_border))
-        return rows, gained
+            gained = sums[key_of(message)]
+            gained[0] += len(lines)
+            gained[1] += sensitive
+            gained[2] += cross_border
+        return rows, {key: Stored(*gained) for key, gained in sums.items()}
 
 
 class PostgresSink:
@@ -200,37 +203,37 @@ class PostgresSink:
         )
 
     def statuses(self, partition: int, changed_within: dt.timedelta) -> list[ScanStatus]:
-        """See Sink."""
+        """See LaneStore."""
         with self._cursor() as cursor:
             return [status_of(scan) for scan in scans.changed_within(cursor, partition, changed_within)]
 
     def dead_letters_allowed(self, topic: str, partition: int) -> int:
-        """See Sink."""
+        """See LaneStore."""
         with self._cursor() as cursor:
             cursor.execute(_ALLOWED, (self._pipeline, topic, partition))
             return int(cursor.fetchone()[0])
 
     def used_by_others(self, partition: int, tenant_id: str | None) -> bool:
-        """See Sink. Lately: as far back as the records topic reaches."""
+        """See LaneStore. Lately: as far back as the records topic reaches."""
         with self._cursor() as cursor:
             cursor.execute(_OTHERS, (partition, tenant_id))
             return bool(cursor.fetchone()[0])
 
     def interrupt(self, thread: int) -> None:
-        """See Sink."""
+        """See LaneStore."""
         self._calls.end(thread)
 
     def answers(self, thread: int | None) -> int:
-        """See Sink."""
+        """See LaneStore."""
         return self._calls.answers(thread)
 
     @property
     def batch_bytes(self) -> int | None:
-        """See Sink."""
+        """See LaneStore."""
         return self._parts.batch_bytes
 
     def probe(self) -> None:
-        """See Sink. Writes nothing, but asks for the right to: a standby or a full server must not look healthy."""
+        """See LaneStore. Writes nothing, but asks for the right to: a standby or a full server must not look healthy."""
         with self._cursor() as cursor:
             cursor.execute("BEGIN; CREATE TEMP TABLE probe (x int) ON COMMIT DROP; COMMIT")
 
@@ -287,6 +290,10 @@ class PostgresSink:
         code = sqlstate(error)
         metrics.ERRORS.labels(code[:2]).inc()
         return Unavailable(code, type(error).__name__)
+
+
+if TYPE_CHECKING:
+    _keeps: type[LaneStore[Prepared]] = PostgresSink
 
 
 class _Staging(Exception):

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from sinks.protocol import Incoming, MicroBatch, Place, Sink
+from sinks.protocol import Incoming, LaneStore, MicroBatch, Place
 from stream_app import metrics
 from stream_app.decoding import Message
 from stream_app.lanes.batch import Builder, Letter, Limits
@@ -43,7 +43,7 @@ class Assembler:
     """Of one lane. Called in its thread, but for forget()."""
 
     def __init__(
-        self, topic: str, partition: int, sink: Sink[Any], limiter: Limiter, limits: Limits, culprits: Culprits
+        self, topic: str, partition: int, sink: LaneStore[Any], limiter: Limiter, limits: Limits, culprits: Culprits
     ) -> None:
         self._topic = topic
         self._partition = partition

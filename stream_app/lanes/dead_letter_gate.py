@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from schemas.messages import tenant_of
-from sinks.protocol import Sink
+from sinks.protocol import LaneStore
 from stream_app import metrics
 from stream_app.decoding import Message
 from stream_app.lanes.batch import Letter
@@ -17,7 +17,7 @@ _SHARED_SECONDS: Final = 60.0  # how long it is believed that others use the par
 class Limiter:
     """Called in the lane's thread, but for forget()."""
 
-    def __init__(self, sink: Sink[Any], topic: str, partition: int, limit: Limit) -> None:
+    def __init__(self, sink: LaneStore[Any], topic: str, partition: int, limit: Limit) -> None:
         self._sink = sink
         self._topic = topic
         self._partition = partition

@@ -9,7 +9,7 @@ from typing import Any
 from schemas.status import PauseReason
 from schemas.topics import RECORDS_TOPIC
 from schemas.unexpected import described
-from sinks.protocol import Place, Sink, Unavailable
+from sinks.protocol import LaneStore, Place, Unavailable
 from stream_app import metrics
 from stream_app.lanes.inbox import Slice
 from stream_app.lanes.lane import RETELL, Common, Lane, Settings
@@ -22,7 +22,7 @@ log = logging.getLogger("scanline.lanes")
 class Lanes:
     """Partition -> lane. Every call is made on the event loop."""
 
-    def __init__(self, sink: Sink[Any], publisher: Publisher, writers: Writers, settings: Settings) -> None:
+    def __init__(self, sink: LaneStore[Any], publisher: Publisher, writers: Writers, settings: Settings) -> None:
         self._sink = sink
         self._publisher = publisher
         self._writers = writers

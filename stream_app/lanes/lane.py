@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from schemas.status import ScanStatus
 from schemas.unexpected import described
-from sinks.protocol import Fenced, Place, Sink
+from sinks.protocol import Fenced, LaneStore, Place
 from stream_app import metrics
 from stream_app.lanes.assembler import Assembler, Work
 from stream_app.lanes.backoff import Backoff
@@ -48,7 +48,7 @@ class Common(NamedTuple):
     """What all lanes of a worker share."""
 
     topic: str
-    sink: Sink[Any]
+    sink: LaneStore[Any]
     publisher: Publisher
     writers: Writers
     settings: Settings
