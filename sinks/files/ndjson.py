@@ -48,6 +48,17 @@ class StreamOutput:
         """See Output."""
 
 
+def _length(connection: sqlite3.Connection) -> int:
+    found = connection.execute("SELECT value FROM meta WHERE name = ?", (_LENGTH,)).fetchone()
+    return int(found[0]) if found else 0
+
+
+def _cut_back(file: BinaryIO, length: int) -> None:
+    if file.tell() != length:
+        file.truncate(length)
+        file.seek(length)
+
+
 class FileOutput:
     """Into a file beside which the state stands: an interrupted replay cuts it back to what was committed."""
 
@@ -57,17 +68,16 @@ class FileOutput:
 
     def begin(self, connection: sqlite3.Connection) -> None:
         """See Output. Raises OSError, also where the file is shorter than it was."""
-        found = connection.execute("SELECT value FROM meta WHERE name = ?", (_LENGTH,)).fetchone()
-        length = int(found[0]) if found else 0
+        length = _length(connection)
         self._file = file = self._path.open("r+b" if length else "wb")
         if file.seek(0, os.SEEK_END) < length:
             raise OSError(f"{self._path} is shorter than its checkpoint says")
-        file.truncate(length)
-        file.seek(length)
+        _cut_back(file, length)
 
     def take(self, connection: sqlite3.Connection, rows: Sequence[Row], day: dt.date | None) -> None:
-        """See Output."""
+        """See Output. What a transaction that failed has left in the file is cut off."""
         assert self._file is not None
+        _cut_back(self._file, _length(connection))
         self._file.write(b"".join([line(row, day) for row in rows]))
         self._file.flush()
         connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_LENGTH, str(self._file.tell())))

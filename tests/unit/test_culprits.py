@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.record import Record
+from schemas.status import ScanStatus
 from sinks.protocol import MicroBatch, Place, Unstorable
 from stream_app import decoding
 from stream_app.lanes import batch
@@ -23,7 +24,8 @@ from stream_app.lanes.inbox import Slice
 from stream_app.lanes.lane import Common, Lane, Settings
 from stream_app.lanes.writers import Writers
 from tests.helpers import changed
-from tests.unit.test_lane_start import LINE, MemorySink, Message, Silent, until
+from tests.memory_sink import MemorySink
+from tests.unit.test_lane_start import LINE, Message, Silent, until
 
 FIRST: Final = 10
 COUNT: Final = 64
@@ -113,19 +115,13 @@ class Poisoned(MemorySink):
         self._raise("formatting", batch)
         return batch
 
-    def write(self, batch: MicroBatch) -> list[Any]:
-        self._raise("writing", batch)
+    def write(self, prepared: MicroBatch) -> list[ScanStatus]:
+        self._raise("writing", prepared)
         if self.stage == "after":
-            statuses = super().write(batch)
-            self._raise("after", batch)
+            statuses = super().write(prepared)
+            self._raise("after", prepared)
             return statuses
-        return super().write(batch)
-
-    def dead_letters_allowed(self, topic: str, partition: int) -> int:
-        return 0
-
-    def used_by_others(self, partition: int, tenant_id: str | None) -> bool:
-        return False
+        return super().write(prepared)
 
     @property
     def stored(self) -> list[bytes]:

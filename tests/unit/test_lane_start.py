@@ -2,20 +2,20 @@
 
 import asyncio
 import logging
-import threading
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import Any, NamedTuple
 
 import pytest
 
+from schemas.status import ScanStatus
 from schemas.topics import HEADER_SUBJECT, HEADER_TYPE, RECORDS, RECORDS_TOPIC
-from sinks.protocol import Fenced, MicroBatch, Place, Unavailable
+from sinks.protocol import MicroBatch, Place, Unavailable
 from stream_app.lanes.inbox import Slice
 from stream_app.lanes.lane import Common, Lane, Settings
 from stream_app.lanes.writers import Writers
 from tests.helpers import new_scan
+from tests.memory_sink import MemorySink
 from trials import generator
 
 SCAN = new_scan()
@@ -31,40 +31,6 @@ class Message(NamedTuple):
     value: bytes | None = LINE
     headers: Any = ((HEADER_TYPE, RECORDS.encode()), (HEADER_SUBJECT, SCAN.encode()))
     timestamp: int = 0
-
-
-class MemorySink:
-    """A sink that knows its offset, as PostgreSQL does, and answers when it is let."""
-
-    def __init__(self, offset: int) -> None:
-        self.offset = offset
-        self.answering = threading.Event()
-        self.written: list[MicroBatch] = []
-        self.batch_bytes: int | None = None
-
-    def load_offsets(self, topic: str, partitions: Iterable[int], topic_id: str | None = None) -> dict[int, Place]:
-        assert self.answering.wait(30)
-        return dict.fromkeys(partitions, Place(self.offset))
-
-    def prepare(self, batch: MicroBatch) -> MicroBatch:
-        return batch
-
-    def write(self, batch: MicroBatch) -> list[Any]:
-        if batch.start != self.offset:
-            raise Fenced(str(batch.start))
-        self.written.append(batch)
-        self.offset = batch.end
-        return []
-
-    def statuses(self, partition: int, changed_within: timedelta) -> list[Any]:
-        return []
-
-    def answers(self, thread: int | None) -> int:
-        return 0
-
-    def probe(self) -> None: ...
-
-    def close(self) -> None: ...
 
 
 class Silent:
@@ -132,11 +98,11 @@ async def test_after_another_worker_was_there() -> None:
 class SlowSink(MemorySink):
     """The first micro-batch is too much for it, and it says how much is not."""
 
-    def write(self, batch: MicroBatch) -> list[Any]:
+    def write(self, prepared: MicroBatch) -> list[ScanStatus]:
         if self.batch_bytes is None:
             self.batch_bytes = 5 * len(LINE)
             raise Unavailable("57014", "QueryCanceled")
-        return super().write(batch)
+        return super().write(prepared)
 
 
 async def test_what_is_too_large_for_a_slow_store_is_read_again_and_nobody_is_said_to_have_been_there(

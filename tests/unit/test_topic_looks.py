@@ -13,7 +13,8 @@ from sinks.protocol import Place
 from stream_app.lanes.lane import Common, Lane, Settings
 from stream_app.lanes.log_checks import Logs
 from stream_app.lanes.writers import Writers
-from tests.unit.test_lane_start import MemorySink, Message, Silent, Slice, until
+from tests.memory_sink import MemorySink
+from tests.unit.test_lane_start import Message, Silent, Slice, until
 
 AT = 40
 OLD, NEW = "old", "new"
