@@ -3,13 +3,13 @@
 import datetime as dt
 import json as jsonlib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from cli.interrupts import sigterm_as_ctrl_c
-from cli.output import print_json, show
+from cli.options import Json, below
+from cli.output import print_json, show, stderr
 from infra.errors import InfraError
 from infra.settings import InfraSettings
 from infra.stack import Stack
@@ -20,7 +20,6 @@ from trials.bench.results import Result, Verdict, table_row, verdicts
 from trials.bench.watching import server_version
 
 _RAW = "raw"
-_progress = Console(stderr=True)  # so that --json stays alone on standard output
 
 
 def _only(text: str, known: list[str]) -> list[str]:
@@ -38,9 +37,9 @@ def _only(text: str, known: list[str]) -> list[str]:
 def run(folder: Path, sizes: Sizes, only: str, workers: int, api_processes: int) -> dict[str, Any]:
     """Runs the cases on fresh servers below `folder` and returns everything measured."""
     with Stack(folder, api_processes=api_processes, fresh=True) as stack:
-        _progress.print("Khởi động Kafka và PostgreSQL… / Starting Kafka and PostgreSQL…")
+        stderr.print("Khởi động Kafka và PostgreSQL… / Starting Kafka and PostgreSQL…")
         stack.start_servers()
-        bench = Bench(stack, workers, sizes, lambda text: _progress.print(f"  + {text}"))
+        bench = Bench(stack, workers, sizes, lambda text: stderr.print(f"  + {text}"))
         wanted = _only(only, [_RAW, *bench.cases])
         host = machine.describe(server_version(stack.postgres.superuser_dsn()))
         repeats: dict[int, list[float]] = {1: [], 4: []}
@@ -50,13 +49,13 @@ def run(folder: Path, sizes: Sizes, only: str, workers: int, api_processes: int)
         if cases:
             for _ in range(api_processes):
                 stack.start_api()
-            _progress.print("Làm nóng… / Warming up…")
+            stderr.print("Làm nóng… / Warming up…")
             bench.warm_up()
         for name in cases:
-            _progress.print(f"{name}…")
+            stderr.print(f"{name}…")
             results.append(bench.cases[name]())
             for problem in results[-1].problems[:5]:
-                _progress.print(f"  [red]{problem}[/red]")
+                stderr.print(f"  [red]{problem}[/red]")
         _measure_raw(bench, repeats)
     raws = [RawCopy(connections, found) for connections, found in repeats.items()]
     return {
@@ -71,7 +70,7 @@ def run(folder: Path, sizes: Sizes, only: str, workers: int, api_processes: int)
 
 def _measure_raw(bench: Bench, repeats: dict[int, list[float]]) -> None:
     """Before and after everything else: a shared machine changes its pace, and the median of both ends is fairer."""
-    _progress.print("COPY…")
+    stderr.print("COPY…")
     for connections, found in bench.raw().items():
         repeats[connections] += found
 
@@ -98,8 +97,8 @@ def bench(
     quick: bool = typer.Option(False, help="smaller amounts, for a first look"),
     workers: int = typer.Option(2, min=1, max=8, help="worker processes"),
     api_processes: int = typer.Option(1, "--api-processes", min=1, max=8),
-    data_dir: Path | None = typer.Option(None, help="default: .data/bench in the project"),
-    json: bool = typer.Option(False, "--json"),
+    data_dir: Annotated[Path | None, below("bench")] = None,
+    json: Json = False,
 ) -> None:
     """Đo tốc độ so với COPY trong cùng lần chạy. / Measure against COPY in the same run."""
     sigterm_as_ctrl_c()
@@ -125,6 +124,6 @@ def bench(
             title="Mục tiêu / targets",
             as_json=False,
         )
-        _progress.print(f"{file}")
+        stderr.print(f"{file}")
     if any(result.problems for result in found["results"]):
         raise typer.Exit(1)

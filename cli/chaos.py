@@ -2,12 +2,13 @@
 
 import datetime as dt
 from pathlib import Path
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from cli.interrupts import sigterm_as_ctrl_c
-from cli.output import print_json, show
+from cli.options import Json, below
+from cli.output import print_json, show, stderr
 from infra.errors import InfraError
 from infra.settings import InfraSettings
 from trials.chaos.clocks import can_jump
@@ -17,20 +18,16 @@ from trials.chaos.plan import chosen, plan
 from trials.chaos.results import Round, read, summary
 from trials.chaos.rounds import run
 
-_progress = Console(stderr=True)  # so that --json stays alone on standard output
-
 
 def _tell(one: Round) -> None:
     mark = "[green]✓[/green]" if one.passed else "[red]✗[/red]"
     recovered = "-" if one.recovered is None else f"{one.recovered:.1f} s"
-    _progress.print(
+    stderr.print(
         f"{mark} {one.number:>4}  {' + '.join(one.faults):<60} {one.acknowledged:>7,} xác nhận / acknowledged"
         f"  phục hồi / recovered {recovered}",
-        highlight=False,
-        soft_wrap=True,
     )
     for example in one.examples:
-        _progress.print(f"      [red]{example}[/red]", highlight=False, soft_wrap=True)
+        stderr.print(f"      [red]{example}[/red]")
 
 
 def chaos(
@@ -42,8 +39,8 @@ def chaos(
         5, min=0, help="mỗi vòng thứ N kéo dài / each N-th round's faults last 25 to 40 s; 0: none"
     ),
     results: list[Path] = typer.Option([], help="only sum up these result files"),
-    data_dir: Path | None = typer.Option(None, help="default: .data/chaos in the project"),
-    json: bool = typer.Option(False, "--json"),
+    data_dir: Annotated[Path | None, below("chaos")] = None,
+    json: Json = False,
 ) -> None:
     """Phá hệ thống có chủ đích rồi đối soát. / Break the system on purpose, then reconcile."""
     sigterm_as_ctrl_c()
@@ -75,15 +72,15 @@ def _run(rounds: int, seed: int, only: str, rate: int, long_every: int, folder: 
     faults = chosen(only, disks=disks, clocks=clocks)
     if not disks:
         left_out = ", ".join(fault.name for fault in chosen(only, disks=True) if fault.disk)
-        _progress.print(f"Bỏ qua vì cần quyền root / left out, they need root: {left_out or '-'}")
+        stderr.print(f"Bỏ qua vì cần quyền root / left out, they need root: {left_out or '-'}")
     if not clocks:
         left_out = ", ".join(fault.name for fault in chosen(only, disks=True) if fault.clock)
-        _progress.print(f"Bỏ qua vì cần trình biên dịch C / left out, they need a C compiler: {left_out or '-'}")
+        stderr.print(f"Bỏ qua vì cần trình biên dịch C / left out, they need a C compiler: {left_out or '-'}")
     now = dt.datetime.now(dt.UTC)
     seed = seed or int(now.timestamp())
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{now:%Y%m%dT%H%M%SZ}-seed-{seed}.jsonl"
-    _progress.print(f"seed {seed}, {rounds} vòng / rounds, {file}")
+    stderr.print(f"seed {seed}, {rounds} vòng / rounds, {file}")
     done: list[Round] = []
     for at, (place, steps) in enumerate(plan(faults, rounds, seed, long_every).items()):
         done += run(place, steps, folder / f"{now:%Y%m%dT%H%M%SZ}-{at}", file, rate, _tell)

@@ -2,22 +2,21 @@
 
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
 from cli.interrupts import sigterm_as_ctrl_c
-from cli.output import console, print_json, show
+from cli.options import Json, below
+from cli.output import console, print_json, show, stderr
 from infra.errors import Interrupted
 from infra.settings import InfraSettings
 from infra.stack import Stack
 from trials.demo.run import Outcome, run
 from trials.demo.scans import SPREAD
 
-_progress = Console(stderr=True)  # so that --json stays alone on standard output
 _WIDE: Final = 1_000  # cells: more than any table needs
 _COLUMNS: Final = {
     "tenant": "tổ chức\ntenant",
@@ -33,8 +32,8 @@ _COLUMNS: Final = {
 
 
 def demo(
-    data_dir: Path | None = typer.Option(None, help="default: .data/demo in the project"),
-    json: bool = typer.Option(False, "--json"),
+    data_dir: Annotated[Path | None, below("demo")] = None,
+    json: Json = False,
 ) -> None:
     """Chạy thử toàn bộ hệ thống trên dữ liệu thật. / Run the whole system on real scans and account for every record."""
     sigterm_as_ctrl_c()
@@ -52,17 +51,14 @@ def demo(
 
 def _whole(folder: Path) -> Outcome:
     with Stack(folder, fresh=True) as stack:
-        _progress.print(
-            "Khởi động Kafka, PostgreSQL, API và worker… / Starting Kafka, PostgreSQL, the API and a worker…"
-        )
+        stderr.print("Khởi động Kafka, PostgreSQL, API và worker… / Starting Kafka, PostgreSQL, the API and a worker…")
         began = time.perf_counter()
         stack.start()
-        _progress.print(
+        stderr.print(
             f"Kafka {stack.kafka.bootstrap} · PostgreSQL 127.0.0.1:{stack.postgres.port} ·"
             f" API {stack.apis[0].base_url} ({time.perf_counter() - began:.1f} s)",
-            highlight=False,
         )
-        return run(stack, _progress)
+        return run(stack, stderr)
 
 
 def _document(outcome: Outcome) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from cli.dlq_runs import (
     today,
     write_raw,
 )
+from cli.options import Json
 from cli.output import take_output
 from infra.errors import InfraError
 from operations.dead_letters.asking import selection as chosen
@@ -55,7 +56,7 @@ def list_letters(
     offset: int | None = _OFFSET,
     limit: int = typer.Option(50, min=1, help="số dòng nhiều nhất, mới nhất trước / most lines, newest first"),
     everything: bool = typer.Option(False, "--all", help="cả đã gửi lại và đã bỏ / retried and dropped ones, too"),
-    json: bool = typer.Option(False, "--json"),
+    json: Json = False,
 ) -> None:
     """Các thông điệp không xử lý được, và lý do. / What could not be read, and why."""
     asked = chosen([], tenant, scan, reason, since, until, partition, offset)
@@ -72,7 +73,7 @@ def show_one(
     ),
     raw: bool = typer.Option(False, "--raw", help="đúng các byte gốc / the exact original bytes"),
     output: Path | None = typer.Option(None, help="với --raw: vào tệp mới này / into this new file"),
-    json: bool = typer.Option(False, "--json"),
+    json: Json = False,
 ) -> None:
     """Một thông điệp; nội dung chỉ hiện khi yêu cầu, và được ghi nhật ký kiểm toán.
     / One letter; its content is shown only on demand, and that leaves an audit row."""
@@ -109,7 +110,7 @@ def retry(
     anyway: bool = typer.Option(False, "--anyway", help="cả khi vẫn không đọc được / though still unreadable"),
     dropped: bool = typer.Option(False, "--dropped", help="cả những gì đã bỏ / what was dropped, too"),
     rate: float = typer.Option(0, min=0, help="thông điệp mỗi giây; 0: hết mức / messages a second; 0: no limit"),
-    json: bool = typer.Option(False, "--json"),
+    json: Json = False,
 ) -> None:
     """Gửi lại vào scan.records.v1, mỗi thông điệp một lần. / Send letters again, each once.
 
@@ -138,7 +139,7 @@ def drop(
     limit: int = typer.Option(0, min=0, help="bỏ nhiều nhất từng ấy / drop at most so many"),
     everything: bool = typer.Option(False, "--everything", help="tất cả, không lọc / all of them"),
     yes: bool = typer.Option(False, "--yes", help="không hỏi lại / do not ask"),
-    json: bool = typer.Option(False, "--json"),
+    json: Json = False,
 ) -> None:
     """Bỏ hẳn: không hiện và không gửi lại nữa; Kafka giữ đến hết hạn. / Put aside for good."""
     asked = chosen(ids or [], tenant, scan, reason, since, until, partition, offset)

@@ -2,8 +2,8 @@
 
 import typer
 
+from cli.options import PIPELINE, Json, Pipeline
 from cli.output import show
-from infra.errors import InfraError
 from infra.settings import InfraSettings
 from operations.dead_letters.allowance import allow as let_pass
 
@@ -11,8 +11,8 @@ from operations.dead_letters.allowance import allow as let_pass
 def allow(
     partition: int = typer.Option(..., min=0, help="phân vùng đang dừng / the partition that stands still"),
     count: int = typer.Option(..., min=1, help="số thông điệp kế tiếp / how many messages from here on"),
-    pipeline: str = typer.Option("inventory", envvar="SCANLINE_STREAM_PIPELINE", help="nhóm tiêu thụ / group"),
-    json: bool = typer.Option(False, "--json"),
+    pipeline: Pipeline = PIPELINE,
+    json: Json = False,
 ) -> None:
     """Cho phép các thông điệp không đọc được kế tiếp vào scan.dlq.v1, dù vượt giới hạn.
     / Let the next messages go to scan.dlq.v1 where they cannot be read, although they are over the limit.
@@ -21,8 +21,5 @@ def allow(
     Only after a look at them, when the sender is at fault: with the fault in the worker, deploy a version that can read
     them, and the lane goes on by itself.
     """
-    url = InfraSettings().postgres_write_url
-    if url is None:
-        raise InfraError("Thiếu SCANLINE_POSTGRES_WRITE_URL.", "SCANLINE_POSTGRES_WRITE_URL is missing.")
-    made = let_pass(url.get_secret_value(), pipeline, partition, count)
+    made = let_pass(InfraSettings().url("write"), pipeline, partition, count)
     show([made._asdict()], title="scan.dlq.v1", as_json=json)

@@ -12,13 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cli import INTERRUPTED
 from cli.dlq_rows import OUTCOMES, both, meaning, newest, show_counts, show_list, show_plan
-from cli.output import console, print_json
+from cli.output import console, print_json, stderr
 from infra.errors import InfraError
 from infra.settings import InfraSettings
 from operations.dead_letters.asking import letter_place, unknown_letter
@@ -34,26 +33,13 @@ from schemas.messages import MessageRefused
 from schemas.unexpected import described
 
 LEFT: Final = 3  # exit code: something that was meant was not sent
-_stderr: Final = Console(stderr=True, soft_wrap=True)
-
-
-def _url(role: str) -> str:
-    """Raises InfraError where it is not set."""
-    url = getattr(InfraSettings(), f"postgres_{role}_url")
-    if url is None:
-        name = f"SCANLINE_POSTGRES_{role.upper()}_URL"
-        raise InfraError(
-            f"Thiếu {name}; hãy đặt biến này, hoặc chạy `scanline up`.",
-            f"{name} is missing; set it, or run `scanline up`.",
-        )
-    return str(url.get_secret_value())
 
 
 @contextmanager
 def _bar(total: int, words: str, *, quiet: bool) -> Iterator[Callable[[int], None]]:
     """A progress bar on standard error; yields what moves it."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=_stderr, disable=quiet or not _stderr.is_terminal, transient=True) as progress:
+    with Progress(*columns, console=stderr, disable=quiet or not stderr.is_terminal, transient=True) as progress:
         task = progress.add_task(words, total=total)
         yield lambda count: progress.advance(task, count)
 
@@ -88,9 +74,9 @@ def states_of(letters: list[Any], ledger: Any) -> dict[Any, str | None]:
 def reader_of_states() -> Iterator[Any]:
     """None, and a word about it, where PostgreSQL cannot be asked: the letters themselves are in Kafka."""
     try:
-        ledger = Ledger(_url("read"))
+        ledger = Ledger(InfraSettings().url("read"))
     except InfraError as error:
-        _stderr.print(f"[yellow]{escape(error.vi)} / {escape(error.en)}[/yellow]", highlight=False)
+        stderr.print(f"[yellow]{escape(error.vi)} / {escape(error.en)}[/yellow]")
         yield None
         return
     with ledger:
@@ -144,7 +130,7 @@ def today(letter: Any) -> str:
 
 def audited(letter: Any) -> None:
     """Whoever looks at content leaves a row; without it nothing is shown."""
-    with Ledger(_url("write")) as ledger:
+    with Ledger(InfraSettings().url("write")) as ledger:
         ledger.shown(letter)
 
 
@@ -206,7 +192,7 @@ def show_plan_of(selection: Any, rules: Any, *, as_json: bool) -> None:
     """Says what a retry would do, and does nothing."""
     plan = Plan(rules)
     seen: set[tuple[int, int]] = set()
-    with Ledger(_url("read")) as ledger, Reader(InfraSettings().kafka_bootstrap, selection) as reader:
+    with Ledger(InfraSettings().url("read")) as ledger, Reader(InfraSettings().kafka_bootstrap, selection) as reader:
         with _bar(reader.total, "dry run", quiet=as_json) as advance:
             for chunk in _watched(reader.letters(advance), selection.ids, seen):
                 states, now = ledger.states(letter.id for letter in chunk), dt.datetime.now(dt.UTC)
@@ -223,7 +209,11 @@ def run_retry(selection: Any, rules: Any, *, as_json: bool) -> int:
     """Sends letters again. Returns the exit code."""
     bootstrap = InfraSettings().kafka_bootstrap
     seen: set[tuple[int, int]] = set()
-    with Ledger(_url("write")) as ledger, Reader(bootstrap, selection) as reader, _stoppable() as stopping:
+    with (
+        Ledger(InfraSettings().url("write")) as ledger,
+        Reader(bootstrap, selection) as reader,
+        _stoppable() as stopping,
+    ):
         run = Retry(ledger, bootstrap, rules, stopping)
         try:
             with _bar(reader.total, "dlq retry", quiet=as_json) as advance:
@@ -244,7 +234,7 @@ def run_drop(selection: Any, note: str, most: int, *, as_json: bool) -> None:
     """Puts letters aside for good."""
     bootstrap = InfraSettings().kafka_bootstrap
     seen: set[tuple[int, int]] = set()
-    with Ledger(_url("write")) as ledger, Reader(bootstrap, selection) as reader:
+    with Ledger(InfraSettings().url("write")) as ledger, Reader(bootstrap, selection) as reader:
         with _bar(reader.total, "dlq drop", quiet=as_json) as advance:
             done = drop(ledger, bootstrap, _watched(reader.letters(advance), selection.ids, seen), note, most)
     if not most:

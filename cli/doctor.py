@@ -12,6 +12,7 @@ import typer
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
+from cli.options import Json
 from cli.output import console, show
 from infra.errors import InfraError
 from infra.postgres.binaries import find_binaries, server_user
@@ -125,7 +126,7 @@ def _show_settings(rows: list[dict[str, Any]], *, as_json: bool) -> None:
 
 def doctor(
     settings: bool = typer.Option(False, help="print every setting, secrets masked"),
-    json: bool = typer.Option(False, "--json"),
+    json: Json = False,
 ) -> None:
     """Kiểm tra máy: thiếu gì, cài thế nào. / Check the machine: what is missing, and how to get it."""
     findings = examine(InfraSettings())

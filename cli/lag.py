@@ -1,9 +1,7 @@
 """`scanline lag`: what has been sent and is not written yet."""
 
-import typer
-from rich.console import Console
-
-from cli.output import print_json, show
+from cli.options import PIPELINE, Json, Pipeline
+from cli.output import print_json, show, stderr
 from infra.settings import InfraSettings
 from operations.lag import measure, written_places
 from schemas.status import number
@@ -15,8 +13,8 @@ def _shown(value: int | None) -> str:
 
 
 def lag(
-    pipeline: str = typer.Option("inventory", envvar="SCANLINE_STREAM_PIPELINE", help="nhóm tiêu thụ / group"),
-    json: bool = typer.Option(False, "--json"),
+    pipeline: Pipeline = PIPELINE,
+    json: Json = False,
 ) -> None:
     """Lượng tồn đọng của từng phân vùng. / How many messages of each partition wait to be written."""
     settings = InfraSettings()
@@ -30,9 +28,7 @@ def lag(
             if url is None
             else ("PostgreSQL không trả lời", "PostgreSQL does not answer")
         )
-        Console(stderr=True, soft_wrap=True).print(
-            f"{why[0]}: tính theo offset của nhóm. / {why[1]}: counted by the group's offsets.", highlight=False
-        )
+        stderr.print(f"{why[0]}: tính theo offset của nhóm. / {why[1]}: counted by the group's offsets.")
     if json:
         document = {
             "topic": RECORDS_TOPIC,

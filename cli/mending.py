@@ -8,8 +8,9 @@ from typing import Final
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from cli.output import show
-from cli.scan_rows import NOT_ENDED, NOT_WELL, checked_tenant, progress_console, show_scan
+from cli.options import Json, ScanId, Tenant
+from cli.output import show, stderr
+from cli.scan_rows import NOT_ENDED, NOT_WELL, checked_tenant, show_scan
 from infra.errors import InfraError
 from infra.settings import InfraSettings
 from operations.api_client import ApiClient
@@ -36,8 +37,8 @@ def _as_array(lines: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def errors(
-    scan_id: str = typer.Argument(help="mã lượt quét / scan id"),
-    tenant: str = typer.Option(..., help="mã tổ chức / tenant id"),
+    scan_id: ScanId,
+    tenant: Tenant,
     json: bool = typer.Option(False, "--json", help="một mảng thay vì NDJSON / one array instead of NDJSON"),
 ) -> None:
     """Bản ghi bị từ chối của một lượt quét, dạng NDJSON. / The rejected records of a scan, as NDJSON.
@@ -52,11 +53,12 @@ def errors(
 
 
 def mend(
-    scan_id: str = typer.Argument(help="mã lượt quét / scan id"),
+    scan_id: ScanId,
     file: Path = typer.Argument(help="các dòng của `scanline errors`, đã sửa / lines of `scanline errors`, mended"),
-    tenant: str = typer.Option(..., help="mã tổ chức / tenant id"),
+    *,
+    tenant: Tenant,
     wait: float = typer.Option(30, min=0, max=300, help="chờ kết quả tối đa số giây này / seconds to wait"),
-    json: bool = typer.Option(False, "--json"),
+    json: Json = False,
 ) -> None:
     """Gửi lại bản ghi đã sửa vào chính lượt quét đó. / Send mended records back into the same scan.
 
@@ -65,11 +67,11 @@ def mend(
     """
     if not file.is_file():
         raise InfraError(f"Không có tệp {file}.", f"There is no file {file}.")
-    hidden = json or not progress_console.is_terminal
+    hidden = json or not stderr.is_terminal
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     with (
         ApiClient(InfraSettings().api_url) as api,
-        Progress(*columns, console=progress_console, disable=hidden) as progress,
+        Progress(*columns, console=stderr, disable=hidden) as progress,
     ):
         answer = api.mend(checked_tenant(tenant), scan_id, _pieces(file, progress), wait)
     if "records_rejected" not in answer:  # taken, and not judged yet

@@ -2,8 +2,8 @@
 
 import typer
 
-from cli.output import show
-from cli.scan_rows import progress_console
+from cli.options import PIPELINE, Json, Pipeline
+from cli.output import show, stderr
 from infra.errors import InfraError
 from infra.settings import InfraSettings
 from operations.offset_reset import reset as set_anew
@@ -16,8 +16,8 @@ def reset(
     ),
     to: str = typer.Option(..., help="earliest | latest | OFFSET"),
     yes: bool = typer.Option(False, "--yes", help="kể cả khi bỏ qua thông điệp chưa đọc / even over unread messages"),
-    pipeline: str = typer.Option("inventory", envvar="SCANLINE_STREAM_PIPELINE", help="nhóm tiêu thụ / group"),
-    json: bool = typer.Option(False, "--json"),
+    pipeline: Pipeline = PIPELINE,
+    json: Json = False,
 ) -> None:
     """Đặt lại vị trí đọc khi làn dừng với lý do log_replaced; worker tự tiếp tục, không cần khởi động lại.
     / Set where a lane goes on that waits with log_replaced; the worker notices by itself.
@@ -28,16 +28,11 @@ def reset(
     if (partition is None) == (not every):
         raise InfraError("Cần đúng một trong --partition và --all.", "Give exactly one of --partition and --all.")
     settings = InfraSettings()
-    url = settings.postgres_write_url
-    if url is None:
-        raise InfraError("Thiếu SCANLINE_POSTGRES_WRITE_URL.", "SCANLINE_POSTGRES_WRITE_URL is missing.")
-    done = set_anew(settings.kafka_bootstrap, url.get_secret_value(), pipeline, partition, to, yes)
+    done = set_anew(settings.kafka_bootstrap, settings.url("write"), pipeline, partition, to, yes)
     show([each._asdict() for each in done.resets], title="stream_offsets", as_json=json)
     if done.gone:
         gone = ", ".join(map(str, done.gone))
-        progress_console.print(
+        stderr.print(
             f"Topic không còn phân vùng {gone}: offset của chúng được giữ nguyên. /"
             f" The topic has no partition {gone} any more: their offsets were left as they are.",
-            soft_wrap=True,
-            highlight=False,
         )

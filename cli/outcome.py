@@ -6,7 +6,6 @@ import sys
 from contextlib import suppress
 from typing import Any, Final
 
-from rich.console import Console
 from rich.markup import escape
 
 from cli import INTERRUPTED, output, terminal
@@ -66,7 +65,7 @@ def _tell(error: InfraError) -> None:
     """On standard error; where JSON was asked for and none is there yet, as JSON on standard output too."""
     text = f"[red]{escape(error.vi)}[/red]\n{escape(error.en)}"
     with suppress(OSError):
-        Console(stderr=True, soft_wrap=True).print(text, highlight=False)
+        output.stderr.print(text)
     try:
         _answer(error)
         sys.stdout.flush()

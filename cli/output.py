@@ -14,6 +14,7 @@ from rich.text import Text
 from cli import terminal
 
 console = Console()
+stderr = Console(stderr=True, soft_wrap=True, highlight=False)  # so that standard output is the result alone
 _taken = False
 _NUMBER: Final = re.compile(r"[-+]?[0-9][0-9.,]*( ?%)?|[-?∑]?")
 _INDENT: Final = "  "

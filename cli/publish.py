@@ -12,8 +12,9 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cli.interrupts import sigterm_as_ctrl_c
-from cli.output import console, show
-from cli.scan_rows import checked_tenant, exit_code, has_ended, progress_console, show_scan
+from cli.options import Json, Tenant
+from cli.output import console, show, stderr
+from cli.scan_rows import checked_tenant, exit_code, has_ended, show_scan
 from infra.errors import InfraError, Interrupted
 from infra.settings import InfraSettings
 from operations.api_client import ApiClient, Refused
@@ -58,9 +59,9 @@ class Sending:
 
 
 def _bar(quiet: bool, *columns: Any) -> Progress:
-    hidden = quiet or not progress_console.is_terminal
+    hidden = quiet or not stderr.is_terminal
     text = TextColumn("{task.description}")
-    return Progress(text, BarColumn(), *columns, TimeElapsedColumn(), console=progress_console, disable=hidden)
+    return Progress(text, BarColumn(), *columns, TimeElapsedColumn(), console=stderr, disable=hidden)
 
 
 def _pieces(sending: Sending, progress: Progress) -> Any:
@@ -134,14 +135,15 @@ def publish(
     file: Path = typer.Argument(
         help='NDJSON, or JSON {"records": [...]} or [...]; also compressed by gzip; - for standard input'
     ),
-    tenant: str = typer.Option(..., help="mã tổ chức / tenant id"),
+    *,
+    tenant: Tenant,
     kafka: bool = typer.Option(False, "--kafka", help="thẳng vào Kafka, không qua API / straight into Kafka"),
     source: str = typer.Option("", help="tên máy quét / name of the scanner"),
     idempotency_key: str = typer.Option("", help="gửi lại không bị tính hai lần / sent again, it counts once"),
     wait: float = typer.Option(0, min=0, help="chờ kết quả tối đa số giây này / seconds to wait for the result"),
     follow: bool = typer.Option(False, "--follow", help="chờ đến khi xong / wait until it has ended"),
     compress: bool = typer.Option(False, "--gzip", help="nén khi gửi qua HTTP / compress on the way (HTTP)"),
-    json: bool = typer.Option(False, "--json"),
+    json: Json = False,
 ) -> None:
     """Gửi một tệp bản ghi thành một lượt quét. / Send a file of records as a scan.
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import typer
 
 from cli.interrupts import sigterm_as_ctrl_c
-from cli.output import print_json, show
+from cli.options import PIPELINE, Json, Pipeline
+from cli.output import print_json, show, stderr
 from cli.replay import exit_code_of, progress_bar, tell_differences, tell_passed_over
-from cli.scan_rows import progress_console
 from cli.servers import service_urls
 from infra.settings import InfraSettings
 from operations.rebuild import RebuildProgress
@@ -18,7 +18,7 @@ from operations.replay.selection import Selection
 
 
 def _say(vi: str, en: str) -> None:
-    progress_console.print(f"{vi} / {en}", soft_wrap=True, highlight=False, markup=False)
+    stderr.print(f"{vi} / {en}", markup=False)
 
 
 def _tell_cut(cut: Mapping[int, int]) -> None:
@@ -40,8 +40,8 @@ def rebuild(
         help="chạy thêm; 0: chỉ chờ các tiến trình đang chạy / started here; 0: wait for those running",
     ),
     verify: bool = typer.Option(True, help="so bảng với topic khi xong / compare table and topic at the end"),
-    pipeline: str = typer.Option("inventory", envvar="SCANLINE_STREAM_PIPELINE", help="nhóm tiêu thụ / group"),
-    json: bool = typer.Option(False, "--json"),
+    pipeline: Pipeline = PIPELINE,
+    json: Json = False,
 ) -> None:
     """Dựng lại các bảng từ scan.records.v1 khi mất cơ sở dữ liệu. / Rebuild the tables from the topic: the database was lost.
 

@@ -11,8 +11,8 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from cli.interrupts import sigterm_as_ctrl_c
-from cli.output import console, print_json, show, take_output
-from cli.scan_rows import progress_console
+from cli.options import PIPELINE, Json, Pipeline
+from cli.output import console, print_json, show, stderr, take_output
 from infra.settings import InfraSettings
 from operations.replay.command import Request, run
 from operations.replay.selection import Selection
@@ -35,8 +35,8 @@ def progress_bar(*, quiet: bool) -> Iterator[Any]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[done]}"),
     )
-    hidden = quiet or not progress_console.is_terminal
-    with Progress(TextColumn("{task.description}"), *columns, console=progress_console, disable=hidden) as bar:
+    hidden = quiet or not stderr.is_terminal
+    with Progress(TextColumn("{task.description}"), *columns, console=stderr, disable=hidden) as bar:
         task = bar.add_task("Phát lại / replaying", total=None, done="")
         yield lambda now: bar.update(
             task,
@@ -76,8 +76,8 @@ def replay(
         False,
         help="so với bảng đang dùng, khác thì mã thoát 1 / compare with the live table, exit code 1 if different",
     ),
-    pipeline: str = typer.Option("inventory", envvar="SCANLINE_STREAM_PIPELINE", help="nhóm tiêu thụ / group"),
-    json: bool = typer.Option(False, "--json"),
+    pipeline: Pipeline = PIPELINE,
+    json: Json = False,
 ) -> None:
     """Đọc lại scan.records.v1, không ảnh hưởng đến hệ thống đang chạy. / Read scan.records.v1 again, beside the live system.
 
@@ -115,7 +115,7 @@ def replay(
 
 def _tell(report: dict[str, Any], *, as_json: bool, on_stderr: bool) -> None:
     if on_stderr:  # standard output is the records'
-        progress_console.print_json(jsonlib.dumps(report, default=str))
+        stderr.print_json(jsonlib.dumps(report, default=str))
     elif as_json:
         print_json(report)
     else:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from rich.console import Console
 from rich.markup import escape
 
 from cli.output import console, show
@@ -26,7 +25,6 @@ _STATES: Final = {
 }
 NOT_WELL: Final = 1  # the scan ended, and not every record of it was stored
 NOT_ENDED: Final = 3
-progress_console = Console(stderr=True)  # so that standard output is the result alone
 Status = Mapping[str, Any]
 
 

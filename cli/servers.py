@@ -2,6 +2,7 @@
 
 import typer
 
+from cli.options import Json
 from cli.output import show
 from infra.errors import InfraError
 from infra.kafka.topics import reconcile, specs
@@ -12,25 +13,15 @@ from infra.settings import InfraSettings
 
 def service_urls(settings: InfraSettings) -> Urls:
     """Of the three roles. Raises InfraError where one is missing."""
-    urls = (settings.postgres_migrate_url, settings.postgres_write_url, settings.postgres_read_url)
-    if None in urls:
-        raise InfraError(
-            "Thiếu SCANLINE_POSTGRES_MIGRATE_URL, SCANLINE_POSTGRES_WRITE_URL hoặc SCANLINE_POSTGRES_READ_URL.",
-            "SCANLINE_POSTGRES_MIGRATE_URL, SCANLINE_POSTGRES_WRITE_URL or SCANLINE_POSTGRES_READ_URL is missing.",
-        )
-    return Urls(*(url.get_secret_value() for url in urls if url is not None))
+    return Urls(settings.url("migrate"), settings.url("write"), settings.url("read"))
 
 
 def migrate(
     url: str = typer.Option("", envvar="SCANLINE_POSTGRES_MIGRATE_URL", help="SQLAlchemy URL of the migrator"),
-    json: bool = typer.Option(False, "--json"),
+    json: Json = False,
 ) -> None:
     """Đưa các bảng lên phiên bản mới nhất. / Bring the tables up to date."""
-    if not url:
-        raise InfraError(
-            "Thiếu SCANLINE_POSTGRES_MIGRATE_URL.",
-            "SCANLINE_POSTGRES_MIGRATE_URL is missing; see `scanline doctor`.",
-        )
+    url = url or InfraSettings().url("migrate")
     upgrade(url)
     show([{"revision": current_revision(url)}], title="migrate", as_json=json)
 
@@ -38,7 +29,7 @@ def migrate(
 def topics(
     bootstrap: str = typer.Option("", envvar="SCANLINE_KAFKA_BOOTSTRAP", help="host:port"),
     dry_run: bool = typer.Option(False, help="only say what differs"),
-    json: bool = typer.Option(False, "--json"),
+    json: Json = False,
 ) -> None:
     """Tạo hoặc điều chỉnh các topic, và cho biết khác biệt. / Create or reconcile the topics; say what differs."""
     settings = InfraSettings()
@@ -57,7 +48,7 @@ def topics(
         )
 
 
-def setup(json: bool = typer.Option(False, "--json")) -> None:
+def setup(json: Json = False) -> None:
     """Vai trò, bảng và topic trên máy chủ có sẵn. / Roles, tables and topics on servers that exist already."""
     settings = InfraSettings()
     admin = settings.postgres_admin_url

@@ -3,13 +3,13 @@
 import datetime as dt
 import json as jsonlib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from cli.interrupts import sigterm_as_ctrl_c
-from cli.output import print_json, show
+from cli.options import Json, below
+from cli.output import print_json, show, stderr
 from infra.errors import InfraError
 from infra.settings import InfraSettings
 from trials.soak.picture import draw
@@ -17,12 +17,11 @@ from trials.soak.promises import Promise, memory, promises, settled
 from trials.soak.sampling import Sample, Struck, load
 from trials.soak.soak import Measured, soak
 
-_progress = Console(stderr=True)  # so that --json stays alone on standard output
 _MARKS = {True: "✓", False: "✗", None: "-"}
 
 
 def _tell(text: str) -> None:
-    _progress.print(f"{dt.datetime.now():%H:%M:%S}  {text}", highlight=False, soft_wrap=True)
+    stderr.print(f"{dt.datetime.now():%H:%M:%S}  {text}")
 
 
 def run_soak(
@@ -30,8 +29,8 @@ def run_soak(
     seed: int = typer.Option(0, help="of records, of faults' lengths and victims; 0: a new one"),
     picture: Path | None = typer.Option(None, help="draw it here too; .png or .svg"),
     results: Path | None = typer.Option(None, help="only judge and draw this earlier result (JSON) again"),
-    data_dir: Path | None = typer.Option(None, help="default: .data/soak in the project"),
-    json: bool = typer.Option(False, "--json"),
+    data_dir: Annotated[Path | None, below("soak")] = None,
+    json: Json = False,
 ) -> None:
     """Chạy lâu ở nửa tải với sự cố: bộ nhớ, lag, kết nối. / Run for long at half load with faults: memory, lag, connections."""
     sigterm_as_ctrl_c()
@@ -45,7 +44,7 @@ def run_soak(
         print_json(document)
     else:
         _show(document, judged)
-        _progress.print(f"{file}")
+        stderr.print(f"{file}")
     if any(promise.held is False for promise in judged):
         raise typer.Exit(1)
 
@@ -78,7 +77,7 @@ def _draw(samples: list[Sample], measured: dict[str, Any], files: list[Path]) ->
             file.parent.mkdir(parents=True, exist_ok=True)
             draw(samples, [Struck(*each) for each in measured["faults"]], file)
     except InfraError as error:
-        _progress.print(f"[yellow]{error.vi}[/yellow]\n{error.en}", highlight=False, soft_wrap=True)
+        stderr.print(f"[yellow]{error.vi}[/yellow]\n{error.en}")
 
 
 def _document(measured: dict[str, Any], samples: list[Sample], judged: list[Promise]) -> dict[str, Any]:
@@ -102,7 +101,7 @@ def _show(document: dict[str, Any], judged: list[Promise]) -> None:
     ]
     show(rows, title="soak", as_json=False)
     for finding in document["findings"][:5]:
-        _progress.print(f"  [red]{finding}[/red]", highlight=False, soft_wrap=True)
+        stderr.print(f"  [red]{finding}[/red]")
 
 
 def _row(one: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import typer
 
+from cli.options import Json, Tenant
 from cli.output import show
 from cli.scan_rows import checked_tenant, scan_row, show_scan
 from infra.settings import InfraSettings
@@ -10,10 +11,11 @@ from operations.api_client import ApiClient
 
 def status(
     scan_id: str = typer.Argument("", help="không có: danh sách, mới nhất trước / none: a list, newest first"),
-    tenant: str = typer.Option(..., help="mã tổ chức / tenant id"),
+    *,
+    tenant: Tenant,
     state: str = typer.Option("", help="queued, processing, completed, completed_with_errors, failed, cancelled"),
     limit: int = typer.Option(50, min=1, help="số lượt quét nhiều nhất / most scans of the list"),
-    json: bool = typer.Option(False, "--json"),
+    json: Json = False,
 ) -> None:
     """Tình trạng các lượt quét, hoặc của một lượt quét. / Where scans stand, or one of them."""
     with ApiClient(InfraSettings().api_url) as api:

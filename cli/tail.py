@@ -7,8 +7,8 @@ from typing import Any
 import typer
 from rich.markup import escape
 
-from cli.output import console, print_json
-from cli.scan_rows import checked_tenant, exit_code, has_ended, in_vietnam, percent, progress_console, state_words
+from cli.output import console, print_json, stderr
+from cli.scan_rows import checked_tenant, exit_code, has_ended, in_vietnam, percent, state_words
 from infra.errors import InfraError
 from infra.settings import InfraSettings
 from operations.status_follower import Change, StatusFollower, accounted
@@ -54,7 +54,7 @@ def _follow(bootstrap: str, tenant: str, scan: str, *, from_start: bool, as_json
     )
     known = False
     with follower:
-        progress_console.print(f"[dim]{STATUS_TOPIC}…  Ctrl-C: dừng / stop[/dim]")
+        stderr.print(f"[dim]{STATUS_TOPIC}…  Ctrl-C: dừng / stop[/dim]")
         while True:
             change = changes.get()
             if change is None:
@@ -74,11 +74,9 @@ def _follow(bootstrap: str, tenant: str, scan: str, *, from_start: bool, as_json
 
 def _say_unknown(scan: str) -> None:
     """It may be about to begin, and so it is waited for; a wrong id, or another tenant's, would be waited for in vain."""
-    progress_console.print(
+    stderr.print(
         f"Chưa có lượt quét nào mang mã {scan} (đúng mã và tổ chức chưa?); vẫn chờ. /"
         f" No scan {scan} is known yet (is it the right id, and the right tenant?); waiting for it.",
-        soft_wrap=True,
-        highlight=False,
     )
 
 

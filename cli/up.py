@@ -3,10 +3,12 @@
 import signal
 import threading
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from cli.interrupts import sigterm_as_ctrl_c
+from cli.options import Json, below
 from cli.output import console, show
 from infra.errors import InfraError, Interrupted
 from infra.processes.running_file import announced, forget
@@ -18,8 +20,8 @@ from infra.stack import Stack
 def up(
     workers: int = typer.Option(1, min=1, max=16),
     api_processes: int = typer.Option(1, "--api-processes", min=1, max=8),
-    data_dir: Path | None = typer.Option(None, help="default: .data/up in the project"),
-    json: bool = typer.Option(False, "--json"),
+    data_dir: Annotated[Path | None, below("up")] = None,
+    json: Json = False,
 ) -> None:
     """Chạy toàn bộ hệ thống; Ctrl-C để dừng. / Run the whole system; Ctrl-C stops all of it."""
     sigterm_as_ctrl_c()

@@ -3,7 +3,7 @@
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSe
 from infra.errors import InfraError
 
 PROJECT: Final = Path(__file__).resolve().parent.parent
+Role = Literal["write", "read", "migrate"]
 RUNNING_FILE: Final = "running.env"  # SCANLINE_* of a running system, for the commands that talk to it
 
 
@@ -51,6 +52,17 @@ class InfraSettings(BaseSettings):
         """See the class."""
         data_dir = Path(env_settings().get("data_dir") or PROJECT / ".data")
         return init_settings, env_settings, DotEnvSettingsSource(settings_cls, env_file=data_dir / "up" / RUNNING_FILE)
+
+    def url(self, role: Role) -> str:
+        """Of PostgreSQL, with its password. Raises InfraError where it is not set."""
+        found: SecretStr | None = getattr(self, f"postgres_{role}_url")
+        if found is None:
+            name = f"SCANLINE_POSTGRES_{role.upper()}_URL"
+            raise InfraError(
+                f"Thiếu {name}; hãy đặt biến này, hoặc chạy `scanline up`.",
+                f"{name} is missing; set it, or run `scanline up`.",
+            )
+        return found.get_secret_value()
 
     def java(self) -> str:
         """The java to run the broker with. Raises InfraError where there is none."""

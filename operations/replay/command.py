@@ -171,15 +171,9 @@ def _into_files(request: Request, settings: InfraSettings, on_progress: OnProgre
     return report
 
 
-def _read_url(settings: InfraSettings) -> str:
-    if settings.postgres_read_url is None:
-        raise InfraError("--verify cần SCANLINE_POSTGRES_READ_URL.", "--verify needs SCANLINE_POSTGRES_READ_URL.")
-    return settings.postgres_read_url.get_secret_value()
-
-
 def _written(places: dict[int, Range], request: Request, settings: InfraSettings) -> dict[int, Range]:
     """No further than the live table is by now: what it has not written yet is no difference."""
-    with Live(_read_url(settings)) as live:
+    with Live(settings.url("read")) as live:
         offsets = live.offsets(request.pipeline)
     return {number: place._replace(end=min(place.end, offsets.get(number, 0))) for number, place in places.items()}
 
@@ -196,7 +190,7 @@ def _verified(
         number: place._replace(start=place.first) if number in outcome.lost else place
         for number, place in outcome.ranges.items()
     }
-    with Live(_read_url(settings)) as live:
+    with Live(settings.url("read")) as live:
         found = verify(
             state,
             live,

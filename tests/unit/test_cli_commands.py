@@ -137,3 +137,23 @@ def test_the_list_says_what_the_command_says_itself(path: tuple[str, ...]) -> No
     said = group.load(path[-1]).help
     assert said is not None
     assert inspect.cleandoc(said).split("\n\n")[0] == group.commands[path[-1]].help
+
+
+@pytest.mark.parametrize("role", ["write", "migrate"])
+def test_a_missing_url_is_told_in_the_same_words_by_every_command(role: str, folder: Path) -> None:
+    lines = {
+        "write": [
+            "dlq allow --partition 0 --count 1",
+            "offsets reset --all --to earliest",
+            "dlq drop 0:1 --because x --yes",
+        ],
+        "migrate": ["migrate", "setup", "rebuild"],
+    }
+    cases = [Case([*line.split(), "--json"]) for line in lines[role]]
+    ended = run_all(cases, environment({"SCANLINE_DATA_DIR": str(folder), "SCANLINE_KAFKA_BOOTSTRAP": _AWAY}))
+    assert_sentences(cases, ended)
+    name = f"SCANLINE_POSTGRES_{role.upper()}_URL"
+    for end in ended:
+        error = json.loads(end.out)["error"]
+        assert error["vi"] == f"Thiếu {name}; hãy đặt biến này, hoặc chạy `scanline up`."
+        assert error["en"] == f"{name} is missing; set it, or run `scanline up`."
