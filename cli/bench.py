@@ -27,10 +27,7 @@ def _only(text: str, known: list[str]) -> list[str]:
     found = {name: [name] if name in known else [one for one in known if one.startswith(f"{name}-")] for name in asked}
     unknown = [name for name, cases in found.items() if not cases]
     if unknown:
-        raise InfraError(
-            f"Không có phép đo {', '.join(unknown)}. Có: {', '.join(known)}.",
-            f"There is no case {', '.join(unknown)}. There are: {', '.join(known)}.",
-        )
+        raise InfraError.of("bench_case_unknown", unknown=", ".join(unknown), known=", ".join(known))
     return [one for cases in found.values() for one in cases]
 
 

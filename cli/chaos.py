@@ -64,7 +64,7 @@ def _earlier(files: list[Path]) -> list[Round]:
         return read(files)
     except (ValueError, KeyError, TypeError):
         names = ", ".join(map(str, files))
-        raise InfraError(f"{names}: không phải kết quả của `chaos`.", f"{names}: no result of `chaos`.") from None
+        raise InfraError.of("chaos_result_unknown", names=names) from None
 
 
 def _run(rounds: int, seed: int, only: str, rate: int, long_every: int, folder: Path) -> list[Round]:

@@ -40,7 +40,7 @@ def demo(
     try:
         outcome = _whole(data_dir or InfraSettings().data_dir / "demo")
     except KeyboardInterrupt:
-        raise Interrupted("Đã dừng; mọi tiến trình đã tắt.", "Interrupted; everything is stopped.") from None
+        raise Interrupted.of("interrupted_stopped") from None
     if json:
         print_json(_document(outcome))
     else:

@@ -145,7 +145,7 @@ def drop(
     asked = chosen(ids or [], tenant, scan, reason, since, until, partition, offset)
     needs_choice(asked, everything=everything)
     if not 1 <= len(because.strip()) <= 500:
-        raise InfraError("--because cần từ 1 đến 500 ký tự.", "--because takes 1 to 500 characters.")
+        raise InfraError.of("dlq_because_length")
     if not yes and not _agreed("Bỏ hẳn các thông điệp này? / Drop these letters for good?"):
-        raise InfraError("Không có gì bị bỏ; --yes để không hỏi.", "Nothing was dropped; --yes to not be asked.")
+        raise InfraError.of("dlq_not_confirmed")
     run_drop(asked, because.strip(), limit, as_json=json)

@@ -137,15 +137,9 @@ def audited(letter: Any) -> None:
 def can_be_raw(letter: Any, output: Path | None) -> None:
     """There must be bytes, and they can be commands to a terminal. Raises InfraError."""
     if letter.not_kept:
-        raise InfraError(
-            f"Nội dung gốc của {letter.id.short} quá lớn và không được giữ lại.",
-            f"The content of {letter.id.short} was too large and was not kept.",
-        )
+        raise InfraError.of("dlq_content_not_kept", letter=letter.id.short)
     if output is None and sys.stdout.isatty():
-        raise InfraError(
-            "Không ghi byte thô ra màn hình. Hãy dùng --output TỆP hoặc chuyển hướng.",
-            "Raw bytes are not written to a terminal. Use --output FILE, or redirect.",
-        )
+        raise InfraError.of("dlq_raw_to_terminal")
 
 
 def write_raw(value: bytes, output: Path | None) -> None:
@@ -158,18 +152,13 @@ def write_raw(value: bytes, output: Path | None) -> None:
         with os.fdopen(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(value)
     except OSError as error:
-        raise InfraError(
-            f"Không ghi được {output}: {error.strerror}.", f"{output} could not be written: {error.strerror}."
-        ) from error
+        raise InfraError.of("file_not_written", output=output, reason=error.strerror) from error
 
 
 def needs_choice(selection: Any, *, everything: bool) -> None:
     """Nobody means all letters by accident. Raises InfraError."""
     if selection.is_everything and not everything:
-        raise InfraError(
-            "Hãy nêu mã thông điệp hoặc một bộ lọc, hoặc --everything cho tất cả.",
-            "Name letters or give a filter, or say --everything.",
-        )
+        raise InfraError.of("dlq_nothing_chosen")
 
 
 def _check_ids(selection: Any, seen: set[tuple[int, int]]) -> None:

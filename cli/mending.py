@@ -66,7 +66,7 @@ def mend(
     Exit code: 0 nothing is rejected any more; 1 something is, or an error; 3 not judged within --wait.
     """
     if not file.is_file():
-        raise InfraError(f"Không có tệp {file}.", f"There is no file {file}.")
+        raise InfraError.of("file_missing", file=file)
     hidden = json or not stderr.is_terminal
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     with (

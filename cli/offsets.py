@@ -26,7 +26,7 @@ def reset(
     A topic made anew: --to earliest. A broker lost its end: --to latest --yes if all that is left was written.
     """
     if (partition is None) == (not every):
-        raise InfraError("Cần đúng một trong --partition và --all.", "Give exactly one of --partition and --all.")
+        raise InfraError.of("offsets_partition_or_all")
     settings = InfraSettings()
     done = set_anew(settings.kafka_bootstrap, settings.url("write"), pipeline, partition, to, yes)
     show([each._asdict() for each in done.resets], title="stream_offsets", as_json=json)

@@ -52,11 +52,7 @@ def _called(app: Commands) -> int:
             raise BrokenPipeError from None
         code = ending.code if isinstance(ending.code, int) else _FAILED
         if code == _WRONG_USE:
-            _answer(
-                InfraError(
-                    "Lệnh hoặc tùy chọn không đúng; xem --help.", "The command or an option is wrong; see --help."
-                )
-            )
+            _answer(InfraError.of("usage"))
         return code
     return 0
 
@@ -101,39 +97,25 @@ def known(error: Exception) -> InfraError | None:
         return _of_settings(_reasons(error))
     if _is(error, *_KAFKA):
         reason = error.args[0].str()
-        return InfraError(
-            f"Kafka từ chối hoặc không trả lời: {reason}. Hãy kiểm tra SCANLINE_KAFKA_BOOTSTRAP.",
-            f"Kafka refuses or does not answer: {reason}. Check SCANLINE_KAFKA_BOOTSTRAP.",
-        )
+        return InfraError.of("kafka_refuses", reason=reason)
     if isinstance(error, ModuleNotFoundError):  # of a URL that names another database
-        return InfraError(
-            f"Thiếu thư viện Python «{error.name}». Hãy kiểm tra các SCANLINE_POSTGRES_*_URL, hoặc chạy `make setup`.",
-            f"The Python library «{error.name}» is missing. Check the SCANLINE_POSTGRES_*_URL settings, or run `make setup`.",
-        )
+        return InfraError.of("library_missing", library=error.name)
     return _of_the_database(error) if _is(error, *_DATABASE) else None
 
 
 def _of_the_database(error: Exception) -> InfraError:
     code = getattr(getattr(error, "orig", error), "pgcode", None)
     kind = type(error).__name__ + (f", SQLSTATE {code}" if code else "")
-    return InfraError(
-        f"PostgreSQL từ chối hoặc không trả lời ({kind}). Hãy kiểm tra các SCANLINE_POSTGRES_*_URL.",
-        f"PostgreSQL refuses or does not answer ({kind}). Check the SCANLINE_POSTGRES_*_URL settings.",
-    )
+    return InfraError.of("postgres_refuses", reason=kind)
 
 
 def _of_the_system(error: OSError) -> InfraError:
     where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
     why = error.strerror or type(error).__name__
-    vi, en = (f"{where}: {why}.", f"{where}: {why}.") if where else (f"{why}.", f"{why}.")
+    reason = f"{where}: {why}" if where else why
     if error.errno in _FULL:
-        return InfraError(f"Đĩa đầy. {vi}", f"The disk is full. {en}")
-    if error.errno == errno.EADDRINUSE:
-        return InfraError(f"Cổng đã có tiến trình khác dùng. {vi}", f"Another process has the port. {en}")
-    return InfraError(
-        f"Hệ thống từ chối: {vi} Hãy kiểm tra đường dẫn và quyền.",
-        f"The system refuses: {en} Check the path and the rights.",
-    )
+        return InfraError.of("disk_full", reason=reason)
+    return InfraError.of("port_taken" if error.errno == errno.EADDRINUSE else "system_refuses", reason=reason)
 
 
 def _reasons(error: Any) -> str:
@@ -144,4 +126,4 @@ def _reasons(error: Any) -> str:
 
 
 def _of_settings(reasons: str) -> InfraError:
-    return InfraError(f"Cấu hình không đúng: {reasons}.", f"Settings are wrong: {reasons}.")
+    return InfraError.of("settings_wrong", reason=reasons)

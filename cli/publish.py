@@ -151,10 +151,7 @@ def publish(
     Exit code: 0 well; 1 not every record was stored, or an error; 3 not ended within --wait.
     """
     if kafka and compress:
-        raise InfraError(
-            "--gzip chỉ dùng khi gửi qua HTTP; thông điệp Kafka luôn được nén.",
-            "--gzip is for HTTP; messages to Kafka are compressed anyway.",
-        )
+        raise InfraError.of("publish_gzip_with_kafka")
     sigterm_as_ctrl_c()
     settings = InfraSettings()
     waits = follow or wait > 0
@@ -176,10 +173,10 @@ def publish(
         except Refused:
             raise
         except InfraError as error:
-            raise InfraError(f"{error.vi} {sending.again.vi}", f"{error.en} {sending.again.en}") from error
-        except KeyboardInterrupt:
             again = sending.again
-            raise Interrupted(f"Đã dừng. {again.vi}", f"Interrupted. {again.en}") from None
+            raise InfraError(f"{error.vi} {again.vi}", f"{error.en} {again.en}", error.code) from error
+        except KeyboardInterrupt:
+            raise Interrupted.of("publish_interrupted", again=sending.again) from None
     if not waits or status is None:
         _show_accepted(answer, status, as_json=json)
     else:

@@ -31,10 +31,7 @@ Status = Mapping[str, Any]
 def checked_tenant(tenant: str) -> str:
     """The tenant id. Raises InfraError where it can be none."""
     if not is_tenant_id(tenant):
-        raise InfraError(
-            "Mã tổ chức không hợp lệ: 1 đến 64 ký tự trong a-z 0-9 . _ -, bắt đầu và kết thúc bằng chữ hoặc số.",
-            "This is no tenant id: 1 to 64 of a-z 0-9 . _ -, beginning and ending with a letter or digit.",
-        )
+        raise InfraError.of("tenant_id_invalid")
     return tenant
 
 

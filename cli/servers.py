@@ -42,10 +42,7 @@ def topics(
     rows = [change._asdict() for change in changes]
     show(rows, title="topics", as_json=json, empty="không có khác biệt / nothing differs")
     if any(not change.applied for change in changes) and not dry_run:
-        raise InfraError(
-            "Có khác biệt không thể tự điều chỉnh (không thể giảm số phân vùng).",
-            "Some differences cannot be mended: Kafka cannot take partitions away.",
-        )
+        raise InfraError.of("topics_differ")
 
 
 def setup(json: Json = False) -> None:

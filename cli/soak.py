@@ -55,7 +55,7 @@ def _loaded(file: Path) -> tuple[Measured, list[Sample]]:
         measured: Measured = jsonlib.loads(file.read_text())
         return measured, load(file.with_suffix(".csv"))
     except (ValueError, KeyError, TypeError):
-        raise InfraError(f"{file} không phải kết quả của `soak`.", f"{file} is no result of `soak`.") from None
+        raise InfraError.of("soak_result_unknown", file=file) from None
 
 
 def _run(minutes: float, seed: int, folder: Path) -> Path:

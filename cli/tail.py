@@ -20,7 +20,7 @@ def _checked_scan(scan_id: str) -> str:
     try:
         return str(uuid.UUID(scan_id))
     except ValueError:
-        raise InfraError("Mã lượt quét phải là một UUID.", "A scan id is a UUID.") from None
+        raise InfraError.of("scan_id_invalid") from None
 
 
 def _as_json(change: Change) -> dict[str, Any]:

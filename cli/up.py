@@ -30,7 +30,7 @@ def up(
         with Stack(folder, workers=workers, api_processes=api_processes) as stack:
             ended = _run(stack, as_json=json)
     except KeyboardInterrupt:  # before all of it ran
-        raise Interrupted("Đã dừng; mọi tiến trình đã tắt.", "Interrupted; everything is stopped.") from None
+        raise Interrupted.of("interrupted_stopped") from None
     if ended:
         raise ended
 

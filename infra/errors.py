@@ -1,18 +1,29 @@
-"""Errors of setting up and running, in both languages."""
+"""Errors of setting up, running and operating, in both languages. Their texts are in infra/error_texts.py."""
+
+from typing import Self
+
+from infra.error_texts import TEXTS
 
 
 class InfraError(Exception):
-    """What happened, where, and what to do, for the operator."""
+    """What happened, where, and what to do, for the operator. `code` tells it from others, for programs."""
 
-    code: str | None = None  # the API's, where the API refused
-
-    def __init__(self, vi: str, en: str) -> None:
+    def __init__(self, vi: str, en: str, code: str) -> None:
         super().__init__(f"{vi}\n{en}")
         self.vi = vi
         self.en = en
+        self.code = code
+
+    @classmethod
+    def of(cls, code: str, **values: object) -> Self:
+        """One of the catalogue, its text filled with the values. A value that has a text in each language (`vi` and `en`) gives
+        the one that fits."""
+        vi, en = (
+            template.format(**{name: getattr(value, language, value) for name, value in values.items()})
+            for language, template in zip(("vi", "en"), TEXTS[code], strict=True)
+        )
+        return cls(vi, en, code)
 
 
 class Interrupted(InfraError):
     """Ctrl-C, or SIGTERM, where there is something to say about it."""
-
-    code = "interrupted"

@@ -58,10 +58,7 @@ class InfraSettings(BaseSettings):
         found: SecretStr | None = getattr(self, f"postgres_{role}_url")
         if found is None:
             name = f"SCANLINE_POSTGRES_{role.upper()}_URL"
-            raise InfraError(
-                f"Thiếu {name}; hãy đặt biến này, hoặc chạy `scanline up`.",
-                f"{name} is missing; set it, or run `scanline up`.",
-            )
+            raise InfraError.of("postgres_url_missing", name=name)
         return found.get_secret_value()
 
     def java(self) -> str:
@@ -74,7 +71,4 @@ class InfraSettings(BaseSettings):
         on_path = shutil.which("java")
         if on_path is not None:
             return on_path
-        raise InfraError(
-            "Không tìm thấy Java 17 trở lên. Hãy chạy `make setup`, hoặc `apt-get install openjdk-17-jre-headless`.",
-            "No Java 17 or newer was found. Run `make setup`, or `apt-get install openjdk-17-jre-headless`.",
-        )
+        raise InfraError.of("java_missing")

@@ -27,8 +27,7 @@ class Refused(InfraError):
                 reason = str(error["messages"][language])
                 if reason not in lines[0]:  # the first one is told there already
                     lines.append(f"  {place}: {reason}")
-        super().__init__("\n".join(texts["vi"]), "\n".join(texts["en"]))
-        self.code = str(problem["code"])
+        super().__init__("\n".join(texts["vi"]), "\n".join(texts["en"]), str(problem["code"]))
         self.status = int(problem["status"])
 
 
@@ -46,12 +45,7 @@ class ApiClient:
             ImportError,
             httpx.InvalidURL,
         ):  # what httpx raises for a proxy it cannot use, and for an address
-            raise InfraError(
-                "Không dùng được SCANLINE_API_URL hoặc proxy trong HTTP_PROXY, HTTPS_PROXY, ALL_PROXY: cần http:// hoặc"
-                " https://.",
-                "SCANLINE_API_URL, or the proxy in HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, cannot be used: http:// or https://"
-                " is needed.",
-            ) from None
+            raise InfraError.of("api_url_invalid") from None
 
     def submit(
         self, tenant: str, pieces: Iterable[bytes], details: Mapping[str, str | None], key: str, *, compress: bool
@@ -120,12 +114,7 @@ class ApiClient:
         return self._document(answer)
 
     def _silent(self, error: httpx.HTTPError) -> InfraError:
-        return InfraError(
-            f"API tại {self._base_url} không trả lời ({type(error).__name__}). Hãy kiểm tra SCANLINE_API_URL, hoặc "
-            "chạy `scanline up`.",
-            f"The API at {self._base_url} does not answer ({type(error).__name__}). Check SCANLINE_API_URL, or run "
-            "`scanline up`.",
-        )
+        return InfraError.of("api_no_answer", url=self._base_url, reason=type(error).__name__)
 
     def _document(self, answer: httpx.Response) -> dict[str, Any]:
         try:
@@ -134,10 +123,7 @@ class ApiClient:
                 return dict(document)
             refusal = Refused(document)
         except (ValueError, KeyError, TypeError):
-            raise InfraError(
-                f"{self._base_url} trả lời {answer.status_code}, không phải câu trả lời của API.",
-                f"{self._base_url} answered {answer.status_code}, and not as the API would.",
-            ) from None
+            raise InfraError.of("api_answer_unknown", url=self._base_url, status=answer.status_code) from None
         raise refusal
 
     def __enter__(self) -> Self:

@@ -96,7 +96,7 @@ class DirectPublisher:
     def _not_taken(self) -> InfraError:
         self._producer.purge()
         reason = self._failures[0] if self._failures else "timeout"
-        return InfraError(f"Kafka không nhận đủ thông điệp: {reason}.", f"Kafka did not take every message: {reason}.")
+        return InfraError.of("kafka_not_acknowledged", reason=reason)
 
     def _ask(self) -> None:
         """A broker that is away is noticed now, not after a minute of waiting for acknowledgements."""
@@ -104,14 +104,6 @@ class DirectPublisher:
             known = self._producer.list_topics(timeout=_ANSWER_SECONDS).topics
         except KafkaException as error:
             reason = error.args[0].str()
-            raise InfraError(
-                f"Kafka tại {self._bootstrap} không trả lời: {reason}. Hãy kiểm tra SCANLINE_KAFKA_BOOTSTRAP, hoặc chạy "
-                "`scanline up`.",
-                f"Kafka at {self._bootstrap} does not answer: {reason}. Check SCANLINE_KAFKA_BOOTSTRAP, or run "
-                "`scanline up`.",
-            ) from error
+            raise InfraError.of("kafka_no_answer", bootstrap=self._bootstrap, reason=reason) from error
         if topics.RECORDS_TOPIC not in known:
-            raise InfraError(
-                f"Kafka tại {self._bootstrap} không có {topics.RECORDS_TOPIC}. Hãy chạy `scanline topics`.",
-                f"Kafka at {self._bootstrap} has no {topics.RECORDS_TOPIC}. Run `scanline topics`.",
-            )
+            raise InfraError.of("kafka_topic_missing", bootstrap=self._bootstrap, topic=topics.RECORDS_TOPIC)

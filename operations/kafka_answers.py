@@ -18,7 +18,4 @@ def must_answer(bootstrap: str) -> Iterator[None]:
         yield
     except (KafkaException, TimeoutError) as error:
         reason = error.args[0].str() if isinstance(error, KafkaException) else type(error).__name__
-        raise InfraError(
-            f"Kafka tại {bootstrap} không cho biết offset: {reason}. Hãy kiểm tra SCANLINE_KAFKA_BOOTSTRAP.",
-            f"Kafka at {bootstrap} does not tell its offsets: {reason}. Check SCANLINE_KAFKA_BOOTSTRAP.",
-        ) from error
+        raise InfraError.of("kafka_offsets_unknown", bootstrap=bootstrap, reason=reason) from error

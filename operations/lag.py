@@ -56,10 +56,7 @@ def _measure(bootstrap: str, pipeline: str, written: Mapping[int, Place] | None)
     admin = quiet_admin(bootstrap)
     partitions = partitions_of(admin, RECORDS_TOPIC, ANSWER_SECONDS)
     if not partitions:
-        raise InfraError(
-            f"Kafka tại {bootstrap} không có {RECORDS_TOPIC}. Hãy chạy `scanline topics`.",
-            f"Kafka at {bootstrap} has no {RECORDS_TOPIC}. Run `scanline topics`.",
-        )
+        raise InfraError.of("kafka_topic_missing", bootstrap=bootstrap, topic=RECORDS_TOPIC)
     committed = _committed(bootstrap, pipeline, partitions)
     found = found_in(admin, RECORDS_TOPIC, partitions, ANSWER_SECONDS)
     reached = committed if written is None else _reached(written, found)

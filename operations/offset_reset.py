@@ -60,16 +60,10 @@ def reset(bootstrap: str, write_url: str, pipeline: str, partition: int | None, 
             rows = connection.execute(_STORED, place)
             stored = {row.partition: Place(row.next_offset, row.topic_id) for row in rows}
             if partition is not None and partition not in stored:
-                raise InfraError(
-                    f"Phân vùng {partition} chưa từng được đọc trong pipeline «{pipeline}»; xem `scanline lag`.",
-                    f"Partition {partition} was never read in pipeline «{pipeline}»; see `scanline lag`.",
-                )
+                raise InfraError.of("partition_never_read", partition=partition, pipeline=pipeline)
             found = _found(bootstrap, list(stored) if partition is None else [partition])
             if partition is not None and partition not in found.logs:
-                raise InfraError(
-                    f"{RECORDS_TOPIC} không có phân vùng {partition}; chưa thay đổi gì.",
-                    f"{RECORDS_TOPIC} has no partition {partition}; nothing was changed.",
-                )
+                raise InfraError.of("offsets_partition_unknown", topic=RECORDS_TOPIC, partition=partition)
             chosen = [
                 number
                 for number in found.logs
@@ -81,10 +75,7 @@ def reset(bootstrap: str, write_url: str, pipeline: str, partition: int | None, 
             for each in plan:
                 _write(connection, {**place, "actor": who, "topic_id": found.topic_id}, each)
     except SQLAlchemyError as error:
-        raise InfraError(
-            f"PostgreSQL không nhận được offset mới ({type(error).__name__}). Hãy kiểm tra SCANLINE_POSTGRES_WRITE_URL.",
-            f"PostgreSQL did not take the new offset ({type(error).__name__}). Check SCANLINE_POSTGRES_WRITE_URL.",
-        ) from None
+        raise InfraError.of("offsets_not_stored", reason=type(error).__name__) from None
     finally:
         engine.dispose()
     return Done(plan, sorted(stored.keys() - found.logs.keys()) if partition is None else [])
@@ -96,15 +87,11 @@ def _found(bootstrap: str, wanted: list[int]) -> Found:
     try:
         there = partitions_of(admin, RECORDS_TOPIC, ANSWER_SECONDS)
         if not there:
-            raise InfraError(
-                f"Kafka tại {bootstrap} không có {RECORDS_TOPIC}; chưa thay đổi gì. Hãy chạy `scanline topics`.",
-                f"Kafka at {bootstrap} has no {RECORDS_TOPIC}; nothing was changed. Run `scanline topics`.",
-            )
+            raise InfraError.of("offsets_topic_missing", bootstrap=bootstrap, topic=RECORDS_TOPIC)
         return found_in(admin, RECORDS_TOPIC, [number for number in wanted if number in there], ANSWER_SECONDS)
     except (KafkaException, TimeoutError) as error:
-        raise InfraError(
-            f"Kafka tại {bootstrap} không cho biết offset của {RECORDS_TOPIC} ({type(error).__name__}); chưa thay đổi gì.",
-            f"Kafka at {bootstrap} does not tell the offsets of {RECORDS_TOPIC} ({type(error).__name__}); nothing was changed.",
+        raise InfraError.of(
+            "offsets_unknown", bootstrap=bootstrap, topic=RECORDS_TOPIC, reason=type(error).__name__
         ) from None
 
 
@@ -115,10 +102,7 @@ def _planned(partition: int, stored: Place, found: Found, to: str) -> Reset:
     elif to.isascii() and to.isdigit() and held.begin <= int(to) <= held.end:
         target = int(to)
     else:
-        raise InfraError(
-            f"--to {to}: cần earliest, latest hoặc một offset từ {held.begin} đến {held.end} (phân vùng {partition}).",
-            f"--to {to}: give earliest, latest or an offset from {held.begin} to {held.end} (partition {partition}).",
-        )
+        raise InfraError.of("offsets_target_invalid", to=to, begin=held.begin, end=held.end, partition=partition)
     # of another topic's log nothing was read, and of one that ends before the stored offset nobody knows what was
     unread = held.begin if found.is_another(partition, *stored) else max(stored.next_offset, held.begin)
     return Reset(partition, stored.next_offset, target, max(0, target - unread))
@@ -127,12 +111,7 @@ def _planned(partition: int, stored: Place, found: Found, to: str) -> Reset:
 def _refuse_to_pass_over(plan: list[Reset]) -> None:
     for each in plan:
         if each.passed_over:
-            raise InfraError(
-                f"Phân vùng {each.partition}: {each.passed_over} offset có thể chưa được đọc sẽ bị bỏ qua; chưa thay đổi gì."
-                " Nếu đúng ý, hãy thêm --yes.",
-                f"Partition {each.partition}: {each.passed_over} offsets that may not have been read would be passed over;"
-                " nothing was changed. If that is meant, add --yes.",
-            )
+            raise InfraError.of("offsets_unread", partition=each.partition, count=each.passed_over)
 
 
 def _write(connection: Connection, place: dict[str, str], each: Reset) -> None:

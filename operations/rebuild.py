@@ -98,12 +98,7 @@ def _insist_on_nothing(url: str) -> None:
                     continue
                 cursor.execute(f"SELECT EXISTS (SELECT FROM {table})")
                 if cursor.fetchone() == (True,):
-                    raise InfraError(
-                        f"Bảng {table} đã có dữ liệu: không dựng lại từ đầu. Nếu đây là lần dựng lại bị ngắt, hoặc các tiến "
-                        "trình xử lý đã bắt đầu ghi, hãy dùng --continue.",
-                        f"The table {table} holds rows: nothing is rebuilt over them. If a rebuild was interrupted, or "
-                        "workers have begun to write already, use --continue.",
-                    )
+                    raise InfraError.of("rebuild_table_not_empty", table=table)
     finally:
         connection.close()
 
@@ -152,7 +147,6 @@ def _nothing_more(bootstrap: str, pipeline: str, written: Mapping[int, Place]) -
 def _insist_on_running(own: Workers) -> None:
     for service in own.services:
         if service.returncode is not None:
-            raise InfraError(
-                f"«{service.name}» đã dừng (mã {service.returncode}); xem {service.log_file}, rồi chạy lại với --continue.",
-                f"«{service.name}» ended (code {service.returncode}); see {service.log_file}, then run again with --continue.",
+            raise InfraError.of(
+                "rebuild_process_ended", name=service.name, returncode=service.returncode, log=service.log_file
             )

@@ -73,9 +73,7 @@ class RecordsFile:
             self.size = None if path == STANDARD_INPUT else path.stat().st_size
             self._source = _Begun(source)
         except OSError as error:
-            raise InfraError(
-                f"Không mở được tệp {path}: {error.strerror}.", f"The file {path} cannot be opened: {error.strerror}."
-            ) from None
+            raise InfraError.of("file_not_opened", path=path, reason=error.strerror) from None
         self._raw = io.BufferedReader(self._source, _LOOK)
         self._path = path
         self.details = Details()
@@ -137,10 +135,7 @@ class RecordsFile:
                     return found
                 raise self._refused("no_records", {})
             except ValueError:
-                raise InfraError(
-                    f"Tệp {self._path} không phải một mảng JSON trọn vẹn.",
-                    f"The file {self._path} is no complete JSON array.",
-                ) from None
+                raise InfraError.of("file_array_incomplete", path=self._path) from None
         try:
             details, records = read_json(body, "vi", _MOST_RECORDS)
         except ApiProblem as problem:
@@ -152,32 +147,19 @@ class RecordsFile:
         """What the API says of a body, said of a file."""
         kind = PROBLEMS[code]
         if code == "no_records":
-            return InfraError(
-                f"Tệp {self._path} không có bản ghi nào, nên không gửi gì. Lượt quét đã chạy xong mà không tìm thấy gì được "
-                f"viết là {_FOUND_NOTHING}.",
-                f"The file {self._path} holds no record, so nothing was sent. A scan that ran to its end and found nothing "
-                f"is written as {_FOUND_NOTHING}.",
-            )
+            return InfraError.of("file_without_records", path=self._path, found_nothing=_FOUND_NOTHING)
         if "format" not in params:
-            texts = kind.detail.fill(params)  # type: ignore[arg-type]
-            return InfraError(f"{self._path}: {texts['vi']}", f"{self._path}: {texts['en']}")
+            detail = Text(**kind.detail.fill(params))  # type: ignore[arg-type]
+            return InfraError.of("file_body_refused", path=self._path, detail=detail)
         name = params["format"]
         which = name if isinstance(name, Text) else Text(str(name), str(name))
-        vi, en = (f"{title} ({of})" if of else title for title, of in zip(kind.title, which, strict=True))
-        return InfraError(
-            f"Tệp {self._path} không gửi được: {vi}. Tệp phải là NDJSON (mỗi dòng một bản ghi) hoặc JSON "
-            '({"records": [...]} hay [...]), mã hóa UTF-8, có thể nén gzip.',
-            f"The file {self._path} was not sent: {en}. It must be NDJSON (one record in each line) or JSON "
-            '({"records": [...]} or [...]), in UTF-8, compressed by gzip or not.',
-        )
+        why = Text(*(f"{title} ({of})" if of else title for title, of in zip(kind.title, which, strict=True)))
+        return InfraError.of("file_not_sent", path=self._path, why=why)
 
     def _damaged(self, error: BaseException) -> BaseException:
         if not isinstance(error, _DAMAGES):
             return error
-        return InfraError(
-            f"Không đọc được tệp {self._path}: dữ liệu bị hỏng hoặc bị cắt cụt.",
-            f"The file {self._path} cannot be read: it is damaged or cut short.",
-        )
+        return InfraError.of("file_damaged", path=self._path)
 
     def __enter__(self) -> "RecordsFile":
         return self

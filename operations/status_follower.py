@@ -71,9 +71,8 @@ class StatusFollower:
             return places
         except KafkaException as error:
             reason = error.args[0].str()
-            raise InfraError(
-                f"Không đọc được {STATUS_TOPIC} tại {bootstrap}: {reason}. Hãy kiểm tra địa chỉ, và chạy `scanline topics`.",
-                f"{STATUS_TOPIC} at {bootstrap} cannot be read: {reason}. Check the address, and run `scanline topics`.",
+            raise InfraError.of(
+                "status_topic_not_read", topic=STATUS_TOPIC, bootstrap=bootstrap, reason=reason
             ) from error
 
     def last(self, keys: Iterable[Key]) -> dict[Key, dict[str, Any]]:

@@ -113,7 +113,7 @@ class KafkaBroker:
     def pid(self) -> int:
         """Of the JVM. Raises InfraError when it is not running."""
         if self._child is None:
-            raise InfraError("Kafka chưa chạy.", "Kafka is not running.")
+            raise InfraError.of("kafka_not_running")
         return self._child.pid
 
     def _run(self, *arguments: str) -> list[str]:
@@ -123,10 +123,7 @@ class KafkaBroker:
     def prepare(self) -> None:
         """Writes the settings, and formats the storage if it is new. Raises InfraError."""
         if not any(self._libs.glob("kafka_2.13-*.jar")):
-            raise InfraError(
-                f"Không tìm thấy các tệp jar của Kafka trong {self._libs}. Hãy chạy `make setup`.",
-                f"The Kafka jars are not in {self._libs}. Run `make setup`.",
-            )
+            raise InfraError.of("kafka_jars_missing", folder=self._libs)
         self._data_dir.mkdir(parents=True, exist_ok=True)
         self._port_file.write_text(f"{self.port} {self._node.controller_ports[self._node.id - 1]}\n")
         formatted = self._data_dir / "formatted"
@@ -174,10 +171,7 @@ class KafkaBroker:
         command = self._run("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties))
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise InfraError(
-                f"Không định dạng được vùng lưu trữ của Kafka: {done.stderr[-500:]}",
-                f"Kafka's storage could not be formatted: {done.stderr[-500:]}",
-            )
+            raise InfraError.of("kafka_format_failed", reason=done.stderr[-500:])
 
     def wait_until_ready(self, seconds: float = 180) -> None:
         """Waits for a metadata answer that names this broker and a controller; an open port is not enough. A process that ended is
@@ -186,10 +180,7 @@ class KafkaBroker:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if self._child is None or self._child.returncode is not None:
-                raise InfraError(
-                    f"Kafka đã dừng khi khởi động; xem {self.log_file}.",
-                    f"Kafka ended while starting; see {self.log_file}.",
-                )
+                raise InfraError.of("kafka_start_failed", log=self.log_file)
             try:
                 answer = admin.list_topics(timeout=2)
                 if self._node.id in answer.brokers and answer.controller_id in answer.brokers:
@@ -197,10 +188,7 @@ class KafkaBroker:
             except KafkaException:
                 pass
             time.sleep(0.05)
-        raise InfraError(
-            f"Kafka không trả lời sau {seconds:.0f} giây; xem {self.log_file}.",
-            f"Kafka gave no answer within {seconds:.0f} s; see {self.log_file}.",
-        )
+        raise InfraError.of("kafka_start_slow", seconds=seconds, log=self.log_file)
 
     def request_stop(self) -> None:
         """SIGTERM, without waiting."""

@@ -96,10 +96,7 @@ class KafkaCluster:
             except KafkaException:
                 pass
             time.sleep(0.1)
-        raise InfraError(
-            f"Cụm Kafka chưa đầy đủ; xem nhật ký trong {self.brokers[0].log_file.parent.parent}.",
-            f"The Kafka cluster is not whole; see the logs below {self.brokers[0].log_file.parent.parent}.",
-        )
+        raise InfraError.of("kafka_cluster_not_whole", folder=self.brokers[0].log_file.parent.parent)
 
     def _metadata(self) -> ClusterMetadata:
         """What the cluster tells of itself, from any broker that answers."""

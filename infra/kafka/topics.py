@@ -101,10 +101,7 @@ def reconcile(
         )
     except KafkaException as error:
         reason = error.args[0].str()
-        raise InfraError(
-            f"Kafka tại {bootstrap} không thực hiện được: {reason}. Hãy kiểm tra địa chỉ và trạng thái của máy chủ.",
-            f"Kafka at {bootstrap} could not do it: {reason}. Check the address and whether the broker runs.",
-        ) from error
+        raise InfraError.of("kafka_topics_failed", bootstrap=bootstrap, reason=reason) from error
 
 
 def _reconcile(admin: AdminClient, wanted: list[TopicSpec], apply: bool, replication: int) -> list[TopicChange]:
@@ -142,10 +139,7 @@ def _wait_until_told(admin: AdminClient, wanted: list[TopicSpec], seconds: float
         if not missing:
             return
         if time.monotonic() > deadline:
-            raise InfraError(
-                f"Kafka chưa công bố đủ phân vùng của {', '.join(missing)} sau {seconds:.0f} giây.",
-                f"After {seconds:.0f} s Kafka still does not tell of all partitions of {', '.join(missing)}.",
-            )
+            raise InfraError.of("kafka_partitions_unknown", topics=", ".join(missing), seconds=seconds)
         time.sleep(0.05)
 
 

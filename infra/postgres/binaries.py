@@ -23,17 +23,11 @@ def find_binaries(version: str | None = None) -> Path:
     """
     found = [folder for folder in _candidates() if all((folder / name).exists() for name in _SERVERS)]
     if not found:
-        raise InfraError(
-            "Không tìm thấy máy chủ PostgreSQL. Hãy chạy `make setup`, hoặc `apt-get install postgresql` bằng quyền root.",
-            "No PostgreSQL server was found. Run `make setup`, or `apt-get install postgresql` as root.",
-        )
+        raise InfraError.of("postgres_binaries_missing")
     for folder in found:
         if version is None or major_version(folder) == version:
             return folder
-    raise InfraError(
-        f"Dữ liệu do PostgreSQL {version} tạo, nhưng máy chỉ có phiên bản khác. Hãy cài phiên bản đó hoặc xóa dữ liệu.",
-        f"The data was made by PostgreSQL {version}, and this machine has only others. Install that one or remove the data.",
-    )
+    raise InfraError.of("postgres_version_other", version=version)
 
 
 def major_version(folder: Path) -> str:
@@ -78,10 +72,7 @@ def server_user() -> pwd.struct_passwd | None:
             return pwd.getpwnam(name)
         except KeyError:
             continue
-    raise InfraError(
-        "PostgreSQL không chạy bằng quyền root và không có người dùng «postgres» hay «nobody».",
-        "PostgreSQL does not run as root, and there is no user «postgres» or «nobody».",
-    )
+    raise InfraError.of("postgres_user_missing")
 
 
 def as_server_user(command: list[str], user: pwd.struct_passwd | None, *folders: Path) -> list[str]:
@@ -95,10 +86,7 @@ def as_server_user(command: list[str], user: pwd.struct_passwd | None, *folders:
     closed = [parent for folder in folders for parent in folder.parents if not _may_enter(parent, user)]
     rights = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"] if closed else []
     if closed and not _has_capability(_CAP_DAC_READ_SEARCH):
-        raise InfraError(
-            f"Người dùng «{user.pw_name}» không vào được thư mục {closed[0]}. Hãy đặt SCANLINE_DATA_DIR ở nơi khác.",
-            f"The user «{user.pw_name}» cannot enter the folder {closed[0]}. Set SCANLINE_DATA_DIR to another place.",
-        )
+        raise InfraError.of("postgres_folder_closed", user=user.pw_name, folder=closed[0])
     return [
         "setpriv",
         f"--reuid={user.pw_uid}",

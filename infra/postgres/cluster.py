@@ -76,7 +76,7 @@ class PostgresCluster:
     def pid(self) -> int:
         """Of the postmaster. Raises InfraError when it is not running."""
         if self._child is None:
-            raise InfraError("PostgreSQL chưa chạy.", "PostgreSQL is not running.")
+            raise InfraError.of("postgres_not_running")
         return self._child.pid
 
     @property
@@ -153,10 +153,7 @@ class PostgresCluster:
         done = subprocess.run(as_user, capture_output=True, text=True, check=False, cwd="/")
         first.unlink()
         if done.returncode != 0:
-            raise InfraError(
-                f"Không tạo được cụm PostgreSQL: {done.stderr[-500:]}",
-                f"The PostgreSQL cluster could not be made: {done.stderr[-500:]}",
-            )
+            raise InfraError.of("postgres_cluster_failed", reason=done.stderr[-500:])
         with (arriving / "postgresql.conf").open("a") as settings:
             settings.write("\n" + files("infra.postgres").joinpath("postgresql.conf").read_text())
             if has_lz4(binaries):
@@ -168,19 +165,13 @@ class PostgresCluster:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if self._child is None or self._child.returncode is not None:
-                raise InfraError(
-                    f"PostgreSQL đã dừng khi khởi động; xem {self.log_file}.",
-                    f"PostgreSQL ended while starting; see {self.log_file}.",
-                )
+                raise InfraError.of("postgres_start_failed", log=self.log_file)
             try:
                 psycopg2.connect(self.superuser_dsn("postgres")).close()
                 return
             except psycopg2.OperationalError:
                 time.sleep(0.05)
-        raise InfraError(
-            f"PostgreSQL không trả lời sau {seconds:.0f} giây; xem {self.log_file}.",
-            f"PostgreSQL gave no answer within {seconds:.0f} s; see {self.log_file}.",
-        )
+        raise InfraError.of("postgres_start_slow", seconds=seconds, log=self.log_file)
 
     def stop(self, mode: StopMode = "fast", seconds: float = 30) -> None:
         """Stops the server in one of PostgreSQL's own modes, and kills it when that takes too long."""

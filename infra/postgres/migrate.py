@@ -94,10 +94,7 @@ def upgrade(url: str, revision: str = "head") -> None:
     try:
         command.upgrade(alembic_config(url), revision)
     except ArgumentError:
-        raise InfraError(
-            "SCANLINE_POSTGRES_MIGRATE_URL không phải là URL của SQLAlchemy.",
-            "SCANLINE_POSTGRES_MIGRATE_URL is not a SQLAlchemy URL.",
-        ) from None
+        raise InfraError.of("postgres_url_invalid", name="SCANLINE_POSTGRES_MIGRATE_URL") from None
     except OperationalError as error:
         raise _unreachable(url, error.orig) from None
 
@@ -121,7 +118,4 @@ def _dsn(url: str) -> str:
 def _unreachable(url: str, reason: BaseException | None) -> InfraError:
     where, what = make_url(url), str(reason).strip()
     address = f"{where.host}:{where.port or 5432}/{where.database}"
-    return InfraError(
-        f"Không làm việc được với PostgreSQL tại {address}: {what}",
-        f"PostgreSQL at {address} could not be used: {what}",
-    )
+    return InfraError.of("postgres_unusable", address=address, reason=what)

@@ -65,10 +65,7 @@ class DataFolderLock(OwnedLock):
     def __init__(self, data_dir: Path) -> None:
         super().__init__(
             data_dir / "lock",
-            lambda owner: InfraError(
-                f"Thư mục dữ liệu {data_dir} đang được tiến trình {owner} sử dụng. Hãy dừng tiến trình đó trước.",
-                f"The data folder {data_dir} is in use by process {owner}. Stop that process first.",
-            ),
+            lambda owner: InfraError.of("data_dir_in_use", folder=data_dir, owner=owner),
         )
 
 

@@ -46,17 +46,13 @@ class Service:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if self.returncode is not None:
-                raise InfraError(
-                    f"«{self.name}» đã dừng khi khởi động (mã {self.returncode}); xem {self.log_file}.",
-                    f"«{self.name}» ended while starting (code {self.returncode}); see {self.log_file}.",
+                raise InfraError.of(
+                    "process_start_failed", name=self.name, returncode=self.returncode, log=self.log_file
                 )
             if self.is_ready():
                 return
             time.sleep(_POLL)
-        raise InfraError(
-            f"«{self.name}» chưa sẵn sàng sau {seconds:.0f} giây; xem {self.log_file}.",
-            f"«{self.name}» was not ready within {seconds:.0f} s; see {self.log_file}.",
-        )
+        raise InfraError.of("process_not_ready", name=self.name, seconds=seconds, log=self.log_file)
 
     def is_ready(self) -> bool:
         """Whether /readyz answers 200 now."""
@@ -93,7 +89,7 @@ def _real(folder: Path) -> Path:
     )  # Path.resolve would raise where links lead in a circle; making the folder tells that
     if found != os.fsencode(found).decode("utf-8", "replace"):
         shown = os.fsencode(found).decode("utf-8", "backslashreplace")
-        raise InfraError(f"Đường dẫn {shown} không phải UTF-8.", f"The path {shown} is no UTF-8.")
+        raise InfraError.of("path_not_utf8", path=shown)
     return Path(found)
 
 

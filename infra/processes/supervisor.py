@@ -53,10 +53,9 @@ def follow_logs(stack: Stack, stopping: threading.Event) -> InfraError | None:
             return None
         for service in stack.services:
             if service.returncode is not None:
-                return InfraError(
-                    f"«{service.name}» đã dừng với mã {service.returncode}; xem {service.log_file}.",
-                    f"«{service.name}» ended with code {service.returncode}; see {service.log_file}.",
+                return InfraError.of(
+                    "process_ended", name=service.name, returncode=service.returncode, log=service.log_file
                 )
         for name, server in (("kafka", stack.kafka), ("postgres", stack.postgres)):
             if not server.running:
-                return InfraError(f"{name} đã dừng; xem {server.log_file}.", f"{name} ended; see {server.log_file}.")
+                return InfraError.of("server_ended", name=name, log=server.log_file)

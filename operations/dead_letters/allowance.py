@@ -43,10 +43,7 @@ def allow(write_url: str, pipeline: str, partition: int, count: int) -> Allowanc
         with engine.begin() as connection:
             first = connection.execute(_WRITTEN, place).scalar()
             if first is None:
-                raise InfraError(
-                    f"Phân vùng {partition} chưa từng được đọc trong pipeline «{pipeline}»; xem `scanline lag`.",
-                    f"Partition {partition} was never read in pipeline «{pipeline}»; see `scanline lag`.",
-                )
+                raise InfraError.of("partition_never_read", partition=partition, pipeline=pipeline)
             before = first + count
             texts = {
                 "vi": f"Cho phép đưa thông điệp không đọc được của phân vùng {partition}, offset {first} đến {before - 1},"
@@ -58,12 +55,7 @@ def allow(write_url: str, pipeline: str, partition: int, count: int) -> Allowanc
             audit = {**place, **texts, "tenant": NO_TENANT, "actor": who, "first": first, "before": before}
             connection.execute(_AUDIT, audit)
     except SQLAlchemyError as error:
-        raise InfraError(
-            f"PostgreSQL không nhận được cho phép ({type(error).__name__}). Hãy kiểm tra SCANLINE_POSTGRES_WRITE_URL và"
-            " `scanline migrate`.",
-            f"PostgreSQL did not take the allowance ({type(error).__name__}). Check SCANLINE_POSTGRES_WRITE_URL and"
-            " `scanline migrate`.",
-        ) from None
+        raise InfraError.of("dlq_allowance_failed", reason=type(error).__name__) from None
     finally:
         engine.dispose()
     return Allowance(partition, first, before, who)

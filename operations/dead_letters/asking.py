@@ -28,20 +28,14 @@ def moment(text: str, now: dt.datetime) -> dt.datetime | None:
             return found.astimezone(dt.UTC)
     except (ValueError, OverflowError):
         pass
-    raise InfraError(
-        "Thời điểm phải theo RFC 3339 có múi giờ, ví dụ 2026-01-31T09:30:00+07:00, hoặc khoảng lùi lại: 30s, 15m, 2h, 7d.",
-        "A time is RFC 3339 with an offset, for example 2026-01-31T09:30:00+07:00, or so long ago: 30s, 15m, 2h, 7d.",
-    )
+    raise InfraError.of("dlq_time_invalid")
 
 
 def letter_place(text: str) -> tuple[int, int]:
     """partition:offset. Raises InfraError."""
     found = _ID.fullmatch(text)
     if found is None:
-        raise InfraError(
-            "Mã thông điệp có dạng phân vùng:offset, ví dụ 0:17; xem `scanline dlq list`.",
-            "A dead letter's id is partition:offset, for example 0:17; see `scanline dlq list`.",
-        )
+        raise InfraError.of("dlq_letter_id_invalid")
     return int(found[1]), int(found[2])
 
 
@@ -57,12 +51,12 @@ def selection(
 ) -> Selection:
     """Raises InfraError where something cannot be meant."""
     if tenant and not is_tenant_id(tenant):
-        raise InfraError("Mã tổ chức không hợp lệ.", "This is no tenant id.")
+        raise InfraError.of("tenant_id_invalid")
     now = dt.datetime.now(dt.UTC)
     try:
         wanted = str(uuid.UUID(scan)) if scan else None
     except ValueError:
-        raise InfraError("Mã lượt quét phải là một UUID.", "A scan id is a UUID.") from None
+        raise InfraError.of("scan_id_invalid") from None
     return Selection(
         frozenset(map(letter_place, ids)),
         tenant or None,
@@ -77,7 +71,4 @@ def selection(
 
 def unknown_letter(place: str) -> InfraError:
     """A letter that is not there."""
-    return InfraError(
-        f"Không có thông điệp {place} trong scan.dlq.v1 (Kafka giữ 30 ngày); xem `scanline dlq list --all`.",
-        f"There is no dead letter {place} in scan.dlq.v1 (Kafka keeps them for 30 days); see `scanline dlq list --all`.",
-    )
+    return InfraError.of("dlq_letter_unknown", place=place)

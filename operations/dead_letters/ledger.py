@@ -58,16 +58,8 @@ def database_error(error: BaseException) -> InfraError:
     """What a failed statement means for an operator; never its values."""
     code = sqlstate(error)
     if code == _UNDEFINED_TABLE:
-        return InfraError(
-            "PostgreSQL chưa có bảng dead_letter_actions. Hãy chạy `scanline migrate`.",
-            "PostgreSQL has no table dead_letter_actions yet. Run `scanline migrate`.",
-        )
-    return InfraError(
-        f"PostgreSQL không trả lời hoặc từ chối (SQLSTATE {code}). Hãy kiểm tra máy chủ và SCANLINE_POSTGRES_WRITE_URL, rồi "
-        "chạy lại: việc dở dang được làm tiếp, không gửi hai lần.",
-        f"PostgreSQL does not answer or refuses (SQLSTATE {code}). Check the server and SCANLINE_POSTGRES_WRITE_URL, and run "
-        "the command again: it goes on where it was, nothing is sent twice.",
-    )
+        return InfraError.of("dlq_table_missing")
+    return InfraError.of("dlq_postgres_refuses", sqlstate=code)
 
 
 class Ledger:
@@ -95,10 +87,7 @@ class Ledger:
         with _told(), self._connection.begin():
             alone = self._connection.execute(text("SELECT pg_try_advisory_lock(:number)"), {"number": _ALONE}).scalar()
         if not alone:
-            raise InfraError(
-                "Một lệnh `scanline dlq retry` hoặc `drop` khác đang chạy. Hãy chờ lệnh đó xong.",
-                "Another `scanline dlq retry` or `drop` is running. Wait until it has ended.",
-            )
+            raise InfraError.of("dlq_busy")
 
     def states(self, ids: Iterable[LetterId]) -> dict[LetterId, State]:
         """Of each of these letters."""

@@ -23,12 +23,7 @@ _MARGIN_MS: Final = 5 * 60 * 1000
 def kafka_error(bootstrap: str, error: KafkaException) -> InfraError:
     """What a failed call means for an operator."""
     reason = error.args[0].str()
-    return InfraError(
-        f"Kafka tại {bootstrap} không trả lời hoặc từ chối: {reason}. Hãy kiểm tra SCANLINE_KAFKA_BOOTSTRAP, rồi chạy lại: "
-        "việc dở dang được làm tiếp, không gửi hai lần.",
-        f"Kafka at {bootstrap} does not answer or refuses: {reason}. Check SCANLINE_KAFKA_BOOTSTRAP and run the command "
-        "again: it goes on where it was, nothing is sent twice.",
-    )
+    return InfraError.of("dlq_kafka_refuses", bootstrap=bootstrap, reason=reason)
 
 
 def consumer(bootstrap: str) -> Consumer:
@@ -48,10 +43,7 @@ def spans(client: Consumer, topic: str, bootstrap: str) -> dict[int, tuple[int, 
     answers."""
     partitions = partitions_of(client, topic, _ANSWER_SECONDS)
     if not partitions:
-        raise InfraError(
-            f"Kafka tại {bootstrap} không có {topic}. Hãy chạy `scanline topics`.",
-            f"Kafka at {bootstrap} has no {topic}. Run `scanline topics`.",
-        )
+        raise InfraError.of("kafka_topic_missing", bootstrap=bootstrap, topic=topic)
     return spans_of(client, topic, partitions, _ANSWER_SECONDS)
 
 

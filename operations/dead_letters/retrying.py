@@ -84,11 +84,6 @@ class Retry:
         )
         self.counts["sent"] += len(places)
         if failure is not None:
-            raise InfraError(
-                f"Kafka không xác nhận {len(batch) - len(places)} thông điệp: {failure}. Hãy chạy lại khi Kafka hoạt động: "
-                "những gì đã đến nơi được nhận ra và không gửi hai lần.",
-                f"Kafka did not acknowledge {len(batch) - len(places)} message(s): {failure}. Run it again when Kafka is "
-                "back: what did arrive is recognised and not sent twice.",
-            )
+            raise InfraError.of("dlq_not_acknowledged", count=len(batch) - len(places), reason=failure)
         if self._rules.rate:
             self._stopping.wait(max(0.0, len(batch) / self._rules.rate - (time.monotonic() - started)))

@@ -45,20 +45,14 @@ class Request(NamedTuple):
         """Raises InfraError where it makes no sense."""
         targets = self.to_ndjson + (self.parquet is not None) + (self.schema is not None)
         if targets != 1 and not (self.verify and targets == 0):
-            raise InfraError(
-                "Hãy chọn đúng một nơi nhận: --to-ndjson, --to-parquet THƯ_MỤC hoặc --to-schema TÊN; hoặc chỉ --verify.",
-                "Choose one target: --to-ndjson, --to-parquet DIR or --to-schema NAME; or --verify alone.",
-            )
+            raise InfraError.of("replay_target_missing")
         if self.output is not None and not self.to_ndjson:
-            raise InfraError("-o chỉ dùng với --to-ndjson.", "-o goes with --to-ndjson only.")
+            raise InfraError.of("replay_output_option")
         if self.schema is None:
             return
         schema.check_name(self.schema)
         if self.verify or self.checkpoint is not None:
-            raise InfraError(
-                "--to-schema không đi cùng --verify hay --resume-from: offset nằm trong chính lược đồ đó.",
-                "--to-schema goes without --verify and --resume-from: its offsets stand in the schema itself.",
-            )
+            raise InfraError.of("replay_schema_options")
 
     @property
     def state_file(self) -> Path | None:
@@ -73,13 +67,8 @@ class Request(NamedTuple):
     def interrupted(self) -> Interrupted:
         """How to go on."""
         if self.schema is not None or self.state_file is not None:
-            return Interrupted(
-                "Đã ngắt; chạy lại cùng lệnh để làm tiếp.", "Interrupted; the same command again goes on."
-            )
-        return Interrupted(
-            "Đã ngắt, không làm tiếp được: lần sau hãy dùng -o TỆP hoặc --resume-from TỆP.",
-            "Interrupted, and cannot be gone on with: next time use -o FILE or --resume-from FILE.",
-        )
+            return Interrupted.of("replay_interrupted")
+        return Interrupted.of("replay_interrupted_for_good")
 
 
 def run(request: Request, settings: InfraSettings, on_progress: OnProgress) -> dict[str, Any]:
@@ -97,10 +86,7 @@ def _alone(checkpoint: Path | None) -> AbstractContextManager[None]:
         return nullcontext()
     return held(
         checkpoint,
-        lambda owner: InfraError(
-            f"Tiến trình {owner} đang phát lại với {checkpoint}. Hãy chờ hoặc dừng tiến trình đó, rồi chạy lại.",
-            f"Process {owner} is replaying with {checkpoint}. Wait for it or stop it, then run this again.",
-        ),
+        lambda owner: InfraError.of("replay_busy", owner=owner, checkpoint=checkpoint),
     )
 
 
@@ -127,10 +113,7 @@ def _insist_on_the_same_log(written: Mapping[int, Place], places: Mapping[int, R
     for number, place in places.items():
         at = written[number].next_offset
         if at > max(place.end, place.first):
-            raise InfraError(
-                f"Phân vùng {number} kết thúc ở {place.end}, nhưng lược đồ đã ghi đến {at}. Hãy phát lại vào một lược đồ khác.",
-                f"Partition {number} ends at {place.end}, but the schema is written up to {at}. Replay into another schema.",
-            )
+            raise InfraError.of("replay_schema_ahead", partition=number, end=place.end, written=at)
 
 
 def _into_files(request: Request, settings: InfraSettings, on_progress: OnProgress) -> dict[str, Any]:
@@ -160,10 +143,7 @@ def _into_files(request: Request, settings: InfraSettings, on_progress: OnProgre
         state.close()
         if isinstance(error, BrokenPipeError):
             raise
-        raise InfraError(
-            f"Không ghi được kết quả: {error}. Hãy kiểm tra đĩa và quyền, rồi chạy lại cùng lệnh.",
-            f"The result cannot be written: {error}. Check disk and rights, then run the same command again.",
-        ) from error
+        raise InfraError.of("replay_result_not_written", reason=error) from error
     except BaseException:
         state.close()
         raise
@@ -220,10 +200,7 @@ def _state(request: Request) -> State:
     going_on = path is not None and path.exists()
     result = request.output or request.parquet
     if not going_on and result is not None and _holds_result(result) and not request.overwrite:
-        raise InfraError(
-            f"{result} đã có kết quả. Hãy chọn nơi khác, hoặc dùng --overwrite.",
-            f"{result} holds a result already. Choose another place, or use --overwrite.",
-        )
+        raise InfraError.of("replay_result_exists", result=result)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -232,15 +209,10 @@ def _state(request: Request) -> State:
             state.connection.execute("PRAGMA temp_store = FILE")
         known = state.get(_SELECTION)
     except sqlite3.Error as error:
-        raise InfraError(
-            f"Không dùng được tệp ghi nhớ {path}: {error}", f"The checkpoint {path} cannot be used: {error}"
-        ) from error
+        raise InfraError.of("replay_checkpoint_unusable", path=path, reason=error) from error
     if known is not None and known != request.selection.text:
         state.close()
-        raise InfraError(
-            f"{path} thuộc về một lần phát lại khác: {known}. Hãy xóa nó để bắt đầu lại.",
-            f"{path} belongs to another replay: {known}. Delete it to start anew.",
-        )
+        raise InfraError.of("replay_checkpoint_of_another", path=path, known=known)
     return state
 
 
@@ -251,10 +223,7 @@ def _insist_on_the_same_topic(state: State, settings: InfraSettings) -> None:
     if topic_id is None:
         return
     if known is not None and known != topic_id:
-        raise InfraError(
-            f"{RECORDS_TOPIC} đã được tạo lại sau khi lần phát lại này bị ngắt. Hãy xóa {state.path} để bắt đầu lại.",
-            f"{RECORDS_TOPIC} was made anew after this replay was interrupted. Delete {state.path} to start anew.",
-        )
+        raise InfraError.of("replay_topic_replaced", topic=RECORDS_TOPIC, path=state.path)
     state.put(_TOPIC_ID, topic_id)
 
 

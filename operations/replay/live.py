@@ -80,10 +80,7 @@ class Live:
                 options="-c statement_timeout=0 -c timezone=UTC -c default_transaction_read_only=on",
             )
         except psycopg2.OperationalError as error:
-            raise InfraError(
-                f"PostgreSQL không trả lời: {str(error).strip()}. Hãy kiểm tra SCANLINE_POSTGRES_READ_URL.",
-                f"PostgreSQL does not answer: {str(error).strip()}. Check SCANLINE_POSTGRES_READ_URL.",
-            ) from None
+            raise InfraError.of("replay_postgres_no_answer", reason=str(error).strip()) from None
 
     def offsets(self, pipeline: str) -> dict[int, int]:
         """How far each partition is written now."""

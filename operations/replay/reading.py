@@ -64,14 +64,10 @@ def read(bootstrap: str, places: Mapping[int, Range]) -> Iterator[Piece]:
                     yield from pieces
                     heard = time.monotonic()
                 elif time.monotonic() - heard > _SILENCE:
-                    raise InfraError(
-                        f"Kafka tại {bootstrap} không trả lời trong {_SILENCE:.0f} giây. Hãy chạy lại cùng lệnh để làm tiếp.",
-                        f"Kafka at {bootstrap} gave no answer for {_SILENCE:.0f} s. Run the same command again to go on.",
-                    )
+                    raise InfraError.of("replay_kafka_silent", bootstrap=bootstrap, seconds=_SILENCE)
         except KafkaError as error:
-            raise InfraError(
-                f"Không đọc được {RECORDS_TOPIC} tại {bootstrap}: {error}.",
-                f"{RECORDS_TOPIC} at {bootstrap} cannot be read: {error}.",
+            raise InfraError.of(
+                "replay_topic_not_read", topic=RECORDS_TOPIC, bootstrap=bootstrap, reason=error
             ) from error
         finally:
             background.run(reader.stop())

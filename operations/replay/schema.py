@@ -67,12 +67,7 @@ class ReplaySchema:
 def check_name(name: str) -> None:
     """Raises InfraError where it is no name for a replay's schema."""
     if not _NAME.fullmatch(name) or name.startswith("pg_") or name in _PROTECTED:
-        raise InfraError(
-            f"«{name}» không dùng được làm tên lược đồ. Hãy dùng chữ thường, chữ số và gạch dưới; trừ public, pg_… và "
-            "information_schema.",
-            f"«{name}» cannot be the schema. Use lower-case letters, digits and underscores; not public, pg_… or "
-            "information_schema.",
-        )
+        raise InfraError.of("replay_schema_name_invalid", name=name)
 
 
 @contextmanager
@@ -83,10 +78,7 @@ def opened(
     check_name(name)
     url = settings.postgres_replay_url or settings.postgres_migrate_url
     if url is None:
-        raise InfraError(
-            "--to-schema cần SCANLINE_POSTGRES_REPLAY_URL hoặc SCANLINE_POSTGRES_MIGRATE_URL.",
-            "--to-schema needs SCANLINE_POSTGRES_REPLAY_URL or SCANLINE_POSTGRES_MIGRATE_URL.",
-        )
+        raise InfraError.of("replay_schema_url_missing")
     engine = _engine(url.get_secret_value(), name)
     try:
         with _refusals(url.get_secret_value(), name):
@@ -103,10 +95,7 @@ def _engine(url: str, name: str) -> Engine:
             url, connections=1, deadline_seconds=_DEADLINE, schema=name, application="scanline-replay"
         )
     except ArgumentError:
-        raise InfraError(
-            "SCANLINE_POSTGRES_REPLAY_URL không phải là URL của SQLAlchemy.",
-            "SCANLINE_POSTGRES_REPLAY_URL is not a SQLAlchemy URL.",
-        ) from None
+        raise InfraError.of("postgres_url_invalid", name="SCANLINE_POSTGRES_REPLAY_URL") from None
 
     # Whoever writes holds the lock. What a killed replay's session still does is done, or undone, before the next one looks.
     @event.listens_for(engine, "connect")
@@ -137,15 +126,9 @@ def _prepare(connection: Connection, name: str, selection: str, topic_id: str | 
             )
             return
         if not overwrite and known == selection:
-            raise InfraError(
-                f"{RECORDS_TOPIC} đã được tạo lại sau khi lược đồ {name} được ghi. Hãy chọn tên khác, hoặc dùng --overwrite.",
-                f"{RECORDS_TOPIC} was made anew after the schema {name} was written. Choose another name, or use --overwrite.",
-            )
+            raise InfraError.of("replay_schema_topic_replaced", topic=RECORDS_TOPIC, name=name)
         if not overwrite:
-            raise InfraError(
-                f"Lược đồ {name} chứa một lần phát lại khác: {known}. Hãy chọn tên khác, hoặc dùng --overwrite.",
-                f"The schema {name} holds another replay: {known}. Choose another name, or use --overwrite.",
-            )
+            raise InfraError.of("replay_schema_of_another", name=name, known=known)
         metadata.drop_all(connection, checkfirst=False)
         connection.execute(text("DROP FUNCTION take_rejections; DROP TABLE replay"))
     _make(connection, selection, topic_id)
@@ -155,10 +138,7 @@ def _insist_on_nothing(connection: Connection, name: str) -> None:
     """What no replay made is never written into, and never replaced: it may be a live pipeline's."""
     held = "SELECT EXISTS (SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE nspname = :name)"
     if connection.execute(text(held), {"name": name}).scalar_one():
-        raise InfraError(
-            f"Lược đồ {name} chứa những thứ không do phát lại tạo ra. Hãy chọn tên khác.",
-            f"The schema {name} holds things that no replay made. Choose another name.",
-        )
+        raise InfraError.of("replay_schema_foreign", name=name)
 
 
 def _make(connection: Connection, selection: str, topic_id: str | None) -> None:
@@ -183,36 +163,23 @@ def _refusals(url: str, name: str) -> Iterator[None]:
     try:
         yield
     except Fenced:
-        raise InfraError(
-            f"Có ai khác đã ghi vào lược đồ {name}. Hãy chạy lại cùng lệnh.",
-            f"Somebody else has written into the schema {name}. Run the same command again.",
-        ) from None
+        raise InfraError.of("replay_schema_written_by_others", name=name) from None
     except Unstorable as error:
-        raise InfraError(
-            f"PostgreSQL từ chối mọi lần ghi (SQLSTATE {error.cause_code}), kể cả khi không có thông điệp nào. Hãy xem ràng"
-            " buộc và trigger của lược đồ.",
-            f"PostgreSQL refuses everything (SQLSTATE {error.cause_code}), even without any message. Look at the schema's"
-            " constraints and triggers.",
-        ) from None
+        raise InfraError.of("replay_schema_refuses_all", sqlstate=error.cause_code) from None
     except Unavailable as error:
-        raise InfraError(
-            f"PostgreSQL không nhận dữ liệu (SQLSTATE {error.cause_code}). Hãy chạy lại cùng lệnh để làm tiếp.",
-            f"PostgreSQL takes nothing (SQLSTATE {error.cause_code}). Run the same command again to go on.",
-        ) from None
+        raise InfraError.of("replay_schema_refuses", sqlstate=error.cause_code) from None
     except DBAPIError as error:
         where, what = make_url(url), str(error.orig).strip()
         state = sqlstate(error)
         if state in (errorcodes.LOCK_NOT_AVAILABLE, errorcodes.QUERY_CANCELED):
-            raise InfraError(
-                f"Một lần phát lại khác đang ghi vào lược đồ {name}.",
-                f"Another replay is writing into the schema {name}.",
-            ) from None
+            raise InfraError.of("replay_schema_busy", name=name) from None
         if state == errorcodes.INSUFFICIENT_PRIVILEGE:
-            raise InfraError(
-                f"Vai trò {where.username} không tạo được lược đồ {name}: {what}. Cần GRANT CREATE ON DATABASE.",
-                f"The role {where.username} may not make the schema {name}: {what}. It needs GRANT CREATE ON DATABASE.",
-            ) from None
-        raise InfraError(
-            f"Không chuẩn bị được lược đồ {name} tại {where.host}:{where.port or 5432}/{where.database}: {what}",
-            f"The schema {name} at {where.host}:{where.port or 5432}/{where.database} could not be made ready: {what}",
+            raise InfraError.of("replay_schema_not_allowed", role=where.username, name=name, reason=what) from None
+        raise InfraError.of(
+            "replay_schema_failed",
+            name=name,
+            host=where.host,
+            port=where.port or 5432,
+            database=where.database,
+            reason=what,
         ) from None

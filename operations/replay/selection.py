@@ -59,7 +59,7 @@ class Selection(NamedTuple):
         """From what people type. Raises InfraError that names what is wrong."""
         for tenant in tenants:
             if not is_tenant_id(tenant):
-                raise InfraError(f"«{tenant}» không phải mã tổ chức.", f"«{tenant}» is no tenant id.")
+                raise InfraError.of("replay_tenant_invalid", tenant=tenant)
         return cls(
             tuple(sorted(set(tenants))),
             tuple(sorted({_scan(scan) for scan in scans})),
@@ -96,17 +96,14 @@ def _scan(text: str) -> str:
     try:
         return str(uuid.UUID(text))
     except ValueError:
-        raise InfraError(f"Mã lượt quét «{text}» không phải là UUID.", f"The scan id «{text}» is no UUID.") from None
+        raise InfraError.of("replay_scan_id_invalid", text=text) from None
 
 
 def _time(text: str) -> int:
     try:
         time = dt.datetime.fromisoformat(text)
     except ValueError:
-        raise InfraError(
-            f"«{text}» không phải là thời điểm; ví dụ: 2026-07-01, 2026-07-01T08:30, 2026-07-01T08:30:00+07:00.",
-            f"«{text}» is no time; examples: 2026-07-01, 2026-07-01T08:30, 2026-07-01T08:30:00+07:00.",
-        ) from None
+        raise InfraError.of("replay_time_invalid", text=text) from None
     return int((time if time.tzinfo else time.replace(tzinfo=ZONE)).timestamp() * 1000)
 
 
@@ -115,10 +112,7 @@ def _places(texts: Sequence[str]) -> dict[int, int]:
     for text in texts:
         match = _PLACE.fullmatch(text)
         if match is None:
-            raise InfraError(
-                f"«{text}» không có dạng phân_vùng:offset, ví dụ 3:1200.",
-                f"«{text}» is not of the form partition:offset, e.g. 3:1200.",
-            )
+            raise InfraError.of("replay_place_invalid", text=text)
         found[int(match[1])] = int(match[2])
     return found
 
@@ -140,16 +134,10 @@ def topic_id_of(bootstrap: str) -> str | None:
 def _ranges(admin: AdminClient, selection: Selection) -> dict[int, Range]:
     partitions = partitions_of(admin, RECORDS_TOPIC, ANSWER_SECONDS)
     if not partitions:
-        raise InfraError(
-            f"Không có {RECORDS_TOPIC}. Hãy chạy `scanline topics`.",
-            f"There is no {RECORDS_TOPIC}. Run `scanline topics`.",
-        )
+        raise InfraError.of("replay_topic_missing", topic=RECORDS_TOPIC)
     asked_for = {number for number, _ in (*selection.starts, *selection.ends)}
     if asked_for - set(partitions):
-        raise InfraError(
-            f"{RECORDS_TOPIC} có các phân vùng 0 đến {partitions[-1]}.",
-            f"{RECORDS_TOPIC} has the partitions 0 to {partitions[-1]}.",
-        )
+        raise InfraError.of("replay_partition_unknown", topic=RECORDS_TOPIC, last=partitions[-1])
     # the end before an open transaction: what is behind it nobody may read yet
     firsts, lasts = offsets_of(admin, RECORDS_TOPIC, partitions, *BEGIN_AND_END, seconds=ANSWER_SECONDS, readable=True)
     since = {} if selection.since is None else _at(admin, partitions, selection.since, lasts)

@@ -135,7 +135,7 @@ def test_a_scan_that_was_interrupted_can_be_sent_again(
     out, errors = (each.decode() for each in sending.communicate(timeout=PATIENCE))
     assert sending.returncode == INTERRUPTED and "Traceback" not in errors
     assert scan in errors and "--idempotency-key 'night shift'" in errors and f"--tenant {tenant}" in errors
-    assert '"code": "interrupted"' in out and scan in out
+    assert '"code": "publish_interrupted"' in out and scan in out
 
     with written(tmp_path, lines).open("rb") as file:
         again = subprocess.run(

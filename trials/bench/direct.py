@@ -86,7 +86,5 @@ class Backlog:
                 on_delivery=failed,
             )
         if producer.flush(120) or failures:
-            raise InfraError(
-                f"Kafka không nhận đủ thông điệp: {failures[:1]}.", f"Kafka did not take every message: {failures[:1]}."
-            )
+            raise InfraError.of("kafka_not_acknowledged", reason=failures[:1])
         return producer

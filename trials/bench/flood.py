@@ -42,10 +42,7 @@ class Flood:
         places = self._places(tenants)
         together = max(places.values(), key=len)
         if len(together) < 2 or len(places) < 2:
-            raise InfraError(
-                "Phép đo flood cần hai tổ chức chung một phân vùng và các tổ chức khác ở phân vùng khác.",
-                "The case flood needs two tenants on one partition, and others on other partitions.",
-            )
+            raise InfraError.of("bench_flood_tenants")
         self._flooder, self._neighbour = together[:2]
         self._others = [names[0] for names in places.values() if names is not together]
 
@@ -117,9 +114,7 @@ class Flood:
             [Call(tenant, generator.body(generator.records(1, 1, tenant)), headers=_WAIT) for tenant in tenants]
         )
         if failed := [answer for answer in answers if answer.status != 200]:
-            raise InfraError(
-                f"Lượt quét không hoàn tất: {failed[0].document}.", f"A scan was not completed: {failed[0].document}."
-            )
+            raise InfraError.of("bench_scan_not_completed", document=failed[0].document)
         places: dict[int, list[str]] = defaultdict(list)
         with closing(psycopg2.connect(self._dsn)) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT kafka_partition, tenant_id FROM scans ORDER BY 1, 2")

@@ -102,7 +102,7 @@ class BesideAReplay:
             backlog.publish(self._stack.kafka.bootstrap)
             watch.wait(_SILENCE)
         if found := differences(self._dsn, backlog.sent):
-            raise InfraError(f"Không nạp đủ topic: {found[0]}", f"The topic was not filled: {found[0]}")
+            raise InfraError.of("bench_topic_not_filled", reason=found[0])
         clear(self._dsn)
         self._filled = True
 
@@ -122,7 +122,7 @@ class BesideAReplay:
             while not written():
                 if child.returncode is not None or time.monotonic() > deadline:
                     said = child.log_file.read_text()
-                    raise InfraError(f"Phát lại không bắt đầu được: {said}", f"The replay did not begin: {said}")
+                    raise InfraError.of("bench_replay_not_begun", reason=said)
                 time.sleep(0.1)
             yield written
             if child.returncode is not None:

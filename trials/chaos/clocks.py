@@ -44,10 +44,7 @@ class Clock:
         """What moves it stands in the file. Raises InfraError."""
         self._library = _library()
         if self._library is None:
-            raise InfraError(
-                "Cần trình biên dịch C (gói gcc và libc6-dev) để chỉnh đồng hồ của tiến trình.",
-                "Moving a process's clock takes a C compiler (packages gcc and libc6-dev).",
-            )
+            raise InfraError.of("chaos_no_compiler")
         self._file = file.resolve()
         self._file.parent.mkdir(parents=True, exist_ok=True)
         self._file.write_bytes(bytes(8))

@@ -58,10 +58,7 @@ class Disk:
         command = ["mount", "-t", "tmpfs", "-o", f"size={self.size_mb}m,mode=755", "tmpfs", self.folder]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise InfraError(
-                f"Không gắn được ổ đĩa thử tại {self.folder}: {done.stderr.strip()}. Việc này cần quyền root.",
-                f"No disk for the test could be mounted at {self.folder}: {done.stderr.strip()}. It takes root's rights.",
-            )
+            raise InfraError.of("chaos_disk_not_mounted", folder=self.folder, reason=done.stderr.strip())
 
     @property
     def free_kb(self) -> int:

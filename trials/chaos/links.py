@@ -71,10 +71,7 @@ class Link:
                     return
             except httpx.TransportError:
                 time.sleep(0.02)
-        raise InfraError(
-            f"Toxiproxy của liên kết «{self.name}» không khởi động được; xem {self._log_file}.",
-            f"The Toxiproxy of link «{self.name}» did not start; see {self._log_file}.",
-        )
+        raise InfraError.of("chaos_link_not_started", name=self.name, log=self._log_file)
 
     def cut(self) -> None:
         """Open connections are closed, new ones refused."""
@@ -136,9 +133,8 @@ class Link:
         """Raises InfraError when the proxy refuses, httpx.TransportError when it does not answer."""
         answer = self._http.request(method, path, json=body)
         if answer.is_error:
-            raise InfraError(
-                f"Toxiproxy của liên kết «{self.name}» từ chối {method} {path}: {answer.text.strip()}",
-                f"The Toxiproxy of link «{self.name}» refused {method} {path}: {answer.text.strip()}",
+            raise InfraError.of(
+                "chaos_link_refused", name=self.name, method=method, path=path, reason=answer.text.strip()
             )
         return answer.json() if answer.content else None
 

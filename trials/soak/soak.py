@@ -124,10 +124,7 @@ def _flat_out(rig: Rig, folder: Path, seed: int, seconds: float) -> tuple[float,
         busy = _busy_during(rig, lambda: time.sleep(seconds))
         load.stop_offering()
     if wait_until_drained(history, rig.admin_dsn, rig.admin_bootstrap, _SETTLE_SECONDS) is None:
-        raise InfraError(
-            f"Hệ thống chưa xử lý hết sau {_SETTLE_SECONDS:.0f} giây; xem {folder}.",
-            f"The system had not drained after {_SETTLE_SECONDS:.0f} s; see {folder}.",
-        )
+        raise InfraError.of("soak_not_drained", seconds=_SETTLE_SECONDS, folder=folder)
     return (database_figures(rig.admin_dsn)["stored"] - before) / (time.monotonic() - began), busy
 
 
