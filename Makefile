@@ -36,6 +36,7 @@ soak: setup
 lint: setup
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
+	$(VENV)/mypy
 	$(VENV)/lint-imports
 	$(VENV)/python -m schemas.documents --check
 

@@ -5,12 +5,15 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 import cli
+
+if TYPE_CHECKING:  # typer's own copy of click, which it gives no other name to
+    from typer._click.core import Command, Context
 
 
 class Entry(NamedTuple):
@@ -133,7 +136,7 @@ _TRIALS: Final = frozenset({"bench", "chaos", "demo", "soak"})  # they need the 
 class _Command(TyperCommand):
     """A command that is loaded."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: "Context") -> Any:
         """Runs it. What it imports is there now, so that a Ctrl-C meets no import half done."""
         cli.listen()
         return super().invoke(ctx)
@@ -144,7 +147,7 @@ class Commands(TyperGroup):
 
     def __init__(self, name: str, help: str, entries: Mapping[str, Entry | Entries]) -> None:
         self._functions = {each: entry.function for each, entry in entries.items() if isinstance(entry, Entry)}
-        commands = {
+        commands: dict[str, Command] = {
             each: TyperCommand(each, help=entry.help)
             if isinstance(entry, Entry)
             else Commands(each, entry.help, entry.commands)
@@ -152,7 +155,7 @@ class Commands(TyperGroup):
         }
         super().__init__(name=name, help=help, commands=commands, no_args_is_help=True)
 
-    def load(self, name: str) -> TyperCommand | TyperGroup:
+    def load(self, name: str) -> "Command":
         """One of its commands, with all its options."""
         if name not in self._functions:
             return self.commands[name]
@@ -161,9 +164,7 @@ class Commands(TyperGroup):
         single.command(name, cls=_Command)(getattr(import_module(module), function))
         return typer.main.get_command(single)
 
-    def resolve_command(
-        self, ctx: typer.Context, args: list[str]
-    ) -> tuple[str | None, TyperCommand | TyperGroup | None, list[str]]:
+    def resolve_command(self, ctx: "Context", args: list[str]) -> "tuple[str | None, Command | None, list[str]]":
         """The command that is to be run, and its arguments."""
         name, *rest = args
         if name in self.commands:

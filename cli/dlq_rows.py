@@ -104,7 +104,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
     histogram(plan.reasons)
 
 
-def _outcome(row: Mapping[str, object]) -> str:
+def _outcome(row: Mapping[str, Any]) -> str:
     """Of a plan: "sent" is still to come there."""
     becomes = str(row["becomes"])
     what = both((_WOULD.get(becomes) or Text("", "")).fill({})) if becomes in _WOULD else ""
@@ -112,7 +112,7 @@ def _outcome(row: Mapping[str, object]) -> str:
         what = both(meaning(becomes))
     if row["outcome"] == "sent":
         return f"gửi lại / sent again; {what}"
-    words = OUTCOMES[row["outcome"]]  # type: ignore[index]
+    words = OUTCOMES[row["outcome"]]
     return f"{words.vi} / {words.en}" + (f": {what}" if what else "")
 
 

@@ -48,7 +48,7 @@ def _bar(total: int, words: str, *, quiet: bool) -> Iterator[Callable[[int], Non
 def _stoppable() -> Iterator[threading.Event]:
     """The first Ctrl-C (or SIGTERM) ends the run after its batch, the second at once."""
     stopping = threading.Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def stop(number: int, _: Any) -> None:
         stopping.set()

@@ -103,7 +103,7 @@ def settings_table(running: Path) -> list[dict[str, Any]]:
     for process, kind in kinds.items():
         try:
             given = settings_of(running, process)
-            own = {name.removeprefix("SCANLINE_").lower(): value for name, value in given.items()}
+            own: dict[str, Any] = {name.removeprefix("SCANLINE_").lower(): value for name, value in given.items()}
             values = kind(**own).model_dump(mode="json")
         except ValidationError as error:
             values = {str(part["loc"][0]): f"? {part['msg']}" for part in error.errors()}

@@ -1,6 +1,7 @@
 """`scanline rebuild`: the live tables again, from scan.records.v1, after the database was lost."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import typer
 
@@ -81,7 +82,7 @@ def rebuild(
             on_cut=on_cut,
             on_progress=on_offsets,
         )
-        report = {
+        report: dict[str, Any] = {
             "offsets": {str(number): [place.start, place.end] for number, place in places.items()},
             "cut": {str(number): first for number, first in cut.items()},
         }
@@ -93,6 +94,6 @@ def rebuild(
     else:
         shown = {name: value for name, value in report.items() if not isinstance(value, list | dict)}
         show([shown], title="rebuild", as_json=False)
-        tell_differences(report.get("differences", []))  # type: ignore[arg-type]
+        tell_differences(report.get("differences", []))
         tell_passed_over(report)
     raise typer.Exit(exit_code_of(report))

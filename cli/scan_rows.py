@@ -47,7 +47,8 @@ def exit_code(status: Status | None) -> int:
 
 
 def state_words(status: Status) -> str:
-    return _STATES.get(status["status"], status["status"])
+    state = str(status["status"])
+    return _STATES.get(state, state)
 
 
 def local_time(text: str | None) -> str:

@@ -517,6 +517,12 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "{topic} đã được tạo lại sau khi lần phát lại này bị ngắt. Hãy xóa {path} để bắt đầu lại.",
         "{topic} was made anew after this replay was interrupted. Delete {path} to start anew.",
     ),
+    "role_without_name": (
+        "URL của PostgreSQL ({host}/{database}) không có tên người dùng; vai trò cần tạo phải có tên: "
+        "postgresql://TÊN:MẬT_KHẨU@...",
+        "The URL of PostgreSQL ({host}/{database}) names no user; the role that is to be made must have a name: "
+        "postgresql://NAME:PASSWORD@...",
+    ),
     "scan_id_invalid": (
         "Mã lượt quét phải là một UUID.",
         "A scan id is a UUID.",

@@ -72,7 +72,7 @@ class DirectPublisher:
         for array in arrays_of(pieces):
             headers = headers_for(topics.RECORDS, scan_id, first_index=array.first_index, source="/scanline/cli")
             self._send(key, array.value, headers)
-            count += array.count
+            count += array.records
         self._send(key, _encode(Closed(count)), headers_for(topics.CLOSED, scan_id, source="/scanline/cli"))
         left = self._producer.flush(_DELIVERY_SECONDS + _ANSWER_SECONDS)
         if left or self._failures:

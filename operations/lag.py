@@ -108,7 +108,7 @@ def _next_readable(bootstrap: str, starts: Mapping[int, int]) -> dict[int, int]:
     try:
         consumer.assign([TopicPartition(RECORDS_TOPIC, number, at) for number, at in starts.items()])
         while len(found) < len(starts):
-            message = consumer.poll(_ANSWER_SECONDS)
+            message: Any = consumer.poll(_ANSWER_SECONDS)
             if message is None:
                 break  # the broker is slow: what is not known counts as backlog
             error = message.error()

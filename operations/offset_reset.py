@@ -1,5 +1,6 @@
 """Where a lane goes on, set by an operator: after a topic was made anew, or lost its end."""
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaException
@@ -114,7 +115,7 @@ def _refuse_to_pass_over(plan: list[Reset]) -> None:
             raise InfraError.of("offsets_unread", partition=each.partition, count=each.passed_over)
 
 
-def _write(connection: Connection, place: dict[str, str], each: Reset) -> None:
+def _write(connection: Connection, place: Mapping[str, str | None], each: Reset) -> None:
     texts = {
         "vi": f"Đặt lại offset của phân vùng {each.partition}: từ {each.before} thành {each.after}.",
         "en": f"The offset of partition {each.partition} was set from {each.before} to {each.after}.",

@@ -116,14 +116,14 @@ def _drain(
     while True:
         places_written = written_places(read_url, pipeline) or {}
         written = {number: place.next_offset for number, place in places_written.items()}
-        left = {number for number, place in places.items() if place.count and written.get(number, 0) < place.end}
+        left = {number for number, place in places.items() if place.offsets and written.get(number, 0) < place.end}
         if left:
             left -= _nothing_more(bootstrap, pipeline, places_written)  # marks of transactions are nobody's to write
         now = time.monotonic()
         for number in places:
             if number not in left or written.get(number, 0) != moved[number][0]:
                 moved[number] = written.get(number, 0), now
-        total = sum(place.count for place in places.values())
+        total = sum(place.offsets for place in places.values())
         done = total - sum(
             places[number].end - min(places[number].end, max(places[number].start, written.get(number, 0)))
             for number in left

@@ -7,7 +7,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from infra.errors import InfraError
 from producer_api.uploads.opening import Mistaken, Opening
@@ -39,7 +39,7 @@ class Details(NamedTuple):
 class _Begun(io.RawIOBase):
     """A file from its first byte on, although its beginning was read already: a pipe cannot be wound back."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: io.BufferedReader) -> None:
         self.taken = 0
         self._file = file
         self._head = file.read(_LOOK)
@@ -50,7 +50,7 @@ class _Begun(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """The beginning as one piece, then what there is."""
-        piece = self._head[: len(buffer)] or self._file.read1(len(buffer))  # type: ignore[attr-defined]
+        piece = self._head[: len(buffer)] or self._file.read1(len(buffer))
         self._head = self._head[len(piece) :]
         buffer[: len(piece)] = piece
         self.taken += len(piece)
@@ -68,7 +68,7 @@ class RecordsFile:
     def __init__(self, path: Path) -> None:
         """Raises InfraError where it cannot be opened or read, holds no record, or is no file of records."""
         try:
-            source = sys.stdin.buffer if path == STANDARD_INPUT else path.open("rb")
+            source: Any = sys.stdin.buffer if path == STANDARD_INPUT else path.open("rb")
             # on disk: what progress is measured by; of what still comes nobody knows it
             self.size = None if path == STANDARD_INPUT else path.stat().st_size
             self._source = _Begun(source)
@@ -80,8 +80,10 @@ class RecordsFile:
         try:
             compressed = self._raw.peek(2)[:2] == _GZIP
             # what is read of a compressed file goes through a buffer, so that its beginning can be looked at
-            self._content: IO[bytes] = io.BufferedReader(gzip.GzipFile(fileobj=self._raw)) if compressed else self._raw
-            head = without_bom(self._content.peek(_LOOK))  # type: ignore[attr-defined]
+            self._content: io.BufferedReader[Any] = (
+                io.BufferedReader(gzip.GzipFile(fileobj=self._raw)) if compressed else self._raw
+            )
+            head = without_bom(self._content.peek(_LOOK))
             self._document = self._read_document() if _DOCUMENT.match(head) else None
             self._begun = [] if self._document is not None else list(self._beginning())
         except BaseException as error:
@@ -149,7 +151,7 @@ class RecordsFile:
         if code == "no_records":
             return InfraError.of("file_without_records", path=self._path, found_nothing=_FOUND_NOTHING)
         if "format" not in params:
-            detail = Text(**kind.detail.fill(params))  # type: ignore[arg-type]
+            detail = Text(**kind.detail.fill(params))
             return InfraError.of("file_body_refused", path=self._path, detail=detail)
         name = params["format"]
         which = name if isinstance(name, Text) else Text(str(name), str(name))

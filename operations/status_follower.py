@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 import msgspec
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
 from infra.errors import InfraError
 from kafka_client.clients import unjoined_consumer
@@ -98,24 +98,26 @@ class StatusFollower:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            message = self._consumer.poll(_POLL)
+            message: Any = self._consumer.poll(_POLL)
             if message is None:
                 continue
-            if message.error() is not None:
-                self._reached_an_end(message)
+            error = message.error()
+            if error is not None:
+                self._reached_an_end(error, message.partition())
                 continue
             try:
                 key = split_status_key(message.key() or b"")
-                status = msgspec.json.decode(message.value()) if message.value() else None
+                value = message.value()
+                status = msgspec.json.decode(value) if value else None
             except (ValueError, RecursionError, msgspec.MsgspecError):
                 continue  # not one of ours; the API's follower logs it
             if is_tenant_id(key[0]):
                 told_at = dt.datetime.fromtimestamp(message.timestamp()[1] / 1000, dt.UTC)
                 self._take(Change(key, status, time.perf_counter(), told_at))
 
-    def _reached_an_end(self, message: Message) -> None:
-        if message.error().code() == KafkaError._PARTITION_EOF and self._behind:
-            self._behind.discard(message.partition())
+    def _reached_an_end(self, error: KafkaError, partition: int) -> None:
+        if error.code() == KafkaError._PARTITION_EOF and self._behind:
+            self._behind.discard(partition)
             if not self._behind:
                 self._on_caught_up()
 

@@ -30,7 +30,7 @@ def _logging(level: str) -> dict[str, Any]:
 def main() -> None:
     """Reads the settings and serves. With several processes they share the port, and /metrics adds them up."""
     try:
-        settings = ApiSettings()  # type: ignore[call-arg]
+        settings = ApiSettings()
     except ValidationError as error:
         names = ", ".join(f"SCANLINE_{'_'.join(map(str, part['loc']))}".upper() for part in error.errors())
         sys.exit(f"Thiếu hoặc sai cấu hình: {names}. / Settings missing or wrong: {names}. See `scanline doctor`.")

@@ -25,7 +25,7 @@ from producer_api.uploads.idempotency import Keys
 
 def build_app(settings: ApiSettings | None = None) -> FastAPI:
     """The app; without `settings` they come from the environment."""
-    chosen = settings or ApiSettings()  # type: ignore[call-arg]
+    chosen = settings or ApiSettings()
     drain = Drain(chosen.api_drain_seconds)
 
     @asynccontextmanager

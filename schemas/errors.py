@@ -3,6 +3,7 @@
 A text's placeholders are filled with names and limits, never with the value that was refused: it may be personal data.
 """
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import msgspec
@@ -16,7 +17,7 @@ class Text(NamedTuple):
     vi: str
     en: str
 
-    def fill(self, params: Params) -> dict[str, str]:
+    def fill(self, params: Mapping[str, object]) -> dict[str, str]:
         """{"vi": ..., "en": ...} with the placeholders filled. A parameter may itself be a Text."""
         return {
             language: template.format(
@@ -203,4 +204,4 @@ def describe(code: str, pointer: str = "", params: Params | None = None) -> dict
     filled: dict[str, object] = {"field": field_name(pointer), **(params or {})}
     if "expected" in filled:
         filled["expected"] = TYPE_WORDS[str(filled["expected"])]
-    return ALL_TEXTS[code].fill(filled)  # type: ignore[arg-type]
+    return ALL_TEXTS[code].fill(filled)

@@ -75,6 +75,7 @@ def shared(schema: Any, prefix: str) -> Any:
 def components(prefix: str, more: Sequence[Any] = ()) -> dict[str, Schema]:
     """Every schema of the contract by name, and those of `more` types, with references that start with `prefix`."""
     template = prefix + "{name}"
+    found: dict[str, Schema]
     _, found = msgspec.json.schema_components([*ROOTS.values(), *more], ref_template=template)
     for name, schema in found.items():
         if name in STRUCTS:

@@ -191,25 +191,28 @@ def _plausible(time: dt.datetime, now: dt.datetime) -> bool:
     return EARLIEST <= time <= now + CLOCK_TOLERANCE
 
 
-_CONTROL_TYPES: Final = {topics.OPENED: Opened, topics.CLOSED: Closed, topics.CANCELLED: Cancelled}
+_CONTROL_TYPES: Final[dict[str, type[Opened | Closed | Cancelled]]] = {
+    topics.OPENED: Opened,
+    topics.CLOSED: Closed,
+    topics.CANCELLED: Cancelled,
+}
 
 
 def read_control(kind: str, value: bytes | None, now: dt.datetime | None = None) -> Opened | Closed | Cancelled:
     """The body of an opened, closed or cancelled message; an empty one is all defaults. `now` is when it came in, where that
     is known. Raises MessageRefused."""
     try:
-        control = msgspec.json.decode(value or b"{}", type=_CONTROL_TYPES[kind])
+        control: Opened | Closed | Cancelled = msgspec.json.decode(value or b"{}", type=_CONTROL_TYPES[kind])
         for name in control.__struct_fields__:
             text = getattr(control, name)
             if isinstance(text, str):
                 setattr(control, name, normalise(text))
-        at = control.submitted_at if isinstance(control, Opened) else None
-        if at is not None and not _plausible(at, now or dt.datetime.now(dt.UTC)):
-            control.submitted_at = None  # a clock gone astray is no reason to lose a scan
-        elif at is not None:
-            control.submitted_at = at.astimezone(
-                dt.UTC
-            )  # not every offset that is decoded is one that PostgreSQL takes
+        if isinstance(control, Opened) and control.submitted_at is not None:
+            if _plausible(control.submitted_at, now or dt.datetime.now(dt.UTC)):
+                # not every offset that is decoded is one that PostgreSQL takes
+                control.submitted_at = control.submitted_at.astimezone(dt.UTC)
+            else:
+                control.submitted_at = None  # a clock gone astray is no reason to lose a scan
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TextRefused):
         raise MessageRefused("message_unreadable") from None
     return control

@@ -4,6 +4,7 @@ import threading
 
 from prometheus_client import Gauge, Histogram, disable_created_metrics
 from sqlalchemy.engine import Engine
+from sqlalchemy.pool import QueuePool
 
 disable_created_metrics()  # a second series for each, that nobody asks for
 
@@ -33,7 +34,8 @@ class WatchedPool:
         self._engine = engine
         self._lock = threading.Lock()
         self._in_use = self._idle = 0  # as the gauges have it
-        self._limit = engine.pool.size() + engine.pool._max_overflow  # type: ignore[attr-defined]
+        pool = self._pool
+        self._limit = pool.size() + pool._max_overflow
         LIMIT.labels(name).inc(self._limit)
         self.measure()
 
@@ -45,8 +47,8 @@ class WatchedPool:
     def measure(self) -> None:
         """After a connection was taken, given back, or not to be had."""
         with self._lock:
-            pool = self._engine.pool
-            self._set(pool.checkedout(), pool.checkedin())  # type: ignore[attr-defined]
+            pool = self._pool
+            self._set(pool.checkedout(), pool.checkedin())
 
     def close(self) -> None:
         """The pool is gone."""
@@ -54,6 +56,12 @@ class WatchedPool:
             self._set(0, 0)
             LIMIT.labels(self._name).dec(self._limit)
             self._limit = 0
+
+    @property
+    def _pool(self) -> QueuePool:
+        pool = self._engine.pool
+        assert isinstance(pool, QueuePool)
+        return pool
 
     def _set(self, in_use: int, idle: int) -> None:
         CONNECTIONS.labels(self._name, "in_use").inc(in_use - self._in_use)

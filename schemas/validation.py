@@ -55,7 +55,7 @@ Check = Callable[[Any, str], Any]  # (decoded value, pointer) -> value as stored
 
 
 def _text(maximum: int) -> Check:
-    def check(value: Any, pointer: str) -> str:
+    def check(value: object, pointer: str) -> str:
         if not isinstance(value, str):
             raise Refusal("wrong_type", pointer, expected="text")
         try:
@@ -72,7 +72,7 @@ def _text(maximum: int) -> Check:
 
 
 def _code(allowed: frozenset[str], unknown: str = "unknown_code") -> Check:
-    def check(value: Any, pointer: str) -> str:
+    def check(value: object, pointer: str) -> str:
         if not isinstance(value, str):
             raise Refusal("wrong_type", pointer, expected="text")
         if value not in allowed:
@@ -96,7 +96,7 @@ def _list(item: Check, minimum: int, maximum: int) -> Check:
 
 
 def _number(kind: type, word: str, minimum: int, maximum: int) -> Check:
-    def check(value: Any, pointer: str) -> int | float:
+    def check(value: Any, pointer: str) -> Any:
         whole = isinstance(value, int) and not isinstance(value, bool)
         if not (whole or (kind is float and isinstance(value, float))):
             raise Refusal("wrong_type", pointer, expected=word)
@@ -123,12 +123,12 @@ def _moment(decode: Callable[[bytes], Any], value: Any, code: str, pointer: str)
         raise Refusal(code, pointer) from None
 
 
-def _date(value: Any, pointer: str) -> str:
+def _date(value: Any, pointer: str) -> Any:
     _moment(_to_date, value, "date_invalid", pointer)
     return value
 
 
-def _datetime(value: Any, pointer: str) -> str:
+def _datetime(value: Any, pointer: str) -> Any:
     if isinstance(value, str) and (to_the_minute := _TO_THE_MINUTE.fullmatch(value)):
         value = f"{to_the_minute[1]}:00{to_the_minute[2]}"
     if not offset_is_right(_moment(_to_datetime, value, "datetime_invalid", pointer)):

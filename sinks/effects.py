@@ -148,8 +148,8 @@ class Effects:
             positions=[message.positions[row] for row in kept],
             rejected=[each for each in message.rejected if each.position in positions],
         )
-        self.mended[key_of(message)] += left.count
-        self._scans[key_of(message)].records_rejected -= left.count
+        self.mended[key_of(message)] += left.record_count
+        self._scans[key_of(message)].records_rejected -= left.record_count
         self.take(Taken(at, left, kept))
 
     def refuse_all(self, message: Incoming) -> None:

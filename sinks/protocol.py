@@ -34,7 +34,7 @@ class Incoming(NamedTuple):
     received_at: dt.datetime | None = None  # by the broker's clock, where the broker stamps messages; of the earliest
 
     @property
-    def count(self) -> int:
+    def record_count(self) -> int:
         """Records in the message, good and bad."""
         return len(self.records) + len(self.rejected)
 

@@ -81,7 +81,7 @@ class ScanlineWorker(faust.Worker):
 def main() -> None:
     """Reads the settings, starts the worker, and does not return."""
     try:
-        settings = WorkerSettings()  # type: ignore[call-arg]
+        settings = WorkerSettings()
     except ValidationError as error:
         names = ", ".join(f"SCANLINE_{'_'.join(map(str, part['loc']))}".upper() for part in error.errors())
         sys.exit(f"Thiếu hoặc sai cấu hình: {names}. / Settings missing or wrong: {names}. See `scanline doctor`.")

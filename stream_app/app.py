@@ -1,7 +1,7 @@
 """The Faust app: one agent that hands slices to lanes, and the timers around them."""
 
-import time
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 import faust
 from yarl import URL
@@ -27,6 +27,7 @@ from stream_app.settings import WorkerSettings
 
 _POSITIONS_SECONDS = 5.0
 _HEARTBEAT_SECONDS = 1.0  # at most
+Timer = TypeVar("Timer", bound=Callable[[], Coroutine[Any, Any, None]])
 
 
 def build_lanes(settings: WorkerSettings) -> Lanes:
@@ -51,10 +52,28 @@ def build_lanes(settings: WorkerSettings) -> Lanes:
     )
 
 
-def build_app(settings: WorkerSettings, lanes: Lanes) -> faust.App:
+class ScanlineApp(faust.App):
+    """Faust's app, of which it is known what it runs with."""
+
+    watchdog: Watchdog
+
+    @property
+    def slices(self) -> SliceConsumer:
+        """Its consumer."""
+        consumer = self.consumer
+        assert isinstance(consumer, SliceConsumer)
+        return consumer
+
+    def every(self, seconds: float) -> Callable[[Timer], Timer]:
+        """Decorates what is to be called so often, on the event loop."""
+        decorate: Callable[[Timer], Timer] = self.timer(interval=seconds)
+        return decorate
+
+
+def build_app(settings: WorkerSettings, lanes: Lanes) -> ScanlineApp:
     """The app, ready for a faust.Worker. At-least-once on Kafka's side; PostgreSQL makes it exactly once."""
     broker = f"kafka://{settings.kafka_bootstrap.replace(',', ';kafka://')}"
-    app = faust.App(
+    app = ScanlineApp(
         settings.stream_pipeline,
         env={},  # from the environment Faust would take BROKER_URL or PROCESSING_GUARANTEE over what is said here
         broker=broker,
@@ -78,16 +97,17 @@ def build_app(settings: WorkerSettings, lanes: Lanes) -> faust.App:
         worker_redirect_stdouts=False,
     )
     urls = [URL(url) for url in broker.split(";")]
-    transport = SliceTransport(urls, app)
-    app._transport = transport
+    logs = Logs(lanes, Bounds(settings.kafka_bootstrap))
 
     class _Consumer(SliceConsumer):
         pass
 
-    logs = Logs(lanes, Bounds(settings.kafka_bootstrap))
+    class _Transport(SliceTransport):
+        Consumer = _Consumer
+
     _Consumer.lanes = lanes
     _Consumer.logs = logs
-    transport.Consumer = _Consumer
+    app._transport = _Transport(urls, app)
     topic = app.topic(RECORDS_TOPIC, acks=False, key_serializer="raw", value_serializer="raw", value_type=None)
 
     @app.agent(topic, isolated_partitions=True, name="scanline.lanes")
@@ -99,43 +119,42 @@ def build_app(settings: WorkerSettings, lanes: Lanes) -> faust.App:
     async def stop_lanes(_: Any, revoked: Any, **kwargs: Any) -> None:
         await lanes.revoke()
 
-    @app.timer(interval=_POSITIONS_SECONDS)
+    @app.every(_POSITIONS_SECONDS)
     async def commit_positions() -> None:
-        await app.consumer.commit_positions()
+        await app.slices.commit_positions()
         await lanes.verify()
 
-    @app.timer(interval=1.0)
+    @app.every(1.0)
     async def measure() -> None:
-        lanes.measure(app.consumer.lag_of)
+        lanes.measure(app.slices.lag_of)
         lanes.tell_again(every=False)
 
-    positions = Positions(lanes, lambda partition: app.consumer.position_of(partition))
+    positions = Positions(lanes, lambda partition: app.slices.position_of(partition))
 
-    @app.timer(interval=POSITIONS_SECONDS)
+    @app.every(POSITIONS_SECONDS)
     async def hold_positions() -> None:
         await positions.look()
 
-    @app.timer(interval=LOGS_SECONDS)
+    @app.every(LOGS_SECONDS)
     async def hold_logs() -> None:
         await logs.look()
 
     watchdog = Watchdog(
         lanes,
         Rules(settings.stream_stall_seconds, settings.stream_stall_restarts, settings.stream_standing_seconds),
-        lambda partition, written, end: app.consumer.unread(partition, written, end),
+        lambda partition, written, end: app.slices.unread(partition, written, end),
         Ends(settings.kafka_bootstrap),
-        lambda partition: app.consumer.revive(partition),
+        lambda partition: app.slices.revive(partition),
     )
     app.watchdog = watchdog
     watchdog.start()
 
-    @app.timer(interval=min(LOOK_SECONDS, settings.stream_stall_seconds / 4, settings.stream_standing_seconds / 4))
+    @app.every(min(LOOK_SECONDS, settings.stream_stall_seconds / 4, settings.stream_standing_seconds / 4))
     async def watch() -> None:
         watchdog.look()
 
-    @app.timer(interval=settings.status_reconcile_seconds)
+    @app.every(settings.status_reconcile_seconds)
     async def reconcile_statuses() -> None:
         lanes.tell_again(every=True)
 
-    app.started_at = time.monotonic()
     return app

@@ -24,13 +24,22 @@ _BY_THE_BROKER: Final = 1  # timestamp_type of a message that the broker stamped
 
 
 class Message(Protocol):
-    """What is read of a consumed record (aiokafka's ConsumerRecord has it)."""
+    """What is read of a consumed record (aiokafka's ConsumerRecord has it); nothing here writes to one."""
 
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[Header]
-    timestamp: int
+    @property
+    def offset(self) -> int: ...
+
+    @property
+    def key(self) -> bytes | None: ...
+
+    @property
+    def value(self) -> bytes | None: ...
+
+    @property
+    def headers(self) -> Sequence[Header]: ...
+
+    @property
+    def timestamp(self) -> int: ...
 
 
 def received_at(message: Message) -> dt.datetime | None:
@@ -81,7 +90,7 @@ def decode(message: Message, now: dt.datetime) -> Incoming:
         raise MessageRefused("message_too_large", max_bytes=topics.MAX_MESSAGE_BYTES)
     incoming = _read_records(message.offset, envelope, value, now)
     if envelope.type == topics.MENDED:
-        if incoming.count != len(envelope.mends):
+        if incoming.record_count != len(envelope.mends):
             raise MessageRefused("mends_invalid")
         incoming = incoming._replace(plain=False)  # the plain way knows numbers in a row only
     return incoming

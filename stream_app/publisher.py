@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaException, Producer
 
+from kafka_client.message_headers import Sendable
 from schemas import topics
 from schemas.dead_letters import REASON_HEADERS
-from schemas.messages import Header
 from schemas.status import ScanStatus, encode_status
 from schemas.unexpected import described
 from stream_app import metrics
@@ -101,7 +101,7 @@ class Publisher:
                 done.set()
 
         for message, reason in letters:
-            headers: list[Header] = [
+            headers: list[Sendable] = [
                 # reasons of an earlier failure, copied back by hand, would pile up and mislead
                 *(header for header in message.headers if header[0] not in REASON_HEADERS),
                 (topics.DLQ_REASON, reason.encode()),
@@ -124,8 +124,8 @@ class Publisher:
         for _, reason in letters:
             metrics.DEAD_LETTERS.labels(reason).inc()
 
-    def _produce_letter(self, message: Message, headers: list[Header], delivered: Any) -> None:
-        def produce(headers: list[Header]) -> None:
+    def _produce_letter(self, message: Message, headers: list[Sendable], delivered: Any) -> None:
+        def produce(headers: list[Sendable]) -> None:
             self._producer.produce(topics.DLQ_TOPIC, message.value, message.key, headers=headers, on_delivery=delivered)
 
         try:

@@ -46,7 +46,7 @@ class _Ledger:
         found = set()
         for message in self._batch.messages:
             index = message.envelope.first_index
-            if index is not None and message.count:
+            if index is not None and message.record_count:
                 array = (*key_of(message), index)
                 if array in self._content.arrays:
                     found.add(message.offset)

@@ -36,6 +36,8 @@ def prepare_foreign(urls: Urls, admin_url: str | None = None) -> None:
     allowed to make (CREATEROLE).
     """
     owner = make_url(urls.migrate)
+    for url in (urls.write, urls.read, *((urls.migrate,) if admin_url is not None else ())):
+        _role_of(url)  # before anything is made
     try:
         if admin_url is not None:
             _make_all(_dsn(admin_url), urls)
@@ -54,7 +56,7 @@ def _make_all(dsn: str, urls: Urls) -> None:
         cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,))
         if cursor.fetchone() is None:
             make = sql.SQL("CREATE DATABASE {} OWNER {}")
-            cursor.execute(make.format(sql.Identifier(database), sql.Identifier(make_url(urls.migrate).username)))
+            cursor.execute(make.format(sql.Identifier(database), sql.Identifier(_role_of(urls.migrate))))
         make_service_roles(cursor, database, urls)
 
 
@@ -75,10 +77,18 @@ def make_service_roles(cursor: Any, database: str, urls: Urls) -> None:
 
 def make_role(cursor: Any, url: str) -> None:
     """Makes the URL's role, or sets its password."""
-    role = make_url(url)
-    cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role.username,))
+    role, password = _role_of(url), make_url(url).password
+    cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))
     statement = ("CREATE" if cursor.fetchone() is None else "ALTER") + " ROLE {} LOGIN PASSWORD {}"
-    cursor.execute(sql.SQL(statement).format(sql.Identifier(role.username), sql.Literal(str(role.password))))
+    cursor.execute(sql.SQL(statement).format(sql.Identifier(role), sql.Literal(str(password))))
+
+
+def _role_of(url: str) -> str:
+    """Raises InfraError where the URL names none."""
+    where = make_url(url)
+    if not where.username:
+        raise InfraError.of("role_without_name", host=where.host or "localhost", database=where.database)
+    return where.username
 
 
 def alembic_config(url: str) -> Config:

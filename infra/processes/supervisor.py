@@ -47,8 +47,8 @@ def follow_logs(stack: Stack, stopping: threading.Event) -> InfraError | None:
         last_look = stopping.wait(_POLL)
         for at, (service, tail) in enumerate(tails):
             for line in tail.lines(last=last_look):
-                name = (f"{service.name:>9}", _COLOURS[at % len(_COLOURS)])
-                console.print(Text.assemble(name, " ", line), soft_wrap=True)
+                label = (f"{service.name:>9}", _COLOURS[at % len(_COLOURS)])
+                console.print(Text.assemble(label, " ", line), soft_wrap=True)
         if last_look:
             return None
         for service in stack.services:

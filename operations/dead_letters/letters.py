@@ -3,9 +3,10 @@
 import datetime as dt
 import re
 from collections.abc import Sequence
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from kafka_client.message_headers import headers_of
+from kafka_client.received import Received
 from schemas import topics
 from schemas.dead_letters import REASON_HEADERS, RETRY_HEADERS, LetterId
 from schemas.messages import Header, tenant_of
@@ -73,7 +74,7 @@ class Letter(NamedTuple):
         return [header for header in self.headers if header[0] not in REASON_HEADERS | RETRY_HEADERS]
 
 
-def letter_of(message: Any) -> Letter:
+def letter_of(message: Received) -> Letter:
     """A message of confluent-kafka as a letter."""
     headers = headers_of(message)
     named = dict(headers)

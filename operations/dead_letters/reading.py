@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from infra.errors import InfraError
 from kafka_client.clients import unjoined_consumer
 from kafka_client.offsets import partitions_of, spans_of
+from kafka_client.received import Received
 from operations.dead_letters.letters import Letter, Selection, letter_of
 from schemas.topics import DLQ_TOPIC
 
@@ -47,18 +48,20 @@ def spans(client: Consumer, topic: str, bootstrap: str) -> dict[int, tuple[int, 
     return spans_of(client, topic, partitions, _ANSWER_SECONDS)
 
 
-def messages(client: Consumer, topic: str, wanted: dict[int, tuple[int, int]], bootstrap: str) -> Iterator[list[Any]]:
+def messages(
+    client: Consumer, topic: str, wanted: dict[int, tuple[int, int]], bootstrap: str
+) -> Iterator[list[Received]]:
     """Messages of [start, end) of each partition, some at a time. Gaps are passed over."""
     left = {number: end for number, (start, end) in wanted.items() if start < end}
     client.assign([TopicPartition(topic, number, wanted[number][0]) for number in left])
     heard = time.monotonic()
     while left:
-        polled = client.consume(_AT_ONCE, _GATHER_SECONDS)
+        polled: list[Any] = client.consume(_AT_ONCE, _GATHER_SECONDS)
         if polled:
             heard = time.monotonic()
         elif time.monotonic() - heard > _SILENCE_SECONDS:
             raise kafka_error(bootstrap, KafkaException(KafkaError(KafkaError._TIMED_OUT)))
-        good = []
+        good: list[Received] = []
         for message in polled:
             error, number = message.error(), message.partition()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:

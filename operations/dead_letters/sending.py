@@ -6,16 +6,16 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaException, Producer
 
+from kafka_client.message_headers import Sendable
 from operations.dead_letters.letters import Letter
 from operations.dead_letters.reading import kafka_error
 from schemas import topics
 from schemas.dead_letters import LetterId
-from schemas.messages import Header
 
 _DELIVERY_SECONDS: Final = 30
 
 
-def headers_again(letter: Letter) -> list[Header]:
+def headers_again(letter: Letter) -> list[Sendable]:
     """The publisher's own, which letter it was, and how often it has been sent again by now."""
     return [
         *letter.original_headers(),

@@ -50,7 +50,7 @@ class Piece(NamedTuple):
 
 def read(bootstrap: str, places: Mapping[int, Range]) -> Iterator[Piece]:
     """Pieces of every partition until each has reached its end. Raises InfraError when the broker falls silent."""
-    left = {partition: place.end for partition, place in places.items() if place.count}
+    left = {partition: place.end for partition, place in places.items() if place.offsets}
     if not left:
         return
     heard = time.monotonic()

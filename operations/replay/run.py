@@ -96,8 +96,8 @@ class Replay:
             if 0 < (at := stored[number]) < min(place.first, place.end)
         }
         self._lanes = {number: _Lane(number, found[number], place.start) for number, place in left.items()}
-        self._total = sum(place.count for place in places.values())
-        self._offsets = self._total - sum(place.count for place in left.values())
+        self._total = sum(place.offsets for place in places.values())
+        self._offsets = self._total - sum(place.offsets for place in left.values())
         for piece in read(bootstrap, left):
             self._take(piece, done=piece.reached >= left[piece.partition].end)
         return Outcome(places, self._messages, self._records, self._unreadable, lost)

@@ -31,8 +31,8 @@ class Range(NamedTuple):
     first: int
 
     @property
-    def count(self) -> int:
-        """Offsets in it; some may hold no message."""
+    def offsets(self) -> int:
+        """How many are in it; some may hold no message."""
         return max(0, self.end - self.start)
 
 

@@ -44,7 +44,7 @@ class Difference(NamedTuple):
         """For people and programs."""
         return {
             **self._asdict(),
-            **{name: getattr(self, name)._asdict() for name in ("missing", "extra", "altered")},
+            **{name: getattr(self, name).as_json() for name in ("missing", "extra", "altered")},
         }
 
 
@@ -161,6 +161,6 @@ def _difference(
         accounted = replayed.accounted, known.records_stored + known.records_rejected + known.records_duplicate
         if accounted[0] != accounted[1]:
             counts["records_rejected"] = replayed.records_rejected, known.records_rejected
-    if not counts and not any(each.count for each in (compared.missing, compared.extra, compared.altered)):
+    if not counts and not any(each.keys for each in (compared.missing, compared.extra, compared.altered)):
         return None
     return Difference(*key, rows, counts, compared.missing, compared.extra, compared.altered)

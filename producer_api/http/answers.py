@@ -213,7 +213,7 @@ ProcessingActivity: Final = msgspec.defstruct(
 class ProcessingActivityPage(Struct):
     """Processing activities, by scan and activity_key."""
 
-    processing_activities: list[ProcessingActivity]  # type: ignore[valid-type]
+    processing_activities: list[ProcessingActivity]  # type: ignore[valid-type]  # made at run time
     next_cursor: NextCursor
 
 
@@ -248,7 +248,7 @@ class Problem(Struct):
 class Submission(Struct, forbid_unknown_fields=True):
     """A scan in one body. A record that breaks a rule is rejected alone, later; the scan is taken."""
 
-    records: list[_Record]  # type: ignore[valid-type]
+    records: list[_Record]  # type: ignore[valid-type]  # made at run time
     source: Annotated[str, Meta(max_length=200)] | None = None
     language: Language | None = None
     notify: Annotated[str, Meta(max_length=300)] | None = None
@@ -264,7 +264,7 @@ class Submission(Struct, forbid_unknown_fields=True):
 class Correction(Struct):
     """A rejected record, mended: an entry of the rejected records with `record` changed. Other members are passed over."""
 
-    record: Annotated[_Record | None, _said("null: vẫn bị từ chối.", "null: it stays rejected.")]  # type: ignore[valid-type]
+    record: Annotated[_Record | None, _said("null: vẫn bị từ chối.", "null: it stays rejected.")]  # type: ignore[valid-type]  # made at run time
     index: Index = None
     id: Annotated[
         Annotated[int, Meta(ge=1, le=MAX_REJECTION)] | None,

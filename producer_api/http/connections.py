@@ -45,7 +45,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._running: RequestResponseCycle | None = None  # the request that the app works on, or worked on last
         self._refusal: ApiProblem | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """Counts it, and starts the clock of its first request."""
         super().connection_made(transport)
         most = self._settings.api_connections

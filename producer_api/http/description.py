@@ -20,7 +20,7 @@ def install(app: FastAPI, settings: ApiSettings) -> None:
             made.append(_document(app, settings))
         return made[0]
 
-    app.openapi = described  # type: ignore[method-assign]
+    app.openapi = described  # type: ignore[method-assign]  # FastAPI's documented way
 
 
 def _document(app: FastAPI, settings: ApiSettings) -> dict[str, Any]:

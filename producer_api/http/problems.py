@@ -48,8 +48,8 @@ def retry_later(code: str, seconds: int, **extra: Any) -> ApiProblem:
 
 def request_error(code: str, field: str, *, parameter: bool = False, **params: str | int | Text) -> dict[str, Any]:
     """One entry of `errors`: where (JSON pointer, or the parameter's name), what, and both texts."""
-    place = {"parameter": field} if parameter else {"pointer": f"/{field}" if field else ""}
-    return {**place, "code": code, "messages": REQUEST_ERRORS[code].fill({"field": field_name(field), **params})}  # type: ignore[dict-item]
+    place: dict[str, Any] = {"parameter": field} if parameter else {"pointer": f"/{field}" if field else ""}
+    return {**place, "code": code, "messages": REQUEST_ERRORS[code].fill({"field": field_name(field), **params})}
 
 
 def printable(name: str) -> str:
@@ -99,7 +99,7 @@ def answer(problem: ApiProblem, request: Request) -> Response:
 def document(problem: ApiProblem, language: str, path: str) -> dict[str, Any]:
     """The body (RFC 9457); `path` empty where the request was never read."""
     kind = PROBLEMS[problem.code]
-    messages = kind.detail.fill(problem.params)  # type: ignore[arg-type]
+    messages = kind.detail.fill(problem.params)
     return {
         "type": f"urn:scanline:problem:{problem.code}",
         "title": getattr(kind.title, language),

@@ -4,14 +4,13 @@ import asyncio
 import logging
 import threading
 import time
-from typing import Final
+from typing import Any, Final
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
     KafkaError,
     KafkaException,
-    Message,
     TopicPartition,
 )
 from confluent_kafka.admin import OffsetSpec
@@ -19,6 +18,7 @@ from confluent_kafka.admin import OffsetSpec
 from kafka_client.clients import quiet_admin, unjoined_consumer
 from kafka_client.message_headers import headers_of
 from kafka_client.offsets import offsets_of
+from kafka_client.received import Received
 from producer_api import metrics
 from producer_api.kafka.status_messages import Told, read
 from producer_api.kafka.statuses import NotCaughtUp, StatusStore
@@ -150,7 +150,8 @@ class Follower:
             return
         batch: list[Told] = []
         positions: dict[int, int] = {}
-        for message in [first, *consumer.consume(_BATCH, 0)]:
+        polled: list[Any] = [first, *consumer.consume(_BATCH, 0)]
+        for message in polled:
             error = message.error()
             if error is None:
                 positions[message.partition()] = message.offset() + 1
@@ -179,20 +180,14 @@ class Follower:
         self._store.apply(batch, positions)
 
 
-def _told(message: Message) -> Told | None:
+def _told(message: Received) -> Told | None:
     try:
         key = split_status_key(message.key() or b"")
         if not is_tenant_id(key[0]):
             return None
         claim = next((value for name, value in headers_of(message) if name == CLAIM_HEADER), None)
-        return read(
-            key,
-            message.value(),
-            message.partition(),
-            message.offset(),
-            message.timestamp()[1] / 1000,
-            claim,  # type: ignore[arg-type]
-        )
+        told_at = message.timestamp()[1] / 1000
+        return read(key, message.value(), message.partition(), message.offset(), told_at, claim)
     except Exception as error:  # whatever it holds: every other scan's status is read on
         log.error(
             "no status at %s-%d, offset %d: %s", STATUS_TOPIC, message.partition(), message.offset(), described(error)

@@ -15,8 +15,9 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
+from kafka_client.received import Received
 from producer_api import metrics
 from producer_api.settings import ApiSettings
 from schemas.topics import METADATA_REFRESH_MS, PARTITIONER
@@ -41,7 +42,7 @@ class Delivered(NamedTuple):
     timestamp: int
 
 
-_Done = tuple[asyncio.Future[Delivered], float, Any, Message]  # who waits, since when, the error, the message
+_Done = tuple[asyncio.Future[Delivered], float, Any, Received]  # who waits, since when, the error, the message
 
 
 def _settings(settings: ApiSettings, timeout_seconds: float, buffer_kib: int) -> dict[str, Any]:
@@ -156,7 +157,7 @@ class Publisher:
         if error.code() in _AWAY:
             self._suspect = True
 
-    def _on_delivery(self, future: asyncio.Future[Delivered], since: float, error: Any, message: Message) -> None:
+    def _on_delivery(self, future: asyncio.Future[Delivered], since: float, error: Any, message: Any) -> None:
         self._done.append((future, since, error, message))
         if threading.current_thread() is not self._thread:  # flush() at shutdown serves callbacks as well
             self._hand_over()

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from producer_api import metrics
 from producer_api.kafka.status_messages import Key, Told
-from schemas.codes import FINAL_STATES
+from schemas.codes import FINAL_STATES, ScanState
 from schemas.unexpected import described
 
 log = logging.getLogger("scanline.follower")
@@ -33,7 +33,7 @@ class Entry(NamedTuple):
     """What is known of one scan."""
 
     value: bytes
-    state: str
+    state: ScanState
     version: int
     submitted_at: float
     partition: int
@@ -123,7 +123,7 @@ class StatusStore:
         submitted = head.submitted_at.timestamp() if head.submitted_at else told.told_at
         scans[told.key[1]] = Entry(
             told.value,
-            head.status,
+            head.status,  # type: ignore[arg-type]  # what a newer worker says is handed on, whatever it is
             head.version,
             submitted,
             told.partition,

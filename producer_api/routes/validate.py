@@ -76,7 +76,7 @@ class _Report:
             records_duplicate=self._duplicates,
             records_sensitive=self._sensitive,
             records_cross_border=self._cross_border,
-            errors=self._errors,  # type: ignore[arg-type]
+            errors=self._errors,  # type: ignore[arg-type]  # each is encoded already
             errors_truncated=self._rejected > len(self._errors),
         )
 

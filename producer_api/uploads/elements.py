@@ -24,7 +24,7 @@ class Array(NamedTuple):
     """The value of one message, and the index within the scan of its first record."""
 
     first_index: int
-    count: int
+    records: int
     value: bytes
 
 
@@ -162,6 +162,6 @@ def cut(items: Sequence[msgspec.Raw] | Sequence[bytes]) -> list[Array]:
         if len(value) < MAX_MESSAGE_BYTES:
             return [Array(0, len(items), value)] if items else []
     arrays = Arrays()
-    found = [array for item in items if (array := arrays.add(item)) is not None]  # type: ignore[arg-type]
+    found = [array for item in items if (array := arrays.add(item)) is not None]
     last = arrays.flush()
     return [*found, last] if last else found

@@ -5,7 +5,7 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 import msgspec
 
@@ -18,7 +18,7 @@ _LENGTH: Final = "output_length"
 
 def line(row: Row, day: dt.date | None) -> bytes:
     """The row as one JSON object; `transfer` and `attributes` as the JSON they are. `received_on` is the day's."""
-    fields = dict(zip(COLUMNS, row, strict=True))
+    fields: dict[str, Any] = dict(zip(COLUMNS, row, strict=True))
     fields["transfer"] = None if row.transfer is None else msgspec.Raw(row.transfer.encode())
     fields["attributes"] = msgspec.Raw(_one_line(row.attributes))
     fields["received_on"] = day

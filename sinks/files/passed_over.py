@@ -40,8 +40,8 @@ class PassedOver:
 
     def add_message(self, partition: int, offset: int, envelope: Envelope | None, reason: str) -> None:
         """A message as a whole."""
-        whose = (None, None) if envelope is None else (envelope.tenant_id, envelope.scan_id)
-        self._add(Named(*whose, None, None, reason, f"{partition}:{offset}"))
+        tenant_id, scan_id = (None, None) if envelope is None else (envelope.tenant_id, envelope.scan_id)
+        self._add(Named(tenant_id, scan_id, None, None, reason, f"{partition}:{offset}"))
 
     def _add(self, named: Named) -> None:
         self.count += 1

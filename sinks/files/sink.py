@@ -141,7 +141,7 @@ class _StateLedger:
         found = set()
         for message in self._batch.messages:
             index = message.envelope.first_index
-            if index is not None and message.count:
+            if index is not None and message.record_count:
                 number = self._numbers[key_of(message)]
                 if not self._state.new_array(number, index):
                     found.add(message.offset)

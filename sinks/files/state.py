@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -45,8 +45,12 @@ FROM keys AS k JOIN other AS o ON o.activity_key = k.activity_key WHERE k.scan =
 class Compared(NamedTuple):
     """How many keys, and the first of them in order."""
 
-    count: int
+    keys: int
     first: list[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """For people and programs."""
+        return {"count": self.keys, "first": self.first}
 
 
 class Comparison(NamedTuple):
@@ -181,8 +185,8 @@ class State:
                 " WHERE scan = ? AND activity_key IN (SELECT value FROM json_each(?))",
                 (scan, json.dumps(list(excused))),
             )
-        kinds = [self._kind(kind, scan, named) for kind in (_MISSING, _EXTRA, _ALTERED)]
-        return Comparison(*kinds, cursor.rowcount)
+        missing, extra, altered = (self._kind(kind, scan, named) for kind in (_MISSING, _EXTRA, _ALTERED))
+        return Comparison(missing, extra, altered, cursor.rowcount)
 
     def _kind(self, kind: str, scan: int, named: int) -> Compared:
         (count,) = self.connection.execute(f"SELECT count(*) {kind}", {"scan": scan}).fetchone()

@@ -19,7 +19,7 @@ _COLUMN_LIST: Final = ", ".join(COLUMNS)
 _ROWS: Final = "processing_activities"
 _STAGED: Final = "staged_activities"
 _COPY: Final = f"COPY {{table}} ({_COLUMN_LIST}) FROM STDIN"
-_TYPES: Final = [processing_activities.c[name].type.compile(postgresql.dialect()) for name in COLUMNS]  # type: ignore[no-untyped-call]
+_TYPES: Final = [processing_activities.c[name].type.compile(postgresql.dialect()) for name in COLUMNS]
 _INSERT: Final = f"""
 INSERT INTO {{table}} ({_COLUMN_LIST})
 SELECT {", ".join(f"(row->>{at})::{kind}" for at, kind in enumerate(_TYPES))} FROM (SELECT {GATHERED}::json) AS one (row)

@@ -50,7 +50,7 @@ class PostgresLedger:
         numbered: set[int] = set()
         for message in self._batch.messages:
             index = message.envelope.first_index
-            if index is not None and message.count:
+            if index is not None and message.record_count:
                 numbered.add(message.offset)
                 first.setdefault((message.envelope.tenant_id, message.envelope.scan_id, index), message)
         if not first:
@@ -64,7 +64,7 @@ class PostgresLedger:
                     "tenants": [message.envelope.tenant_id for message in part],
                     "scans": [message.envelope.scan_id for message in part],
                     "indexes": [message.envelope.first_index for message in part],
-                    "records": [message.count for message in part],
+                    "records": [message.record_count for message in part],
                     "offsets": [message.offset for message in part],
                 },
             )

@@ -159,7 +159,7 @@ class PostgresSink:
         if cursor.rowcount != 1:
             metrics.FENCED.inc()
             raise Fenced(f"{batch.topic}[{batch.partition}] is no longer at {batch.start} of that topic")
-        (now,) = cursor.fetchone()
+        [(now,)] = cursor.fetchall()
         locked = scans.lock(cursor, batch.partition, plan.scan_keys)
         effects = plan.apply(locked, PostgresLedger(cursor, batch))
         lines, gained = prepared.of(effects.taken)
@@ -211,13 +211,15 @@ class PostgresSink:
         """See LaneStore."""
         with self._cursor() as cursor:
             cursor.execute(_ALLOWED, (self._pipeline, topic, partition))
-            return int(cursor.fetchone()[0])
+            [(offset,)] = cursor.fetchall()
+            return int(offset)
 
     def used_by_others(self, partition: int, tenant_id: str | None) -> bool:
         """See LaneStore. Lately: as far back as the records topic reaches."""
         with self._cursor() as cursor:
             cursor.execute(_OTHERS, (partition, tenant_id))
-            return bool(cursor.fetchone()[0])
+            [(others,)] = cursor.fetchall()
+            return bool(others)
 
     def interrupt(self, thread: int) -> None:
         """See LaneStore."""

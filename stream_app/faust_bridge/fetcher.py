@@ -22,6 +22,8 @@ class _BoundedResult(fetcher.FetchResult):
     """Hands out no more than a slice's worth of bytes at a time; the rest stays compressed until it is asked for. A fetch is
     bounded by what it weighs compressed, and well compressed arrays are fifty times that."""
 
+    _partition_records: Any
+
     def getall(self, max_records: int | None = None) -> list[Any]:
         """See FetchResult."""
         if not self.check_assignment(self._topic_partition) or not self.has_more():

@@ -109,6 +109,7 @@ class SliceConsumer(Consumer):
 
     lanes: Lanes  # both set by build_app
     logs: Logs
+    _thread: _ConsumerThread
 
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -123,6 +124,7 @@ class SliceConsumer(Consumer):
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """See the class. A message made by hand must carry the generation, or Faust skips it without a word."""
+        piece: Any  # a Slice, where Faust has a list
         records, _ = await self._wait_next_records(timeout)
         generation = self.app.consumer_generation_id
         for tp, piece in (records or {}).items():

@@ -13,5 +13,5 @@ class Backoff(NamedTuple):
 
     def delay(self, attempt: int, spread: float | None = None) -> float:
         """Seconds to wait after the failed attempt number `attempt` (from 1). `spread` 0..1 replaces the dice in tests."""
-        full = min(self.limit, self.base * 2 ** (attempt - 1))
+        full = min(self.limit, self.base * 2.0 ** (attempt - 1))
         return full / 2 + full / 2 * (random.random() if spread is None else spread)

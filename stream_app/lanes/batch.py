@@ -116,11 +116,11 @@ class Builder:
         scan = incoming.envelope[1:3]
         # Mended records make a micro-batch of their own: they may meet rejections, their own too, only as these are stored.
         mends = bool(incoming.envelope.mends)
-        if not self._fits(scan, incoming.count, size) or (mends and not self._empty):
+        if not self._fits(scan, incoming.record_count, size) or (mends and not self._empty):
             self.left_over = incoming
             return False
         self._closed = mends
-        self._count(scan, incoming.count, size)
+        self._count(scan, incoming.record_count, size)
         self._settle_singles(incoming.envelope)
         self._add(incoming)
         return True

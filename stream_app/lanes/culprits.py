@@ -9,7 +9,7 @@ message's fault.
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from schemas.unexpected import is_of_the_machine
 from sinks.protocol import Fenced, Unavailable
@@ -17,6 +17,7 @@ from stream_app.decoding import Message
 
 _ALONE: Final = 2  # times that a message must fail alone
 Next = Literal["halves", "again", "accused", "nobody"]
+Held = TypeVar("Held", bound=Message)
 
 
 class Unexpected(Exception):
@@ -29,14 +30,13 @@ class Unexpected(Exception):
 
 
 @contextmanager
-def suspecting(
-    buffer: deque[Message], taken: Sequence[Message], passing: tuple[type[Exception], ...] = ()
-) -> Iterator[None]:
+def suspecting(buffer: deque[Held], taken: Sequence[Held], passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """Raises as Unexpected what the block raises, and puts the messages back to the buffer's beginning, from where they were
     taken. What the store and the machine raise passes as it is, and so does what is `passing`."""
+    passing = (Fenced, Unavailable, Unexpected, *passing)
     try:
         yield
-    except (Fenced, Unavailable, Unexpected, *passing):
+    except passing:
         raise
     except Exception as error:
         if is_of_the_machine(error):

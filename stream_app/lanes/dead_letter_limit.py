@@ -91,7 +91,7 @@ class History:
         for what, count in self._stretches:
             if what is not _GOOD:
                 counts[what] += count
-        return counts.most_common(1)[0][0] if counts else None  # type: ignore[return-value]
+        return counts.most_common(1)[0][0] if counts else None  # type: ignore[return-value]  # none but senders were counted
 
     def over_limit(self) -> bool:
         """Whoever sent them."""

@@ -107,7 +107,7 @@ def _decoded(sent: Message) -> None:
     assert sent.value is not None
     parts = split_records(sent.value)
     places = sorted([*incoming.positions, *(each.position for each in incoming.rejected)])
-    assert places == list(range(incoming.count)) == list(range(len(parts)))
+    assert places == list(range(incoming.record_count)) == list(range(len(parts)))
     for position, found in zip(incoming.positions, incoming.records, strict=True):
         assert _outcome(examine(parts[position], NOW)) == _outcome(Outcome(found))
     for rejected in incoming.rejected:
@@ -233,13 +233,13 @@ def lines(raw: bytes) -> None:
     assert len(whole) == sum(1 for row in rows if row) - (first == b"\xef\xbb\xbf")
     arrays = elements.cut(whole)
     assert [array.first_index for array in arrays] == [
-        sum(each.count for each in arrays[:at]) for at in range(len(arrays))
+        sum(each.records for each in arrays[:at]) for at in range(len(arrays))
     ]
     found = []
     for array in arrays:
-        assert len(array.value) <= topics.MAX_MESSAGE_BYTES and array.count <= topics.MAX_RECORDS_PER_MESSAGE
+        assert len(array.value) <= topics.MAX_MESSAGE_BYTES and array.records <= topics.MAX_RECORDS_PER_MESSAGE
         parts = split_records(array.value)
-        assert len(parts) == array.count
+        assert len(parts) == array.records
         found += parts
     assert found == whole
 
@@ -266,7 +266,7 @@ def document(raw: bytes) -> None:
     found = [bytes(each) for each in records]
     assert all(each in raw for each in found)
     for array in elements.cut(found):
-        assert split_records(array.value) == found[array.first_index : array.first_index + array.count]
+        assert split_records(array.value) == found[array.first_index : array.first_index + array.records]
 
 
 def corrections(raw: bytes) -> None:

@@ -126,4 +126,4 @@ def test_a_wrong_record_is_rejected_under_its_index() -> None:
     found = end(message(0, "records", array(record("a"), wrong), 5), closed(1, 2), bad=bad)
     assert counts(found) == ("completed_with_errors", 1, 1, 0)
     assert found.refused == {(6, "text_empty", "/purpose", "w"): 1}
-    assert found.stored["a"].index == 5
+    assert found.stored["a"].record_index == 5

@@ -72,7 +72,7 @@ async def written_to_the_end(lane: Lane, sink: MemorySink, sought: list[int]) ->
     await lane.accept(Slice([Message(offset) for offset in range(start, END)], len(sought)))
     await until(lambda: sink.offset == END)
     assert (sink.written[0].start, sink.written[-1].end) == (start, END)
-    assert sum(message.count for batch in sink.written for message in batch.messages) == END - start
+    assert sum(message.record_count for batch in sink.written for message in batch.messages) == END - start
 
 
 @pytest.mark.parametrize("fetched_from", [0, 5, 10, 25])

@@ -8,6 +8,7 @@ from typing import Any, Final
 from confluent_kafka import Producer
 
 from infra.errors import InfraError
+from kafka_client.message_headers import Sendable
 from schemas import topics
 from schemas.messages import headers_for
 from trials import generator
@@ -68,7 +69,9 @@ class Backlog:
             failures.append(str(error))
 
         keys = {tenant: tenant.encode() for tenant in self._scans}
-        headers = {tenant: headers_for(topics.RECORDS, scan)[1:3] for tenant, scan in self._scans.items()}
+        headers: dict[str, list[Sendable]] = {
+            tenant: [*headers_for(topics.RECORDS, scan)[1:3]] for tenant, scan in self._scans.items()
+        }
         for index in range(self._count):
             for tenant, lines in self._records.items():
                 producer.produce(
@@ -82,7 +85,7 @@ class Backlog:
                 topics.RECORDS_TOPIC,
                 closed,
                 keys[tenant],
-                headers=headers_for(topics.CLOSED, scan),
+                headers=[*headers_for(topics.CLOSED, scan)],
                 on_delivery=failed,
             )
         if producer.flush(120) or failures:

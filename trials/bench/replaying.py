@@ -142,7 +142,8 @@ class BesideAReplay:
             if cursor.fetchone() != (True,):
                 return 0
             cursor.execute(f"SELECT coalesce(sum(records_stored), 0)::bigint FROM {_SCHEMA}.scans")
-            return int(cursor.fetchone()[0])  # type: ignore[index]
+            [(total,)] = cursor.fetchall()
+            return int(total)
 
     def _take_away(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)

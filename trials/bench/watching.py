@@ -38,7 +38,8 @@ class Watch:
                 with connection.cursor() as cursor:
                     while not self._stopping.is_set():
                         cursor.execute("SELECT coalesce(sum(records_stored), 0) FROM scans")
-                        stored = int(cursor.fetchone()[0])  # type: ignore[index]
+                        [(total,)] = cursor.fetchall()
+                        stored = int(total)
                         if not self._seen or stored != self._seen[-1].stored:
                             self._seen.append(Progress(time.perf_counter(), stored))
                         if stored >= self._wanted:
@@ -89,7 +90,8 @@ def server_version(dsn: str) -> str:
     """Of PostgreSQL."""
     with closing(psycopg2.connect(dsn)) as connection, connection.cursor() as cursor:
         cursor.execute("SHOW server_version")
-        return str(cursor.fetchone()[0])  # type: ignore[index]
+        [(version,)] = cursor.fetchall()
+        return str(version)
 
 
 def differences(dsn: str, sent: Mapping[str, int], *, wait_seconds: float = 5) -> list[str]:

@@ -32,7 +32,7 @@ def can_mount() -> bool:
 
 def unmount(folder: Path) -> None:
     """Takes the mount away; one that is still in use leaves the folder now and goes when its last file is closed."""
-    for command in (["umount", folder], ["umount", "-l", folder]):
+    for command in (["umount", str(folder)], ["umount", "-l", str(folder)]):
         if subprocess.run(command, capture_output=True, check=False).returncode == 0:
             return
 
@@ -55,7 +55,7 @@ class Disk:
     def mount(self) -> None:
         """Raises InfraError where that is not allowed."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = ["mount", "-t", "tmpfs", "-o", f"size={self.size_mb}m,mode=755", "tmpfs", self.folder]
+        command = ["mount", "-t", "tmpfs", "-o", f"size={self.size_mb}m,mode=755", "tmpfs", str(self.folder)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise InfraError.of("chaos_disk_not_mounted", folder=self.folder, reason=done.stderr.strip())

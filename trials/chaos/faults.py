@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 
 from infra.kafka.broker import KafkaBroker
 from infra.postgres.cluster import PostgresCluster
@@ -265,25 +266,25 @@ def _connections_exhausted(rig: Rig, rng: Random) -> Iterator[None]:
     with _connect(rig) as admin, admin.cursor() as cursor:
         cursor.execute("CREATE ROLE greedy LOGIN PASSWORD 'greedy'") if not _has_role(cursor, "greedy") else None
         try:
-            greedy = {"user": "greedy", "password": "greedy"}
             for _ in range(3):  # ours come back between an end and the next hold: until nothing is left
                 cursor.execute(_END_OURS)
-                _take_all(rig, greedy, taken)
+                _take_all(rig, "greedy", taken)
             yield
         finally:
             for one in taken:
                 one.close()
 
 
-def _has_role(cursor: object, name: str) -> bool:
-    cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,))  # type: ignore[attr-defined]
-    return cursor.fetchone() is not None  # type: ignore[attr-defined]
+def _has_role(cursor: Cursor, name: str) -> bool:
+    cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,))
+    return cursor.fetchone() is not None
 
 
-def _take_all(rig: Rig, user: Mapping[str, str], taken: list[Connection]) -> None:
+def _take_all(rig: Rig, user: str, taken: list[Connection]) -> None:
+    """Every connection that is to be had; the user's password is its name."""
     try:
         while True:
-            taken.append(psycopg2.connect(rig.admin_dsn, **user))
+            taken.append(psycopg2.connect(rig.admin_dsn, user=user, password=user))
     except psycopg2.OperationalError:
         return
 

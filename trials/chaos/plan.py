@@ -61,7 +61,7 @@ def plan(faults: Sequence[Fault], rounds: int, seed: int, long_every: int = 0) -
         if not waiting:
             waiting = rng.sample(list(faults), len(faults))
         first = waiting.pop()
-        struck = (first,)
+        struck: tuple[Fault, ...] = (first,)
         others = [each for each in faults if each is not first and _may_meet(first, each)]
         if number % _MIXED_EVERY == 0 and others:
             struck = (first, rng.choice(others))

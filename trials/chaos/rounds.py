@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from trials.chaos.plan import Place, Step
 from trials.chaos.results import Round, append
@@ -35,7 +35,7 @@ Tell = Callable[[Round], None]
 def run(place: Place, steps: Sequence[Step], folder: Path, results: Path, rate: int, tell: Tell) -> list[Round]:
     """Runs the steps on one rig below `folder`; each finished round is added to the file `results` and told."""
     done = []
-    disks = {f"{place.disk.replace('-', '_')}_disk_mb": _DISK_MB[place.disk]} if place.disk else {}
+    disks: dict[str, Any] = {f"{place.disk.replace('-', '_')}_disk_mb": _DISK_MB[place.disk]} if place.disk else {}
     with Rig(folder, brokers=place.brokers, worker_env=WORKER_ENV, **disks) as rig:
         rig.start_servers()
         for _ in range(WORKERS):
@@ -68,7 +68,7 @@ def _round(rig: Rig, step: Step, folder: Path, rate: int) -> Round:
     if report.findings:  # an API may still cancel a broken-off upload while the check reads: what is wrong stays wrong
         time.sleep(_SECOND_LOOK)
         report = check(history, rig.admin_dsn, rig.admin_bootstrap)
-    findings = Counter(finding.kind for finding in report.findings)
+    findings: Counter[str] = Counter(finding.kind for finding in report.findings)
     return Round(
         step.number,
         step.seed,

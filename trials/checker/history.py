@@ -68,7 +68,7 @@ class Delivery(NamedTuple):
     offset: int
     digest: str
     first: int | None
-    count: int
+    records: int
 
 
 class Accepted(NamedTuple):

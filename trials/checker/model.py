@@ -151,7 +151,7 @@ class Kept(NamedTuple):
     """A row that must be in processing_activities."""
 
     content: str
-    index: int | None
+    record_index: int | None
     digest: str
 
 

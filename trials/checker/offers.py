@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from trials.checker.findings import Finding
+from trials.checker.findings import Finding, Kind
 from trials.checker.history import Body, Fault, History, Scan
 from trials.checker.model import Told
 
@@ -70,10 +70,10 @@ class Offers:
             if there.get((each.partition, each.offset)) != each.digest
         ]
 
-    def _finding(self, kind: str, offer: str, text: str) -> Finding:
+    def _finding(self, kind: Kind, offer: str, text: str) -> Finding:
         known = self._history.offers[offer]
         body = self._history.bodies[known.body]
-        return Finding(kind, body.tenant, known.scan or "", "", f"{offer} ({known.way}): {text}")  # type: ignore[arg-type]
+        return Finding(kind, body.tenant, known.scan or "", "", f"{offer} ({known.way}): {text}")
 
     def _not_whole(self, scan: Scan, body: Body) -> list[Finding]:
         """An acknowledged submission whose records are not all in the topic."""
@@ -173,8 +173,8 @@ class Offers:
         again: Counter[str] = Counter()
         seen: set[tuple[str, str]] = set()
         for each in self._history.deliveries:
-            if each.first is None and each.count:
-                again[each.offer] += each.count * ((each.offer, each.digest) in seen)
+            if each.first is None and each.records:
+                again[each.offer] += each.records * ((each.offer, each.digest) in seen)
                 seen.add((each.offer, each.digest))
         return sum(len(self._history.body_of(offer)) + again[offer] for offer in self._history.offers)
 
@@ -185,6 +185,6 @@ class Offers:
             for name in self._acknowledged.values()
             if self._history.offers[name].scan is None
         )
-        arrays = {(each.offer, each.first): each.count for each in self._history.deliveries if each.first is not None}
-        singles = sum(each.count for each in self._history.deliveries if each.first is None)
+        arrays = {(each.offer, each.first): each.records for each in self._history.deliveries if each.first is not None}
+        singles = sum(each.records for each in self._history.deliveries if each.first is None)
         return whole + sum(arrays.values()) + singles

@@ -41,8 +41,8 @@ def differences(scan: Scan, end: End, held: Held, owners: Owners) -> list[Findin
             say("lost", "valid, in the topic, and not in processing_activities", key)
         elif there[0] != kept.content:
             say("altered", "processing_activities holds other values than were sent", key)
-        elif there[1] != kept.index:
-            say("altered", f"record_index is {there[1]}, sent as {kept.index}", key)
+        elif there[1] != kept.record_index:
+            say("altered", f"record_index is {there[1]}, sent as {kept.record_index}", key)
     for key in held.stored.keys() - end.stored.keys():
         found.append(_surplus(scan, key, held.stored[key][0], owners))
     for refusal, count in (end.refused - held.refused).items():

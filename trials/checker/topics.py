@@ -65,7 +65,8 @@ class Topics:
         self._consumer.assign([TopicPartition(topic, number, starts.get(number, 0)) for number in left])
         heard = time.monotonic()
         while left:
-            for message in self._consumer.consume(_BATCH, 0.05):
+            polled: list[Any] = self._consumer.consume(_BATCH, 0.05)
+            for message in polled:
                 number = message.partition()
                 if message.error() is not None:
                     if message.error().code() == KafkaError._PARTITION_EOF and message.offset() >= ends[number]:

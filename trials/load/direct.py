@@ -45,7 +45,10 @@ class DirectPublisher:
         first: int | None = None,
     ) -> None:
         """One message of type vn.scanline.scan.<kind>.v1."""
-        headers = [("ce_type", f"vn.scanline.scan.{kind}.v1".encode()), ("ce_subject", (offer.scan or "").encode())]
+        headers: list[tuple[str, str | bytes | None]] = [
+            ("ce_type", f"vn.scanline.scan.{kind}.v1".encode()),
+            ("ce_subject", (offer.scan or "").encode()),
+        ]
         if first is not None:
             headers.append(("ce_firstindex", str(first).encode()))
         known = digest(value)

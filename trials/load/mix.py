@@ -83,7 +83,7 @@ def _wrong(record: dict[str, Any], rng: Random, lines_too: bool) -> tuple[bytes,
 
 
 # field, what it is set to, and what the contract says to that
-_SPOILS: Final = (
+_SPOILS: Final[tuple[tuple[str, Any, str, str], ...]] = (
     ("purpose", "", "text_empty", "/purpose"),
     ("data_categories", ["no_such_code"], "unknown_code", "/data_categories/0"),
     ("data_subjects", [], "list_too_short", "/data_subjects"),

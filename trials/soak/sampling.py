@@ -47,9 +47,10 @@ def database_figures(dsn: str) -> Sample:
                 "SELECT count(*) FILTER (WHERE usename = 'scanline_writer'),"
                 " count(*) FILTER (WHERE usename = 'scanline_reader') FROM pg_stat_activity"
             )
-            write, read = cursor.fetchone()  # type: ignore[misc]
+            [(write, read)] = cursor.fetchall()
             cursor.execute("SELECT coalesce(sum(records_stored), 0) FROM scans")
-            return {"connections write": write, "connections read": read, "stored": float(cursor.fetchone()[0])}  # type: ignore[index]
+            [(stored,)] = cursor.fetchall()
+            return {"connections write": write, "connections read": read, "stored": float(stored)}
     except psycopg2.Error:
         return {}
 
