@@ -33,11 +33,12 @@ def _due(args: Sequence[Any]) -> bool:
 
 
 def _partition_of(value: Any) -> int | None:
-    """Of a lane, an assembler, a micro-batch, a plan; a number is one."""
+    """Of a lane, an assembler, a micro-batch, what a sink has prepared; a number is one."""
     if isinstance(value, int):
         return value
+    batch = getattr(getattr(value, "plan", value), "batch", value)
     for name in ("partition", "_partition"):
-        found = getattr(getattr(value, "batch", value), name, None)
+        found = getattr(batch, name, None)
         if found is not None:
             return int(found)
     return None
