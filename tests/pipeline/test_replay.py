@@ -184,7 +184,8 @@ def test_the_live_pipeline_hears_nothing_of_a_replay(
 
     wait_for(settled, "the worker has committed to its group what it wrote")
     before = group(servers.bootstrap), ends(servers.bootstrap), contents(database)
-    done = scanline("replay", target, *where)
+    # of one tenant: the topic holds what every other test has sent, and how much that is is nobody's business here
+    done = scanline("replay", target, *where, "--tenant", tenant)
     assert done.returncode == 0, done.stderr
     assert (group(servers.bootstrap), ends(servers.bootstrap), contents(database)) == before
     assert database.rows("SELECT * FROM stream_offsets ORDER BY partition") == offsets
