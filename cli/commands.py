@@ -111,7 +111,7 @@ COMMANDS: Final[Mapping[str, Entry | Entries]] = {
                 "Bỏ hẳn: không hiện và không gửi lại nữa; Kafka giữ đến hết hạn. / Put aside for good.",
             ),
             "allow": Entry(
-                "cli.dlq_limit:allow",
+                "cli.dlq:allow",
                 "Cho phép các thông điệp không đọc được kế tiếp vào scan.dlq.v1, dù vượt giới hạn."
                 "\n/ Let the next messages go to scan.dlq.v1 where they cannot be read, although they are over the limit.",
             ),

@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from cli.dlq_runs import today
+from cli.dlq import today
 from operations.dead_letters.letters import Letter, letter_of
 from operations.dead_letters.planning import Plan, Rules
 from stream_app import decoding

@@ -1,14 +1,14 @@
 """Dead letters as tables and as JSON."""
 
-import datetime as dt
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from rich.markup import escape
 
 from cli.output import console, print_json, show
 from cli.scan_rows import local_time
+from operations.dead_letters.letters import State
 from operations.dead_letters.planning import Outcome, Plan
 from schemas.errors import MESSAGE_ERRORS, Text, describe
 from schemas.status import number
@@ -126,6 +126,18 @@ def show_counts(counts: Mapping[Outcome, int], *, as_json: bool) -> None:
             console.print(f"  {number(counts.get(name, 0), 'vi'):>9}  {text.vi} / {text.en}", highlight=False)
 
 
+def show_dropped(done: Mapping[State, int], *, as_json: bool) -> None:
+    """What a drop did."""
+    if as_json:
+        print_json({"dropped": done["dropped"], "retried_before": done["retried"]})
+        return
+    console.print(
+        f"  {done['dropped']} đã bỏ / dropped; {done['retried']} đã gửi lại từ trước / retried before",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
 def show_letter(letter: Mapping[str, Any], *, as_json: bool) -> None:
     """Everything about one letter."""
     if as_json:
@@ -153,8 +165,3 @@ def show_letter(letter: Mapping[str, Any], *, as_json: bool) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if letter.get("preview_is_whole") is False:
         console.print("[dim]… (--preview, --raw)[/dim]", highlight=False)
-
-
-def newest(letters: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Newest first."""
-    return sorted(letters, key=lambda each: dt.datetime.fromisoformat(each["failed_at"]), reverse=True)

@@ -1,0 +1,145 @@
+"""What the commands about dead letters do, without a word printed: which letters are read, what is asked of the ledger, and in
+which order."""
+
+import datetime as dt
+import heapq
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+from infra.errors import InfraError
+from infra.settings import InfraSettings
+from operations.dead_letters.asking import letter_place, unknown_letter
+from operations.dead_letters.dropping import drop as drop_letters
+from operations.dead_letters.ledger import Ledger
+from operations.dead_letters.letters import Letter, Selection, State
+from operations.dead_letters.masking import summary
+from operations.dead_letters.planning import Outcome, Plan, Rules
+from operations.dead_letters.reading import Reader
+from operations.dead_letters.retrying import Retry
+from schemas.dead_letters import LetterId
+
+# called with the number of offsets to read; gives a function to call with the number read since the last call
+Progress = Callable[[int], AbstractContextManager[Callable[[int], None]]]
+
+
+class Listing(NamedTuple):
+    """The newest letters of a selection, newest first, and how many there are by reason."""
+
+    newest: list[dict[str, Any]]
+    reasons: Counter[str]
+
+
+def states_of(letters: Sequence[Letter], ledger: Ledger | None) -> dict[LetterId, State | None]:
+    """What was done about each until now; None where nobody knows."""
+    if ledger is None:
+        return dict.fromkeys(letter.id for letter in letters)
+    return {**ledger.states(letter.id for letter in letters)}
+
+
+def listed(
+    settings: InfraSettings,
+    ledger: Ledger | None,
+    selection: Selection,
+    limit: int,
+    progress: Progress,
+    *,
+    everything: bool,
+) -> Listing:
+    """At most `limit` letters; with `everything` also those about which something was done. Raises InfraError."""
+    reasons: Counter[str] = Counter()
+    kept: list[tuple[Any, dict[str, Any]]] = []  # a heap of the newest
+    with Reader(settings.kafka_bootstrap, selection) as reader, progress(reader.total) as advance:
+        for chunk in reader.letters(advance):
+            states = states_of(chunk, ledger)
+            for letter in chunk:
+                state = states[letter.id]
+                if state in ("retried", "dropped") and not everything:
+                    continue
+                reasons[letter.reason] += 1
+                heapq.heappush(kept, ((letter.id.failed_at_ms, letter.id), {**summary(letter), "state": state}))
+                if len(kept) > limit:
+                    heapq.heappop(kept)
+    return Listing([line for _, line in sorted(kept, key=lambda each: each[0], reverse=True)], reasons)
+
+
+def letter_at(settings: InfraSettings, place: str) -> Letter:
+    """The letter itself. Raises InfraError."""
+    with Reader(settings.kafka_bootstrap, Selection(ids=frozenset({letter_place(place)}))) as reader:
+        for chunk in reader.letters():
+            return chunk[0]
+    raise unknown_letter(place)
+
+
+class _Named:
+    """Notes which of the letters that were named are there; of a filter nothing is kept."""
+
+    def __init__(self, selection: Selection) -> None:
+        self._missing = set(selection.ids)
+
+    def watch(self, chunks: Iterator[list[Letter]]) -> Iterator[list[Letter]]:
+        for chunk in chunks:
+            self._missing.difference_update(letter.id[:2] for letter in chunk)
+            yield chunk
+
+    def check(self) -> None:
+        """Raises InfraError where one is not there."""
+        if self._missing:
+            raise unknown_letter(", ".join(f"{partition}:{offset}" for partition, offset in sorted(self._missing)))
+
+
+def planned(settings: InfraSettings, selection: Selection, rules: Rules, progress: Progress) -> Plan:
+    """What a retry would do; nothing is done. Raises InfraError."""
+    plan, named = Plan(rules), _Named(selection)
+    with Ledger(settings.url("read")) as ledger, Reader(settings.kafka_bootstrap, selection) as reader:
+        with progress(reader.total) as advance:
+            for chunk in named.watch(reader.letters(advance)):
+                states, now = ledger.states(letter.id for letter in chunk), dt.datetime.now(dt.UTC)
+                for letter in chunk:
+                    plan.add(letter, states[letter.id], now)
+                if plan.full:
+                    break
+    if not plan.full:
+        named.check()
+    return plan
+
+
+def retry(
+    settings: InfraSettings,
+    selection: Selection,
+    rules: Rules,
+    stoppable: AbstractContextManager[threading.Event],
+    progress: Progress,
+    on_end: Callable[[Counter[Outcome]], None],
+) -> Counter[Outcome]:
+    """Sends letters again, until the event of `stoppable` is set. `on_end` is told what became of them, also
+    where the run broke off. Raises InfraError."""
+    named = _Named(selection)
+    url, bootstrap = settings.url("write"), settings.kafka_bootstrap
+    with Ledger(url) as ledger, Reader(bootstrap, selection) as reader, stoppable as stopping:
+        run = Retry(ledger, bootstrap, rules, stopping)
+        try:
+            with progress(reader.total) as advance:
+                run.run(named.watch(reader.letters(advance)))
+        except InfraError:
+            if run.counts.total():
+                on_end(run.counts)
+            raise
+    on_end(run.counts)
+    if not stopping.is_set() and not rules.limit:
+        named.check()
+    return run.counts
+
+
+def drop(settings: InfraSettings, selection: Selection, note: str, most: int, progress: Progress) -> Counter[State]:
+    """Puts letters aside for good. Raises InfraError."""
+    named = _Named(selection)
+    with Ledger(settings.url("write")) as ledger, Reader(settings.kafka_bootstrap, selection) as reader:
+        with progress(reader.total) as advance:
+            letters = named.watch(reader.letters(advance))
+            done = drop_letters(ledger, settings.kafka_bootstrap, letters, note, most)
+    if not most:
+        named.check()
+    return done
