@@ -63,5 +63,5 @@ def test_the_real_scans_are_cut_whole() -> None:
 
 def test_the_partition_that_the_contract_names_is_where_java_clients_put_that_key() -> None:
     page = (_PATH.parents[1] / "kafka-contract.md").read_text(encoding="utf-8")
-    named = re.search(r"key `([^`]+)`: of 12 partitions it goes to number (\d+)", page)
+    named = re.search(r"key `([^`]+)`:\s+of\s+12\s+partitions\s+it\s+goes\s+to\s+number\s+(\d+)", page)
     assert named is not None and partition_of(named[1].encode()) == int(named[2])
