@@ -21,8 +21,8 @@ from operations.api_client import ApiClient, Refused
 from operations.direct_publisher import DirectPublisher
 from operations.records_file import Details, RecordsFile
 from operations.status_follower import StatusFollower, accounted
-from producer_api.scan_ids import scan_id_for
 from schemas.errors import Text
+from schemas.scan_ids import scan_id_for
 
 _LOOK_EVERY: Final = 0.2
 Look = Callable[[], dict[str, Any] | None]

@@ -9,8 +9,8 @@ from confluent_kafka import KafkaException, Producer
 
 from infra.errors import InfraError
 from operations.records_file import Details
-from producer_api.uploads.elements import Array, Arrays, Lines
 from schemas import topics
+from schemas.arrays import Array, Arrays, Lines
 from schemas.messages import Closed, Opened, headers_for
 
 _DELIVERY_SECONDS: Final = 60

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from infra.errors import InfraError
-from producer_api.uploads.opening import Mistaken, Opening
 from schemas.errors import Text
+from schemas.first_lines import Mistaken, Opening
 from schemas.mistakes import without_bom
 from schemas.problems import PROBLEMS
 from schemas.splitting import split_records

@@ -17,8 +17,8 @@ from producer_api.kafka.statuses import Entry, NotCaughtUp, StatusStore
 from producer_api.reads import Reader
 from producer_api.settings import ApiSettings
 from producer_api.uploads.cancellations import Cancellations
-from producer_api.uploads.elements import MOST_GATHERED
 from producer_api.uploads.idempotency import Keys
+from schemas.arrays import MOST_GATHERED
 
 _CATCH_UP_SECONDS = 3.0
 _SCAN_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")

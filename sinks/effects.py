@@ -12,8 +12,9 @@ import msgspec
 
 from schemas.errors import FieldError, Text
 from schemas.messages import Closed
+from schemas.reading import Incoming, Rejected
 from schemas.status import ERRORS_SAMPLE, Scan, error_sample, number
-from sinks.protocol import Incoming, MicroBatch, Rejected
+from sinks.protocol import MicroBatch
 
 Key = tuple[str, str]  # (tenant_id, scan_id)
 _json = msgspec.json.Encoder().encode

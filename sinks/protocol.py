@@ -4,47 +4,8 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
-from schemas.errors import FieldError
-from schemas.messages import Cancelled, Closed, Envelope, Opened
-from schemas.record import Record
+from schemas.reading import Incoming
 from schemas.status import ScanStatus
-
-
-class Rejected(NamedTuple):
-    """A record that is not stored, why, and its bytes as they came. `position` counts from 0 within its message."""
-
-    position: int
-    errors: tuple[FieldError, ...]
-    activity_key: str | None
-    original: bytes
-
-
-class Incoming(NamedTuple):
-    """One message, read. A message that could not be read as a whole has `unreadable` set and holds nothing."""
-
-    offset: int
-    envelope: Envelope
-    records: Sequence[Record] = ()
-    positions: Sequence[int] = ()  # of each of `records` within the message, from 0
-    rejected: Sequence[Rejected] = ()
-    control: Opened | Closed | Cancelled | None = None
-    plain: bool = False  # no text in it can need escaping (schemas.text.is_plain)
-    unreadable: bool = False
-    bytes: int = 0
-    received_at: dt.datetime | None = None  # by the broker's clock, where the broker stamps messages; of the earliest
-
-    @property
-    def record_count(self) -> int:
-        """Records in the message, good and bad."""
-        return len(self.records) + len(self.rejected)
-
-    def index_of(self, position: int) -> int | None:
-        """Zero-based index within the scan of the record at `position`, where it is known."""
-        if self.envelope.mends:
-            mended = self.envelope.mends[position]
-            return mended if mended >= 0 else None
-        first = self.envelope.first_index
-        return None if first is None else first + position
 
 
 class Place(NamedTuple):

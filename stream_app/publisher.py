@@ -11,10 +11,10 @@ from confluent_kafka import KafkaException, Producer
 from kafka_client.message_headers import Sendable
 from schemas import topics
 from schemas.dead_letters import REASON_HEADERS
+from schemas.reading import Message
 from schemas.status import ScanStatus, encode_status
 from schemas.unexpected import described
 from stream_app import metrics
-from stream_app.decoding import Message
 from stream_app.faust_bridge.record_batches import Oversized
 
 # Statuses that could not be delivered for this long are given up and read from PostgreSQL again: a worker that was frozen

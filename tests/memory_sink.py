@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from schemas.dead_letters import LetterId
+from schemas.reading import Incoming
 from schemas.record import Record
 from schemas.status import Scan, ScanStatus, status_of
 from sinks.effects import Key, Plan, Stored, key_of
-from sinks.protocol import Fenced, Incoming, LaneStore, MicroBatch, Place
+from sinks.protocol import Fenced, LaneStore, MicroBatch, Place
 
 
 @dataclass

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import psycopg2
 
+from schemas.reading import Incoming
 from sinks.effects import Plan
 from sinks.postgres import sink
-from sinks.protocol import Incoming
 from stream_app import __main__ as worker
 from stream_app import decoding
 

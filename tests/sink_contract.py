@@ -13,9 +13,9 @@ import pytest
 
 from schemas import topics
 from schemas.messages import Envelope, headers_for
+from schemas.reading import Incoming, decode
 from schemas.status import ScanStatus
-from sinks.protocol import Fenced, Incoming, MicroBatch, Sink, SinkError
-from stream_app.decoding import decode
+from sinks.protocol import Fenced, MicroBatch, Sink, SinkError
 from tests.helpers import array
 from tests.unit.examples import MINIMAL, encode
 

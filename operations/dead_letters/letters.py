@@ -10,8 +10,7 @@ from kafka_client.received import Received
 from schemas import topics
 from schemas.dead_letters import REASON_HEADERS, RETRY_HEADERS, LetterId
 from schemas.messages import Header, tenant_of
-from sinks.protocol import Incoming
-from stream_app.decoding import decode, whose
+from schemas.reading import Incoming, decode, whose
 
 State = Literal["open", "claimed", "retried", "dropped"]  # what was done about a letter until now
 UNKNOWN: Final = "unknown"  # reason of a letter that no worker of ours wrote
@@ -25,7 +24,7 @@ _LAST_MS: Final = 253_402_300_799_999  # the last moment of the year 9999, which
 class Letter(NamedTuple):
     """A message of scan.dlq.v1. `headers` are all of it, with the worker's reasons at their end.
 
-    Has what stream_app.decoding reads of a message, so that today's code can judge it.
+    Has what schemas.reading reads of a message, so that today's code can judge it.
     """
 
     id: LetterId

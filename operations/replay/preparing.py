@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from schemas.reading import Incoming
 from sinks.files.passed_over import PassedOver
-from sinks.protocol import Incoming, MicroBatch, Sink
+from sinks.protocol import MicroBatch, Sink
 
 
 def prepared_for(sink: Sink[Any], batch: MicroBatch, passed_over: PassedOver) -> Any:

@@ -29,7 +29,7 @@ Answer = TypeVar("Answer")
 
 
 class ReadMessage(NamedTuple):
-    """As the worker's decoding wants it (stream_app.decoding.Message). Where the publisher stamped the message, that
+    """As the worker's decoding wants it (schemas.reading.Message). Where the publisher stamped the message, that
     counts as the time it came in: nothing closer to it is known by now."""
 
     offset: int

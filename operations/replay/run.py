@@ -11,11 +11,11 @@ from operations.replay.pace import Pace
 from operations.replay.preparing import prepared_for
 from operations.replay.reading import Piece, ReadMessage, read
 from operations.replay.selection import ZONE, Range, Selection
+from schemas.reading import Incoming, whose
 from schemas.topics import RECORDS_TOPIC
 from schemas.unexpected import described
 from sinks.files.passed_over import PassedOver
-from sinks.protocol import Incoming, MicroBatch, Place, Sink, Unavailable
-from stream_app.decoding import whose
+from sinks.protocol import MicroBatch, Place, Sink, Unavailable
 from stream_app.faust_bridge.record_batches import Oversized
 from stream_app.lanes.batch import Builder, Limits
 from stream_app.lanes.culprits import Culprits, Unexpected, suspecting

@@ -12,8 +12,8 @@ from producer_api import metrics
 from producer_api.http.budget import Room
 from producer_api.http.content_codings import INFLATERS, ZSTD_WINDOW, Broken, Inflater, NotCompressed, WindowTooLarge
 from producer_api.http.problems import ApiProblem
-from producer_api.uploads.elements import Lines
-from producer_api.uploads.opening import Mistaken, Opening
+from schemas.arrays import Lines
+from schemas.first_lines import Mistaken, Opening
 from schemas.problems import quantity
 
 PIECE: Final = 64 * 1024  # the most that is handed on at once

@@ -24,10 +24,10 @@ from producer_api.http.problems import ApiProblem, language_of, request_invalid
 from producer_api.kafka.publisher import PublishFailed
 from producer_api.kafka.statuses import NotCaughtUp
 from producer_api.services import Services, services
-from producer_api.uploads.elements import Array, Arrays, cut
 from producer_api.uploads.idempotency import Claim, key_reused, new_digest
 from producer_api.uploads.submission import Details, details_of, read_json
 from producer_api.uploads.upload import Upload, count_accepted
+from schemas.arrays import Array, Arrays, cut
 from schemas.problems import quantity
 
 router = APIRouter()

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple, get_args
 import msgspec
 
 from producer_api.http.problems import ApiProblem, printable, request_error, request_invalid
-from producer_api.uploads.elements import without_half_characters
+from schemas.arrays import without_half_characters
 from schemas.messages import Language
 from schemas.mistakes import OTHER_CHARSET, WHITE_SPACE, is_utf8, without_bom, wrong_document
 from schemas.problems import quantity

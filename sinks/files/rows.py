@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from sinks.protocol import Incoming
+from schemas.reading import Incoming
 
 _encode: Final = msgspec.json.Encoder().encode
 _FINGERPRINT_BYTES: Final = 16

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
+from schemas.reading import Incoming
 from schemas.status import ScanStatus, status_of
 from sinks.effects import Key, Plan, Stored, Taken, key_of
 from sinks.files.output import Output
 from sinks.files.passed_over import PassedOver
 from sinks.files.rows import UNKNOWN, Row, fingerprint, row_of
 from sinks.files.state import State
-from sinks.protocol import Fenced, Incoming, MicroBatch, Place, Sink
+from sinks.protocol import Fenced, MicroBatch, Place, Sink
 
 ZONE: Final = ZoneInfo("Asia/Ho_Chi_Minh")
 

@@ -3,8 +3,9 @@ open (see sinks.effects.Ledger)."""
 
 from typing import Final
 
+from schemas.reading import Incoming
 from sinks.postgres.calls import TimedCursor
-from sinks.protocol import Incoming, MicroBatch
+from sinks.protocol import MicroBatch
 
 _ENTRY_BYTES: Final = 200  # of a statement, for each array or letter
 _ARRAYS: Final = """

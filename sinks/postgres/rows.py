@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from schemas.codes import HOME_COUNTRY, SENSITIVE_CATEGORIES
+from schemas.reading import Incoming
 from schemas.record import Record
-from sinks.protocol import Incoming
 
 COLUMNS: Final = (
     "tenant_id",

@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from sinks.protocol import Incoming, LaneStore, MicroBatch, Place
+from schemas.reading import Incoming, Message
+from sinks.protocol import LaneStore, MicroBatch, Place
 from stream_app import metrics
-from stream_app.decoding import Message
 from stream_app.lanes.batch import Builder, Letter, Limits
 from stream_app.lanes.culprits import Culprits, suspecting
 from stream_app.lanes.dead_letter_gate import Limiter

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, Literal, TypeVar
 
+from schemas.reading import Message
 from schemas.unexpected import is_of_the_machine
 from sinks.protocol import Fenced, Unavailable
-from stream_app.decoding import Message
 
 _ALONE: Final = 2  # times that a message must fail alone
 Next = Literal["halves", "again", "accused", "nobody"]

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from schemas.messages import tenant_of
+from schemas.reading import Message
 from sinks.protocol import LaneStore
 from stream_app import metrics
-from stream_app.decoding import Message
 from stream_app.lanes.batch import Letter
 from stream_app.lanes.dead_letter_limit import History, Limit, LimitReached, Sender
 

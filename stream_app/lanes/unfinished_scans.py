@@ -8,9 +8,8 @@ from typing import Final
 from schemas import topics
 from schemas.codes import FINAL_STATES
 from schemas.messages import Cancelled, Closed, Envelope, MessageRefused, Opened
+from schemas.reading import Incoming, Message, decode, envelope_of, received_at
 from schemas.status import Scan, ScanStatus, WaitReason, paused_status, status_of
-from sinks.protocol import Incoming
-from stream_app.decoding import Message, decode, envelope_of, received_at
 
 Key = tuple[str, str]  # (tenant_id, scan_id)
 MOST_SCANS: Final = 256  # of a lane: those it touched last

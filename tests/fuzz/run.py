@@ -22,7 +22,6 @@ SHARES: Final = {
 }  # fmt: skip
 _INSTRUMENTED: Final = [
     "schemas",
-    "stream_app.decoding",
     "sinks.protocol",
     "sinks.files.rows",
     "sinks.postgres.rows",

@@ -14,10 +14,11 @@ from producer_api.http import cursors
 from producer_api.http.problems import ApiProblem
 from producer_api.kafka import status_messages
 from producer_api.routes import mended_records
-from producer_api.uploads import elements, submission
-from schemas import topics
+from producer_api.uploads import submission
+from schemas import arrays, topics
 from schemas.errors import MESSAGE_ERRORS, FieldError
 from schemas.messages import Header, MessageRefused, is_tenant_id, read_control, read_envelope, read_mends, write_mends
+from schemas.reading import Incoming, acceptable, decode, whose
 from schemas.record import CLOCK_TOLERANCE, Record, decode_record
 from schemas.splitting import is_array, split_records
 from schemas.status import Scan, decode_status, encode_status, error_sample, status_of
@@ -25,8 +26,6 @@ from schemas.text import is_clean, is_plain
 from schemas.validation import Outcome, examine
 from sinks.files.rows import fingerprint, row_of
 from sinks.postgres.rows import COLUMNS, lines_of
-from sinks.protocol import Incoming
-from stream_app.decoding import acceptable, decode, whose
 from tests.unit.examples import NOW
 
 SCAN: Final = "0190a6f2-7c1e-7bb2-9f57-2f4f3c9d8e11"
@@ -231,12 +230,12 @@ def lines(raw: bytes) -> None:
     rows = [line.strip(blank) for line in body.split(b"\n")]
     first = next((row for row in rows if row), b"")
     assert len(whole) == sum(1 for row in rows if row) - (first == b"\xef\xbb\xbf")
-    arrays = elements.cut(whole)
-    assert [array.first_index for array in arrays] == [
-        sum(each.records for each in arrays[:at]) for at in range(len(arrays))
+    messages = arrays.cut(whole)
+    assert [array.first_index for array in messages] == [
+        sum(each.records for each in messages[:at]) for at in range(len(messages))
     ]
     found = []
-    for array in arrays:
+    for array in messages:
         assert len(array.value) <= topics.MAX_MESSAGE_BYTES and array.records <= topics.MAX_RECORDS_PER_MESSAGE
         parts = split_records(array.value)
         assert len(parts) == array.records
@@ -245,7 +244,7 @@ def lines(raw: bytes) -> None:
 
 
 def _elements(pieces: list[bytes]) -> Iterator[bytes]:
-    reader = elements.Lines()
+    reader = arrays.Lines()
     for piece in pieces:
         yield from reader.feed(piece)
     yield from reader.finish()
@@ -265,7 +264,7 @@ def document(raw: bytes) -> None:
     msgspec.json.encode(details)
     found = [bytes(each) for each in records]
     assert all(each in raw for each in found)
-    for array in elements.cut(found):
+    for array in arrays.cut(found):
         assert split_records(array.value) == found[array.first_index : array.first_index + array.records]
 
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from infra.processes.services import Service
-from producer_api.scan_ids import scan_id_for
+from schemas.scan_ids import scan_id_for
 from tests.commands import PATIENCE, SCANLINE, Commands, one, written
 from tests.helpers import Database, wait_for
 from tests.servers import Servers

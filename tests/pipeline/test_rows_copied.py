@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 from schemas import topics
 from schemas.messages import MessageRefused
+from schemas.reading import Incoming, decode
 from sinks.files.rows import COLUMNS, Row, fingerprint, row_of
 from sinks.postgres.rows import COLUMNS as COPIED
 from sinks.postgres.rows import lines_of
-from sinks.protocol import Incoming
-from stream_app.decoding import decode
 from tests.fuzz.seeds import changed
 from tests.fuzz.targets import SCAN, Message
 from tests.servers import Servers

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from schemas.reading import decode
 from sinks.postgres import PostgresSink
 from sinks.postgres.engine import write_engine
 from sinks.protocol import MicroBatch
-from stream_app.decoding import decode
 from tests.helpers import Database, array, new_scan
 from tests.servers import Servers
 from trials import generator

@@ -13,6 +13,7 @@ import pytest
 
 from operations.replay.preparing import prepared_for
 from schemas.messages import Envelope
+from schemas.reading import Incoming
 from schemas.record import Record, decode_record
 from schemas.topics import RECORDS, RECORDS_TOPIC
 from sinks.files import LocalSink, Nowhere, Output
@@ -22,7 +23,7 @@ from sinks.files.passed_over import PassedOver
 from sinks.files.state import State
 from sinks.postgres import PostgresSink
 from sinks.postgres.engine import write_engine
-from sinks.protocol import Incoming, MicroBatch
+from sinks.protocol import MicroBatch
 from tests.unit.examples import FULL, encode
 
 SCAN: Final = str(uuid.UUID(int=7))

@@ -13,10 +13,10 @@ import psycopg2
 
 from schemas import topics
 from schemas.messages import Envelope
+from schemas.reading import Incoming
 from schemas.record import decode_records
 from schemas.tables import HASH_PARTITIONS
 from sinks.postgres.rows import COLUMNS, lines_of
-from sinks.protocol import Incoming
 from trials import generator
 
 ROWS_PER_TRANSACTION: Final = 1_000

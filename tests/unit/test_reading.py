@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from schemas import topics
 from schemas.errors import MESSAGE_ERRORS
 from schemas.messages import Closed, Header, MessageRefused
+from schemas.reading import decode, whose
 from schemas.validation import examine
-from stream_app.decoding import decode, whose
 from tests.unit.examples import FULL, MINIMAL, NOW, changed, encode, sample_lines
 
 SCAN = "0190a6f2-7c1e-7bb2-9f57-2f4f3c9d8e11"

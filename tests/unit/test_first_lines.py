@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producer_api.http.problems import ApiProblem
-from producer_api.uploads.elements import Lines
-from producer_api.uploads.opening import Mistaken, Opening
 from producer_api.uploads.submission import read_json
+from schemas.arrays import Lines
+from schemas.first_lines import Mistaken, Opening
 from schemas.problems import PROBLEMS
 from tests.mistaken import BOM, LINES, MISTAKES
 

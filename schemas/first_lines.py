@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from producer_api.uploads.elements import KEPT_OF_LONG, is_one_value
+from schemas.arrays import KEPT_OF_LONG, is_one_value
 from schemas.mistakes import WHITE_SPACE, Mistake, is_document, is_utf8, without_bom, wrong_line
 
 _LINES: Final = 20
