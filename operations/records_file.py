@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from infra.errors import InfraError
 from schemas.errors import Text
-from schemas.first_lines import Mistaken, Opening
+from schemas.first_lines import FirstLines, Mistaken
 from schemas.mistakes import without_bom
 from schemas.problems import PROBLEMS
 from schemas.splitting import split_records
@@ -114,13 +114,13 @@ class RecordsFile:
 
     def _beginning(self) -> Iterator[bytes]:
         """As much as tells that it is NDJSON."""
-        opening = Opening()
+        first_lines = FirstLines()
         try:
-            while not opening.is_ndjson:
+            while not first_lines.is_ndjson:
                 piece = self._content.read(_PIECE)
                 if not piece:
-                    opening.finish()
-                opening.feed(piece)
+                    first_lines.finish()
+                first_lines.feed(piece)
                 yield piece
         except Mistaken as mistaken:
             raise self._refused(mistaken.mistake.code, {"format": mistaken.mistake.name}) from None

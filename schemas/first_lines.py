@@ -16,7 +16,7 @@ class Mistaken(Exception):
         self.mistake = mistake
 
 
-class Opening:
+class FirstLines:
     """Takes the body as it comes. `is_ndjson` once a line was a JSON object: from then on every line is judged by itself.
 
     Until then a mistake that is certain ends the body at once; any other when the body ends, or when 20 lines or 256 KiB were

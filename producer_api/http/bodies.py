@@ -13,7 +13,7 @@ from producer_api.http.budget import Room
 from producer_api.http.content_codings import INFLATERS, ZSTD_WINDOW, Broken, Inflater, NotCompressed, WindowTooLarge
 from producer_api.http.problems import ApiProblem
 from schemas.arrays import Lines
-from schemas.first_lines import Mistaken, Opening
+from schemas.first_lines import FirstLines, Mistaken
 from schemas.problems import quantity
 
 PIECE: Final = 64 * 1024  # the most that is handed on at once
@@ -172,21 +172,21 @@ class Records:
         return await anext(self._lots)
 
     async def _read(self) -> AsyncIterator[Iterable[bytes]]:
-        opening = Opening()
+        first_lines = FirstLines()
         waiting: list[bytes] = []  # what came before it was known
         try:
             async for piece in self._body:
                 if self._digest is not None:
                     self._digest.update(piece)
-                opening.feed(piece)
-                if opening.is_ndjson:
+                first_lines.feed(piece)
+                if first_lines.is_ndjson:
                     yield chain(waiting, self._lines.feed(piece))
                     waiting = []
                 else:
                     waiting += self._lines.feed(piece)
-                    held = PIECE + 2 * self.size + sum(map(len, waiting))  # the opening has the line, too
+                    held = PIECE + 2 * self.size + sum(map(len, waiting))  # what looks at the first lines has it, too
                     await self._room.grow_to(min(held, self._room.most))
-            opening.finish()
+            first_lines.finish()
         except Mistaken as mistaken:
             raise ApiProblem(mistaken.mistake.code, format=mistaken.mistake.name) from None
         yield chain(waiting, self._lines.finish())

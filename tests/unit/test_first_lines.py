@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from producer_api.http.problems import ApiProblem
 from producer_api.uploads.submission import read_json
 from schemas.arrays import Lines
-from schemas.first_lines import Mistaken, Opening
+from schemas.first_lines import FirstLines, Mistaken
 from schemas.problems import PROBLEMS
 from tests.mistaken import BOM, LINES, MISTAKES
 
@@ -30,7 +30,7 @@ def cut(body: bytes, size: int) -> Iterator[bytes]:
 
 def verdict(pieces: Iterator[bytes]) -> str | None:
     """The code of what is wrong; None where it is NDJSON."""
-    opening = Opening()
+    opening = FirstLines()
     try:
         for piece in pieces:
             opening.feed(piece)
