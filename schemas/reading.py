@@ -124,9 +124,9 @@ def envelope_of(message: Message) -> Envelope:
 
 
 @_refusing
-def decode(message: Message, now: dt.datetime) -> Incoming:
-    """Reads a message. Raises MessageRefused where it cannot be read as a whole; single bad records are in `rejected`."""
-    envelope = read_envelope(message.key, message.headers)
+def decode(message: Message, envelope: Envelope, now: dt.datetime) -> Incoming:
+    """Reads a message whose envelope was read (envelope_of). Raises MessageRefused where it cannot be read as a whole; single
+    bad records are in `rejected`."""
     value = without_bom(message.value) if message.value else None
     if envelope.type not in (topics.RECORDS, topics.MENDED):
         control = read_control(envelope.type, value, now)
@@ -216,10 +216,11 @@ def _try_fast(part: bytes, latest: dt.datetime) -> Record | None:
     return record if acceptable([record], is_plain(part), latest) else None
 
 
-def whose(message: Message) -> Envelope | None:
-    """The scan that an unreadable message belongs to, as far as its envelope can be read."""
+def whose(message: Message, envelope: Envelope | None = None) -> Envelope | None:
+    """The scan that an unreadable message belongs to, as far as its envelope can be read: all that is known of it. `envelope`
+    is the message's own, where that could be read."""
     try:
-        return _owning_envelope(message)
+        return _owning_envelope(message) if envelope is None else _ownership(envelope)
     except MessageRefused:
         return None
 
@@ -228,3 +229,7 @@ def whose(message: Message) -> Envelope | None:
 def _owning_envelope(message: Message) -> Envelope:
     headers = [header for header in message.headers if header[0] in (topics.HEADER_SUBJECT, topics.RETRY_LETTER)]
     return read_envelope(message.key, [(topics.HEADER_TYPE, topics.RECORDS.encode()), *headers])
+
+
+def _ownership(envelope: Envelope) -> Envelope:
+    return Envelope(topics.RECORDS, envelope.tenant_id, envelope.scan_id, None, envelope.letter)

@@ -13,7 +13,7 @@ import pytest
 
 from schemas import topics
 from schemas.messages import Envelope, headers_for
-from schemas.reading import Incoming, decode
+from schemas.reading import Incoming, decode, envelope_of
 from schemas.status import ScanStatus
 from sinks.protocol import Fenced, MicroBatch, Sink, SinkError
 from tests.helpers import array
@@ -117,18 +117,16 @@ class Partition:
         return self._store.sink.load_offsets(topics.RECORDS_TOPIC, [self.number])[self.number].next_offset
 
     def incoming(self, *sent: Sent, start: int, scan: str | None = None) -> list[Incoming]:
-        return [
-            decode(
-                Message(
-                    start + at,
-                    self._store.tenant.encode(),
-                    each.value,
-                    headers_for(each.kind, scan or self.scan, first_index=each.first_index, mends=each.mends),
-                ),
-                dt.datetime.now(dt.UTC),
+        messages = [
+            Message(
+                start + at,
+                self._store.tenant.encode(),
+                each.value,
+                headers_for(each.kind, scan or self.scan, first_index=each.first_index, mends=each.mends),
             )
             for at, each in enumerate(sent)
         ]
+        return [decode(message, envelope_of(message), dt.datetime.now(dt.UTC)) for message in messages]
 
     def batch(self, messages: Sequence[Incoming], start: int) -> Any:
         """Prepared."""

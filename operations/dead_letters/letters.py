@@ -10,7 +10,7 @@ from kafka_client.received import Received
 from schemas import topics
 from schemas.dead_letters import REASON_HEADERS, RETRY_HEADERS, LetterId
 from schemas.messages import Header, tenant_of
-from schemas.reading import Incoming, decode, whose
+from schemas.reading import Incoming, decode, envelope_of, whose
 
 State = Literal["open", "claimed", "retried", "dropped"]  # what was done about a letter until now
 UNKNOWN: Final = "unknown"  # reason of a letter that no worker of ours wrote
@@ -96,7 +96,7 @@ def _whole(value: bytes | None) -> int | None:
 
 def judge(letter: Letter, now: dt.datetime) -> Incoming:
     """What today's code reads in it. Raises MessageRefused where it still cannot be read."""
-    return decode(letter, now)
+    return decode(letter, envelope_of(letter), now)
 
 
 class Selection(NamedTuple):

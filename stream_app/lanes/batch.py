@@ -22,8 +22,9 @@ _OBJECT: Final = ord("{")
 
 
 class _Single(NamedTuple):
-    """Single records of one publisher: their (tenant_id, scan_id), and those taken so far."""
+    """Single records of one publisher: their envelope, its (tenant_id, scan_id), and those taken so far."""
 
+    envelope: Envelope
     scan: tuple[str, str]
     gathered: list[Message]
 
@@ -92,43 +93,43 @@ class Builder:
                 self._dead(message, refused)
                 return True
             if envelope.first_index is not None or envelope.type != RECORDS:
-                return self._take_whole(message, size)
-            single = _Single(envelope[1:3], self._singles.setdefault(envelope, []))
+                return self._take_whole(message, envelope, size)
+            single = _Single(envelope, envelope[1:3], self._singles.setdefault(envelope, []))
             self._seen[look] = single
         if not value or value[0] != _OBJECT:
-            return self._take_whole(message, size)
+            return self._take_whole(message, single.envelope, size)
         if not self._fits(single.scan, 1, size):
             return False
         self._count(single.scan, 1, size)
         single.gathered.append(message)
         return True
 
-    def _take_whole(self, message: Message, size: int) -> bool:
+    def _take_whole(self, message: Message, envelope: Envelope, size: int) -> bool:
         if self._known is not None and self._known.offset == message.offset:
             incoming = self._known
         else:
             try:
-                incoming = self._decode(message)
+                incoming = self._decode(message, envelope)
             except MessageRefused as refused:
-                self._dead(message, refused)
+                self._dead(message, refused, envelope)
                 return True
-        scan = incoming.envelope[1:3]
+        scan = envelope[1:3]
         # Mended records make a micro-batch of their own: they may meet rejections, their own too, only as these are stored.
-        mends = bool(incoming.envelope.mends)
+        mends = bool(envelope.mends)
         if not self._fits(scan, incoming.record_count, size) or (mends and not self._empty):
             self.left_over = incoming
             return False
         self._closed = mends
         self._count(scan, incoming.record_count, size)
-        self._settle_singles(incoming.envelope)
+        self._settle_singles(envelope)
         self._add(incoming)
         return True
 
-    def _decode(self, message: Message) -> Incoming:
+    def _decode(self, message: Message, envelope: Envelope) -> Incoming:
         if isinstance(message, Oversized):
             raise MessageRefused(message.reason)
         at = received_at(message)
-        return decode(message, at or self._now)._replace(received_at=at)
+        return decode(message, envelope, at or self._now)._replace(received_at=at)
 
     def _fits(self, scan: tuple[str, str], count: int, size: int) -> bool:
         limits = self._limits
@@ -144,15 +145,16 @@ class Builder:
         self.bytes += size
         self._rows_of[scan] += count
 
-    def _dead(self, message: Message, refused: MessageRefused) -> None:
+    def _dead(self, message: Message, refused: MessageRefused, envelope: Envelope | None = None) -> None:
+        """`envelope` is the message's, where that could be read."""
         self._empty = False
         self._letters.append((message, message.reason if isinstance(message, Oversized) else refused.code))
         self._types["unreadable"] += 1
         if refused.__cause__ is not None:
             self.failures[message.offset] = described(refused)
-        envelope = whose(message) if self._aside.get(message.offset, True) else None
-        if envelope is not None:
-            self._messages.append(Incoming(message.offset, envelope, unreadable=True, received_at=received_at(message)))
+        owner = whose(message, envelope) if self._aside.get(message.offset, True) else None
+        if owner is not None:
+            self._messages.append(Incoming(message.offset, owner, unreadable=True, received_at=received_at(message)))
 
     def _add(self, incoming: Incoming) -> None:
         self._types[incoming.envelope.type.split(".")[-2]] += 1
@@ -200,9 +202,9 @@ class Builder:
             return
         for message in gathered:
             try:
-                self._add(self._decode(message))
+                self._add(self._decode(message, envelope))
             except MessageRefused as refused:
-                self._dead(message, refused)
+                self._dead(message, refused, envelope)
 
     def finish(self) -> tuple[list[Incoming], list[Letter]]:
         """Everything taken, in an order that keeps each scan's own, and the dead letters."""

@@ -69,7 +69,7 @@ class UnfinishedScans:
                 envelope = envelope_of(message)
                 if envelope.type not in (topics.OPENED, topics.CANCELLED):
                     continue
-                self._heed(envelope, decode(message, received_at(message) or dt.datetime.now(dt.UTC)).control)
+                self._heed(envelope, decode(message, envelope, received_at(message) or dt.datetime.now(dt.UTC)).control)
             except MessageRefused:
                 continue
 

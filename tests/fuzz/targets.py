@@ -18,7 +18,7 @@ from producer_api.uploads import submission
 from schemas import arrays, topics
 from schemas.errors import MESSAGE_ERRORS, FieldError
 from schemas.messages import Header, MessageRefused, is_tenant_id, read_control, read_envelope, read_mends, write_mends
-from schemas.reading import Incoming, acceptable, decode, whose
+from schemas.reading import Incoming, acceptable, decode, envelope_of, whose
 from schemas.record import CLOCK_TOLERANCE, Record, decode_record
 from schemas.splitting import is_array, split_records
 from schemas.status import Scan, decode_status, encode_status, error_sample, status_of
@@ -95,7 +95,9 @@ def message(raw: bytes) -> None:
 def _decoded(sent: Message) -> None:
     owner = whose(sent)
     try:
-        incoming = decode(sent, NOW)
+        envelope = envelope_of(sent)
+        assert whose(sent, envelope) == owner
+        incoming = decode(sent, envelope, NOW)
     except MessageRefused as refused:
         assert refused.code in MESSAGE_ERRORS
         return

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from schemas import topics
 from schemas.messages import MessageRefused
-from schemas.reading import Incoming, decode
+from schemas.reading import Incoming, decode, envelope_of
 from sinks.files.rows import COLUMNS, Row, fingerprint, row_of
 from sinks.postgres.rows import COLUMNS as COPIED
 from sinks.postgres.rows import lines_of
@@ -37,8 +37,9 @@ def cursor(servers: Servers) -> Iterator[Any]:
 
 def message_of(value: bytes) -> Incoming | None:
     headers = [(topics.HEADER_TYPE, topics.RECORDS.encode()), (topics.HEADER_SUBJECT, SCAN.encode())]
+    message = Message(_TENANT.encode(), headers, value)
     try:
-        return decode(Message(_TENANT.encode(), headers, value), NOW)
+        return decode(message, envelope_of(message), NOW)
     except MessageRefused:
         return None
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.reading import decode
+from schemas.reading import decode, envelope_of
 from sinks.postgres import PostgresSink
 from sinks.postgres.engine import write_engine
 from sinks.protocol import MicroBatch
@@ -48,7 +48,8 @@ class Writer:
             ("ce_type", b"vn.scanline.scan.records.v1"),
             ("ce_subject", scan.encode()),
         ]
-        incoming = decode(Told(offset, TENANT.encode(), value, headers), dt.datetime.now(dt.UTC))
+        told = Told(offset, TENANT.encode(), value, headers)
+        incoming = decode(told, envelope_of(told), dt.datetime.now(dt.UTC))
         batch = MicroBatch(TOPIC, PARTITION, offset, offset + 1, [incoming])
         (status,) = self._sink.write(self._sink.prepare(batch))
         return status

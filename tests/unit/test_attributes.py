@@ -16,13 +16,12 @@ from hypothesis import strategies as st
 
 from schemas.attributes import attributes_are_right, attributes_error
 from schemas.errors import FieldError
-from schemas.reading import decode
 from schemas.record import MAX_ATTRIBUTES_BYTES, MAX_DEPTH, MAX_NUMBER_DIGITS
 from schemas.splitting import split_records
 from schemas.structure import flattened, is_deeper, pointer_to, too_deep, walk
 from schemas.validation import examine
 from tests.unit.examples import FULL, MINIMAL, NOW, encode
-from tests.unit.test_reading import Message
+from tests.unit.test_reading import Message, read
 
 # Each parser's own depth lies around one of these: msgspec, json and PostgreSQL by the stack, strict ones of other languages
 DEPTHS = [
@@ -54,10 +53,10 @@ def verdicts(raw: bytes) -> Iterator[FieldError | None]:
     """What is said of a record alone, in an array, beside one that is wrong, and by `:validate`."""
     yield next(iter(examine(raw, NOW).errors), None)
     for beside in ([], [encode(MINIMAL)], [b"17"]):
-        incoming = decode(Message(b"[" + b",".join([*beside, raw]) + b"]"), NOW)
+        incoming = read(Message(b"[" + b",".join([*beside, raw]) + b"]"))
         errors = {each.position: each.errors[0] for each in incoming.rejected}
         yield errors.get(len(beside))
-    incoming = decode(Message(raw), NOW)
+    incoming = read(Message(raw))
     yield incoming.rejected[0].errors[0] if incoming.rejected else None
 
 

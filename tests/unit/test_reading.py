@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import topics
+from schemas.dead_letters import LetterId
 from schemas.errors import MESSAGE_ERRORS
-from schemas.messages import Closed, Header, MessageRefused
-from schemas.reading import decode, whose
+from schemas.messages import Closed, Envelope, Header, MessageRefused
+from schemas.reading import Incoming, decode, envelope_of, whose
 from schemas.validation import examine
 from tests.unit.examples import FULL, MINIMAL, NOW, changed, encode, sample_lines
 
@@ -29,6 +30,10 @@ class Message:
     timestamp: int = 0
 
 
+def read(message: Message) -> Incoming:
+    return decode(message, envelope_of(message), NOW)
+
+
 def array(*records: bytes) -> bytes:
     return b"[" + b",".join(records) + b"]"
 
@@ -40,7 +45,7 @@ def test_a_right_array_and_a_right_record() -> None:
         (b" \n" + encode(FULL), 1),
         (b"[]", 0),
     ):
-        incoming = decode(Message(value), NOW)
+        incoming = read(Message(value))
         assert (len(incoming.records), list(incoming.positions), list(incoming.rejected)) == (
             count,
             list(range(count)),
@@ -51,7 +56,7 @@ def test_a_right_array_and_a_right_record() -> None:
 
 def test_the_real_scans_are_plain() -> None:
     lines = sample_lines()[:1_000]
-    incoming = decode(Message(array(*lines)), NOW)
+    incoming = read(Message(array(*lines)))
     assert incoming.plain and len(incoming.records) == 1_000
 
 
@@ -72,14 +77,14 @@ def test_the_real_scans_are_plain() -> None:
     ],
 )
 def test_one_bad_record_is_rejected_alone(code: str, broken: bytes) -> None:
-    incoming = decode(Message(array(encode(MINIMAL), broken, encode(FULL))), NOW)
+    incoming = read(Message(array(encode(MINIMAL), broken, encode(FULL))))
     assert list(incoming.positions) == [0, 2]
     assert [(rejected.position, rejected.errors[0].code) for rejected in incoming.rejected] == [(1, code)]
     assert incoming.rejected[0].original == broken
 
 
 def test_text_is_mended_on_the_way_in() -> None:
-    incoming = decode(Message(array(encode(changed("/name", "Hoa\u0300\u200b")))), NOW)
+    incoming = read(Message(array(encode(changed("/name", "Hoa\u0300\u200b")))))
     assert incoming.records[0].name == "Hoà" and not incoming.plain
 
 
@@ -102,7 +107,7 @@ def test_text_is_mended_on_the_way_in() -> None:
 )
 def test_what_cannot_be_read_is_refused_as_a_whole(reason: str, message: Message) -> None:
     with pytest.raises(MessageRefused) as refused:
-        decode(message, NOW)
+        read(message)
     assert refused.value.code == reason and reason in MESSAGE_ERRORS
 
 
@@ -113,9 +118,21 @@ def test_a_message_that_cannot_be_read_still_counts_for_its_scan() -> None:
     assert whose(Message(b"\xff", headers=[])) is None
 
 
+@pytest.mark.parametrize("kind", [topics.RECORDS, topics.MENDED, topics.CLOSED])
+def test_whose_a_message_is_does_not_hang_on_its_envelope_being_at_hand(kind: str) -> None:
+    mends: list[Header] = [(topics.HEADER_MENDS, b"4")] if kind == topics.MENDED else []
+    named: list[Header] = [("ce_type", kind.encode()), ("ce_subject", SCAN.encode()), ("ce_firstindex", b"4")]
+    message = Message(b"[1,", headers=[*named, *mends, (topics.RETRY_LETTER, LetterId(1, 2, 3).header)])
+    assert (
+        whose(message, envelope_of(message))
+        == whose(message)
+        == Envelope(topics.RECORDS, "tenant-a", SCAN, None, LetterId(1, 2, 3))
+    )
+
+
 def test_a_control_message() -> None:
     headers = [("ce_type", topics.CLOSED.encode()), ("ce_subject", SCAN.encode())]
-    incoming = decode(Message(b'{"records_total":3}', headers=headers), NOW)
+    incoming = read(Message(b'{"records_total":3}', headers=headers))
     assert incoming.control == Closed(3) and not incoming.records
 
 
@@ -128,7 +145,7 @@ _parts = st.sampled_from(
 @settings(max_examples=200, deadline=None)
 @given(st.lists(_parts, min_size=1, max_size=6))
 def test_in_company_or_alone_a_record_is_judged_alike(parts: list[bytes]) -> None:
-    incoming = decode(Message(array(*parts)), NOW)
+    incoming = read(Message(array(*parts)))
     alone = [examine(part, NOW) for part in parts]
     assert [(position, record) for position, record in zip(incoming.positions, incoming.records, strict=True)] == [
         (position, outcome.record) for position, outcome in enumerate(alone) if outcome.record is not None
@@ -142,7 +159,7 @@ def test_in_company_or_alone_a_record_is_judged_alike(parts: list[bytes]) -> Non
 @given(st.binary(max_size=80))
 def test_any_value_is_read_or_refused(value: bytes) -> None:
     try:
-        incoming = decode(Message(value), NOW)
+        incoming = read(Message(value))
     except MessageRefused as refused:
         assert refused.code in MESSAGE_ERRORS
     else:
