@@ -15,9 +15,9 @@ from infra.settings import InfraSettings
 from infra.stack import Stack
 from trials.bench import machine
 from trials.bench.cases import QUICK, Bench, Sizes
-from trials.bench.copying import RawCopy
+from trials.bench.copy_baseline import RawCopy
 from trials.bench.results import Result, Verdict, table_row, verdicts
-from trials.bench.watching import server_version
+from trials.bench.row_watcher import server_version
 
 _RAW = "raw"
 

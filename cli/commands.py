@@ -50,11 +50,11 @@ COMMANDS: Final[Mapping[str, Entry | Entries]] = {
         "Lượng tồn đọng của từng phân vùng. / How many messages of each partition wait to be written.",
     ),
     "errors": Entry(
-        "cli.mending:errors",
+        "cli.corrections:errors",
         "Bản ghi bị từ chối của một lượt quét, dạng NDJSON. / The rejected records of a scan, as NDJSON.",
     ),
     "mend": Entry(
-        "cli.mending:mend",
+        "cli.corrections:mend",
         "Gửi lại bản ghi đã sửa vào chính lượt quét đó. / Send mended records back into the same scan.",
     ),
     "api": Entry("cli.processes:api", "Chạy API. / Run the API."),

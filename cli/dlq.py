@@ -24,12 +24,12 @@ from infra.errors import InfraError
 from infra.settings import InfraSettings
 from operations.dead_letters import runs
 from operations.dead_letters.allowance import allow as let_pass
-from operations.dead_letters.asking import selection as chosen
+from operations.dead_letters.arguments import selection as chosen
+from operations.dead_letters.dead_letter import Letter, Selection, judge
 from operations.dead_letters.ledger import Ledger
-from operations.dead_letters.letters import Letter, Selection, judge
 from operations.dead_letters.masking import described
-from operations.dead_letters.planning import LEFT as NOT_SENT
-from operations.dead_letters.planning import Rules
+from operations.dead_letters.plan import LEFT as NOT_SENT
+from operations.dead_letters.plan import Rules
 from schemas.messages import MessageRefused
 from schemas.unexpected import described as cause_of
 

@@ -8,8 +8,8 @@ from rich.markup import escape
 
 from cli.output import console, print_json, show
 from cli.scan_rows import local_time
-from operations.dead_letters.letters import State
-from operations.dead_letters.planning import Outcome, Plan
+from operations.dead_letters.dead_letter import State
+from operations.dead_letters.plan import Outcome, Plan
 from schemas.errors import MESSAGE_ERRORS, Text, describe
 from schemas.status import number
 from schemas.topics import DLQ_TOPIC, MAX_MESSAGE_BYTES, MAX_RECORDS_PER_MESSAGE

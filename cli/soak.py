@@ -14,7 +14,7 @@ from infra.errors import InfraError
 from infra.settings import InfraSettings
 from trials.soak.picture import draw
 from trials.soak.promises import Promise, memory, promises, settled
-from trials.soak.sampling import Sample, Struck, load
+from trials.soak.sampler import Sample, Struck, load
 from trials.soak.soak import Measured, soak
 
 _MARKS = {True: "✓", False: "✗", None: "-"}

@@ -10,7 +10,7 @@ import httpx
 
 from infra.errors import InfraError
 from infra.loopback import is_loopback
-from operations.lines import lines_of
+from operations.body_lines import lines_of
 
 _PATIENCE: Final = httpx.Timeout(60, connect=5, read=120)
 _PAGE: Final = 1_000

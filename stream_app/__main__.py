@@ -16,7 +16,7 @@ from stream_app.app import build_app, build_lanes
 from stream_app.faust_bridge.log_filter import Repeats
 from stream_app.health import serve
 from stream_app.lanes.group import Lanes
-from stream_app.lanes.standing import Standing
+from stream_app.lanes.standstill import Standing
 from stream_app.lanes.watchdog import Watchdog
 from stream_app.settings import WorkerSettings
 

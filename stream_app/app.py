@@ -10,8 +10,8 @@ from schemas.topics import METADATA_REFRESH_MS, RECORDS_TOPIC
 from sinks.postgres import PostgresSink
 from sinks.postgres.engine import write_engine
 from stream_app.broker_logs import Bounds, Ends
-from stream_app.faust_bridge.skipped import LOOK_SECONDS as POSITIONS_SECONDS
-from stream_app.faust_bridge.skipped import Positions
+from stream_app.faust_bridge.skipped_messages import LOOK_SECONDS as POSITIONS_SECONDS
+from stream_app.faust_bridge.skipped_messages import Positions
 from stream_app.faust_bridge.transport import SliceConsumer, SliceTransport
 from stream_app.lanes.backoff import Backoff
 from stream_app.lanes.batch import Limits

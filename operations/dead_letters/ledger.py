@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from infra.errors import InfraError
 from operations.audit import NO_TENANT, actor
-from operations.dead_letters.letters import Letter, State
+from operations.dead_letters.dead_letter import Letter, State
 from schemas.dead_letters import LetterId
 from schemas.errors import Text
 from schemas.status import number

@@ -4,7 +4,7 @@ import hashlib
 import re
 from typing import Any, Final
 
-from operations.dead_letters.letters import Letter
+from operations.dead_letters.dead_letter import Letter
 from schemas import topics
 from schemas.dead_letters import REASON_HEADERS, RETRY_HEADERS
 

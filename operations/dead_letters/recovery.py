@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from confluent_kafka import KafkaException
 
 from kafka_client.message_headers import headers_of
+from operations.dead_letters.dead_letter import Letter, State
 from operations.dead_letters.ledger import Claim, Ledger
-from operations.dead_letters.letters import Letter, State
-from operations.dead_letters.reading import consumer, kafka_error, messages, spans
+from operations.dead_letters.reader import consumer, kafka_error, messages, spans
 from schemas.dead_letters import LetterId
 from schemas.topics import RECORDS_TOPIC, RETRY_LETTER
 

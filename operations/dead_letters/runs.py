@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 
 from infra.errors import InfraError
 from infra.settings import InfraSettings
-from operations.dead_letters.asking import letter_place, unknown_letter
-from operations.dead_letters.dropping import drop as drop_letters
+from operations.dead_letters.arguments import letter_place, unknown_letter
+from operations.dead_letters.dead_letter import Letter, Selection, State
+from operations.dead_letters.drop import drop as drop_letters
 from operations.dead_letters.ledger import Ledger
-from operations.dead_letters.letters import Letter, Selection, State
 from operations.dead_letters.masking import summary
-from operations.dead_letters.planning import Outcome, Plan, Rules
-from operations.dead_letters.reading import Reader
-from operations.dead_letters.retrying import Retry
+from operations.dead_letters.plan import Outcome, Plan, Rules
+from operations.dead_letters.reader import Reader
+from operations.dead_letters.retry import Retry
 from schemas.dead_letters import LetterId
 
 # called with the number of offsets to read; gives a function to call with the number read since the last call

@@ -11,14 +11,14 @@ from infra.errors import InfraError, Interrupted
 from infra.processes.folder_lock import held
 from infra.settings import InfraSettings
 from operations.replay import schema
-from operations.replay.live import Live
+from operations.replay.live_tables import Live
 from operations.replay.run import Outcome, Progress, Replay
 from operations.replay.selection import Range, Selection, ranges, topic_id_of
-from operations.replay.verify import Verified, verify
+from operations.replay.verification import Verified, verify
 from schemas.topics import RECORDS_TOPIC
 from sinks.files import LocalSink, Nowhere, Output
 from sinks.files.ndjson import FileOutput, StreamOutput
-from sinks.files.passed_over import PassedOver
+from sinks.files.skipped_records import PassedOver
 from sinks.files.state import State
 from sinks.protocol import Place
 

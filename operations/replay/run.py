@@ -7,19 +7,19 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from operations.replay.batch_preparation import prepared_for
 from operations.replay.pace import Pace
-from operations.replay.preparing import prepared_for
-from operations.replay.reading import Piece, ReadMessage, read
 from operations.replay.selection import ZONE, Range, Selection
+from operations.replay.topic_reader import Piece, ReadMessage, read
 from schemas.reading import Incoming, whose
 from schemas.topics import RECORDS_TOPIC
 from schemas.unexpected import described
-from sinks.files.passed_over import PassedOver
+from sinks.files.skipped_records import PassedOver
 from sinks.protocol import MicroBatch, Place, Sink, Unavailable
 from stream_app.faust_bridge.record_batches import Oversized
 from stream_app.lanes.batch import Builder, Limits
-from stream_app.lanes.culprits import Culprits, Unexpected, suspecting
-from stream_app.lanes.trial import Trial
+from stream_app.lanes.poison_check import Trial
+from stream_app.lanes.poison_search import Culprits, Unexpected, suspecting
 
 _HELD_MESSAGES: Final = 5_000  # of a partition before they are written
 _HELD_BYTES: Final = 2 * 1024 * 1024

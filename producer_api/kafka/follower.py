@@ -18,7 +18,7 @@ from confluent_kafka.admin import OffsetSpec
 from kafka_client.clients import quiet_admin, unjoined_consumer
 from kafka_client.message_headers import headers_of
 from kafka_client.offsets import offsets_of
-from kafka_client.received import Received
+from kafka_client.received_message import Received
 from producer_api import metrics
 from producer_api.kafka.status_messages import Told, read
 from producer_api.kafka.statuses import NotCaughtUp, StatusStore

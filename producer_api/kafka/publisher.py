@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from kafka_client.received import Received
+from kafka_client.received_message import Received
 from producer_api import metrics
 from producer_api.settings import ApiSettings
 from schemas.topics import METADATA_REFRESH_MS, PARTITIONER

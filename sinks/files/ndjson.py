@@ -9,8 +9,8 @@ from typing import Any, BinaryIO, Final
 
 import msgspec
 
-from sinks.files.passed_over import PassedOver
 from sinks.files.rows import COLUMNS, Row
+from sinks.files.skipped_records import PassedOver
 
 _encode: Final = msgspec.json.Encoder().encode
 _LENGTH: Final = "output_length"

@@ -5,8 +5,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Protocol
 
-from sinks.files.passed_over import PassedOver
 from sinks.files.rows import Row
+from sinks.files.skipped_records import PassedOver
 
 
 class Output(Protocol):

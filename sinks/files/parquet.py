@@ -15,8 +15,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sinks.files.passed_over import PassedOver
 from sinks.files.rows import Row
+from sinks.files.skipped_records import PassedOver
 
 MANIFEST: Final = "_manifest.json"  # DuckDB and pandas leave names with an underscore alone
 _UNKNOWN_DAY: Final = "unknown"

@@ -13,8 +13,8 @@ from schemas.reading import Incoming
 from schemas.status import ScanStatus, status_of
 from sinks.effects import Key, Plan, Stored, Taken, key_of
 from sinks.files.output import Output
-from sinks.files.passed_over import PassedOver
 from sinks.files.rows import UNKNOWN, Row, fingerprint, row_of
+from sinks.files.skipped_records import PassedOver
 from sinks.files.state import State
 from sinks.protocol import Fenced, MicroBatch, Place, Sink
 

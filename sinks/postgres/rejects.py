@@ -9,7 +9,7 @@ from schemas.errors import FieldError
 from schemas.reading import Incoming, Rejected
 from schemas.status import ERRORS_SAMPLE, ErrorSample, error_sample
 from sinks.postgres.calls import TimedCursor
-from sinks.postgres.pieces import GATHERED, send_in_pieces
+from sinks.postgres.large_values import GATHERED, send_in_pieces
 
 Reject = tuple[Incoming, Rejected]
 _json: Final = msgspec.json.Encoder().encode

@@ -22,7 +22,7 @@ from schemas.status import Scan, ScanStatus, status_of
 from sinks.effects import Key, Plan, Stored, Taken, key_of
 from sinks.postgres import metrics, scans
 from sinks.postgres.calls import Calls, TimedCursor
-from sinks.postgres.copying import copy_staged, copy_straight
+from sinks.postgres.copy_command import copy_staged, copy_straight
 from sinks.postgres.engine import DEADLINE
 from sinks.postgres.errors import DATABASE_ERRORS, may_be_a_messages, meaning, sqlstate
 from sinks.postgres.ledger import PostgresLedger

@@ -11,10 +11,10 @@ from schemas.reading import Incoming, Message
 from sinks.protocol import LaneStore, MicroBatch, Place
 from stream_app import metrics
 from stream_app.lanes.batch import Builder, Letter, Limits
-from stream_app.lanes.culprits import Culprits, suspecting
 from stream_app.lanes.dead_letter_gate import Limiter
 from stream_app.lanes.dead_letter_limit import History
-from stream_app.lanes.trial import log_put_aside
+from stream_app.lanes.poison_check import log_put_aside
+from stream_app.lanes.poison_search import Culprits, suspecting
 
 # One lane computes at a time. Threads that decode side by side share one interpreter lock: they get no more done, and spend
 # a third of the processor on handing the lock around. What waits for PostgreSQL holds neither.

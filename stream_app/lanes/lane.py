@@ -18,13 +18,13 @@ from stream_app import metrics
 from stream_app.lanes.assembler import Assembler, Work
 from stream_app.lanes.backoff import Backoff
 from stream_app.lanes.batch import Limits
-from stream_app.lanes.culprits import Culprits, Unexpected, suspecting
 from stream_app.lanes.dead_letter_gate import Limiter
 from stream_app.lanes.dead_letter_limit import Limit
 from stream_app.lanes.inbox import FetchAgain, Inbox, Slice
 from stream_app.lanes.log_guard import Footing, Replaced
+from stream_app.lanes.poison_check import Trial, log_put_aside
+from stream_app.lanes.poison_search import Culprits, Unexpected, suspecting
 from stream_app.lanes.store_calls import Caller
-from stream_app.lanes.trial import Trial, log_put_aside
 from stream_app.lanes.unfinished_scans import UnfinishedScans
 from stream_app.lanes.writers import Writers
 from stream_app.publisher import Publisher

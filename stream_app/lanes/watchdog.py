@@ -16,7 +16,7 @@ from schemas.unexpected import stack_of
 from stream_app import metrics
 from stream_app.lanes.group import Lanes
 from stream_app.lanes.lane import Lane
-from stream_app.lanes.standing import Standing
+from stream_app.lanes.standstill import Standing
 
 log = logging.getLogger("scanline.watchdog")
 EXIT_STALLED: Final = 70  # EX_SOFTWARE

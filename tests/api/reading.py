@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from operations.lines import lines_of
+from operations.body_lines import lines_of
 from tests.helpers import FINAL, PATIENCE, wait_for
 
 

@@ -13,7 +13,7 @@ import pytest
 from sockets import Connection
 
 from infra.processes.services import Service
-from operations.lines import lines_of
+from operations.body_lines import lines_of
 from tests.helpers import Database, StatusTopic, assert_told, wait_for
 from tests.load import keys_of
 from tests.servers import Servers

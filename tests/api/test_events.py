@@ -14,7 +14,7 @@ from tests.helpers import Database, Publisher, StatusTopic, assert_told, new_sca
 from tests.servers import Servers
 from trials import generator
 from trials.checker.history import History
-from trials.load.sending import Sender
+from trials.load.http_sender import Sender
 
 pytestmark = pytest.mark.usefixtures("worker")
 IN_FLIGHT = "scanline_api_requests_in_flight_count "

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from trials.soak.picture import draw
 from trials.soak.promises import memory, promises
-from trials.soak.sampling import Struck, columns, load
+from trials.soak.sampler import Struck, columns, load
 from trials.soak.soak import soak
 
 FAULT = "worker-sigkill"

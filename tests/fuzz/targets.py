@@ -13,7 +13,7 @@ import msgspec
 from producer_api.http import cursors
 from producer_api.http.problems import ApiProblem
 from producer_api.kafka import status_messages
-from producer_api.routes import mended_records
+from producer_api.routes import corrections as corrections_route
 from producer_api.uploads import submission
 from schemas import arrays, topics
 from schemas.errors import MESSAGE_ERRORS, FieldError
@@ -279,7 +279,7 @@ def corrections(raw: bytes) -> None:
         return
     assert found and all(each in raw for each in found)
     for each in found:
-        mend = mended_records.place_of(each)
+        mend = corrections_route.place_of(each)
         assert mend is None or mend.record is None or mend.record in each
 
 

@@ -315,11 +315,11 @@ def test_what_was_sent_and_not_marked_is_recognised(
     servers: Servers, run: Commands, database: Database, tenant: str
 ) -> None:
     """As a run leaves it that dies between sending and marking: single records without a number would count twice."""
+    from operations.dead_letters.dead_letter import Selection
     from operations.dead_letters.ledger import Ledger
-    from operations.dead_letters.letters import Selection
-    from operations.dead_letters.reading import Reader
+    from operations.dead_letters.reader import Reader
     from operations.dead_letters.recovery import record_ends
-    from operations.dead_letters.sending import Sender
+    from operations.dead_letters.sender import Sender
 
     scan = new_scan()
     lines = generator.records(3, 5, tenant)

@@ -10,7 +10,7 @@ import yaml
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from infra.processes.services import Service
-from operations.replay.reading import ReadMessage
+from operations.replay.topic_reader import ReadMessage
 from schemas.dead_letters import REASON_HEADERS
 from schemas.documents import DIRECTORY
 from stream_app.faust_bridge.record_batches import Oversized

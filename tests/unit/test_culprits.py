@@ -18,10 +18,10 @@ from sinks.protocol import MicroBatch, Place, Unstorable
 from stream_app import decoding
 from stream_app.lanes import batch
 from stream_app.lanes.backoff import Backoff
-from stream_app.lanes.culprits import Culprits
 from stream_app.lanes.dead_letter_limit import Limit
 from stream_app.lanes.inbox import Slice
 from stream_app.lanes.lane import Common, Lane, Settings
+from stream_app.lanes.poison_search import Culprits
 from stream_app.lanes.writers import Writers
 from tests.helpers import changed
 from tests.memory_sink import MemorySink

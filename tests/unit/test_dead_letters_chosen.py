@@ -11,11 +11,11 @@ from confluent_kafka import Message
 
 from cli.commands import Commands, app
 from infra.errors import InfraError
-from operations.dead_letters.asking import letter_place, moment, selection
-from operations.dead_letters.letters import Letter, Selection, letter_of
+from operations.dead_letters.arguments import letter_place, moment, selection
+from operations.dead_letters.dead_letter import Letter, Selection, letter_of
 from operations.dead_letters.masking import described, escaped, preview
-from operations.dead_letters.planning import Group, Plan, Rules, Sums, would
-from operations.dead_letters.sending import headers_again
+from operations.dead_letters.plan import Group, Plan, Rules, Sums, would
+from operations.dead_letters.sender import headers_again
 from schemas import topics
 from schemas.dead_letters import LetterId
 from schemas.errors import MESSAGE_ERRORS

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import pytest
 
-from operations.dead_letters.letters import letter_of
+from operations.dead_letters.dead_letter import letter_of
 from operations.dead_letters.masking import described, summary
 
 MIB: Final = 1024 * 1024

@@ -6,8 +6,8 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from cli.dlq import today
-from operations.dead_letters.letters import Letter, letter_of
-from operations.dead_letters.planning import Plan, Rules
+from operations.dead_letters.dead_letter import Letter, letter_of
+from operations.dead_letters.plan import Plan, Rules
 from stream_app import decoding
 from trials import generator
 

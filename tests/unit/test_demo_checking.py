@@ -5,7 +5,7 @@ import json
 import pytest
 
 from trials import generator
-from trials.demo.checking import Held, differences
+from trials.demo.reconciliation import Held, differences
 from trials.demo.scans import Sent, generated, wanted
 
 LINES = next(iter(generated().values()))

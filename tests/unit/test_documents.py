@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from infra.kafka.topics import specs
-from operations.dead_letters.letters import Letter
-from operations.dead_letters.sending import headers_again
+from operations.dead_letters.dead_letter import Letter
+from operations.dead_letters.sender import headers_again
 from schemas import documents, json_schemas, topics
 from schemas.dead_letters import REASON_HEADERS, RETRY_HEADERS, LetterId
 from schemas.field_texts import STRUCTS

@@ -11,7 +11,7 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
-from operations.replay.preparing import prepared_for
+from operations.replay.batch_preparation import prepared_for
 from schemas.messages import Envelope
 from schemas.reading import Incoming
 from schemas.record import Record, decode_record
@@ -19,7 +19,7 @@ from schemas.topics import RECORDS, RECORDS_TOPIC
 from sinks.files import LocalSink, Nowhere, Output
 from sinks.files.ndjson import FileOutput
 from sinks.files.parquet import ParquetOutput
-from sinks.files.passed_over import PassedOver
+from sinks.files.skipped_records import PassedOver
 from sinks.files.state import State
 from sinks.postgres import PostgresSink
 from sinks.postgres.engine import write_engine

@@ -3,7 +3,7 @@
 import datetime as dt
 from typing import Any
 
-from stream_app.lanes.standing import Stand, Standing
+from stream_app.lanes.standstill import Stand, Standing
 
 
 class Lane:

@@ -7,13 +7,13 @@ from typing import Final, NamedTuple
 from infra.processes.services import Service
 from infra.stack import Stack
 from trials import generator
-from trials.bench import copying, machine
+from trials.bench import copy_baseline, machine
 from trials.bench.direct import Backlog
 from trials.bench.flood import Flood, FloodSizes
 from trials.bench.http import Answer, Call, submit_all
-from trials.bench.replaying import BesideAReplay
+from trials.bench.replay_impact import BesideAReplay
 from trials.bench.results import Result
-from trials.bench.watching import Watch, clear, differences
+from trials.bench.row_watcher import Watch, clear, differences
 
 _SILENCE: Final = 30.0  # seconds without a new row after which a case is given up
 _NDJSON: Final = "application/x-ndjson"
@@ -87,12 +87,12 @@ class Bench:
 
     def raw(self) -> dict[int, list[float]]:
         """Rows a second of raw COPY with 1 and 4 connections."""
-        texts = copying.copy_lines(self._tenants)
-        copying.make_scratch(self._dsn)
+        texts = copy_baseline.copy_lines(self._tenants)
+        copy_baseline.make_scratch(self._dsn)
         try:
-            return {n: copying.measure(self._dsn, texts, n, self._sizes.raw_repeats) for n in (1, 4)}
+            return {n: copy_baseline.measure(self._dsn, texts, n, self._sizes.raw_repeats) for n in (1, 4)}
         finally:
-            copying.drop_scratch(self._dsn)
+            copy_baseline.drop_scratch(self._dsn)
 
     def warm_up(self) -> None:
         """Rounds that do not count: a broker that has just started runs byte code that is not compiled yet, and takes

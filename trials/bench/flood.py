@@ -14,7 +14,7 @@ from trials.bench import machine
 from trials.bench.direct import Backlog
 from trials.bench.http import Answer, Call, submit_all
 from trials.bench.results import Result
-from trials.bench.watching import clear, differences
+from trials.bench.row_watcher import clear, differences
 
 _WAIT: Final = (("Prefer", "wait=30"),)
 _SIZE: Final = 1_000  # records of a victim's scan

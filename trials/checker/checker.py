@@ -14,9 +14,9 @@ from typing import Final
 
 import psycopg2
 
+from trials.checker.dead_letters import Letters
 from trials.checker.findings import Finding, Report
 from trials.checker.history import History, Scan
-from trials.checker.letters import Letters
 from trials.checker.model import FINAL, End, Told, end_of, read, scan_of
 from trials.checker.offers import Offers
 from trials.checker.scans import Owners, differences

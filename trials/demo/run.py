@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from infra.stack import Stack
 from operations.status_follower import Change, StatusFollower, accounted
 from trials.bench.http import percentile
-from trials.demo import checking, sending
+from trials.demo import reconciliation, senders
 from trials.demo.scans import RECORDS, SPREAD, TENANTS, Sent, generated, samples
 
 _SILENCE: Final = 30.0  # seconds without a word of any scan after which the demo gives up
@@ -59,7 +59,7 @@ def run(stack: Stack, progress_on: Console) -> Outcome:
                 bars,
                 follower,
                 rows,
-                lambda: sending.send_samples(real, api_url, stack.kafka.bootstrap),
+                lambda: senders.send_samples(real, api_url, stack.kafka.bootstrap),
             )
         ]
         made = generated()
@@ -70,7 +70,7 @@ def run(stack: Stack, progress_on: Console) -> Outcome:
                 bars,
                 follower,
                 [(title, None, TENANTS * RECORDS)],
-                lambda: sending.send_generated(made, api_url),
+                lambda: senders.send_generated(made, api_url),
             )
         )
         sent = [scan for phase in phases for scan in phase.sent]
@@ -111,7 +111,7 @@ def _check(
     deadline = time.monotonic() + _SETTLE
     while True:
         told = follower.last(scan.key for scan in sent)
-        problems = checking.differences(sent, checking.read(stack.postgres.superuser_dsn()), told)
+        problems = reconciliation.differences(sent, reconciliation.read(stack.postgres.superuser_dsn()), told)
         if not problems or time.monotonic() > deadline:
             return told, problems
         time.sleep(0.5)

@@ -13,9 +13,9 @@ from confluent_kafka import Consumer, TopicPartition
 
 from trials import generator
 from trials.checker.history import History, Offer
-from trials.load.direct import DirectPublisher
+from trials.load.http_sender import Sender, packed, slowly
+from trials.load.kafka_sender import DirectPublisher
 from trials.load.mix import Made, make
-from trials.load.sending import Sender, packed, slowly
 
 TOPICS: Final = ("scan.records.v1", "scan.status.v1", "scan.dlq.v1")
 _JSON: Final = {"Content-Type": "application/json"}

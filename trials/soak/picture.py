@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from infra.errors import InfraError
-from trials.soak.sampling import Sample, Struck, columns, series
+from trials.soak.sampler import Sample, Struck, columns, series
 
 _COLOURS: Final = {"api": "tab:blue", "worker": "tab:orange", "kafka": "tab:green", "postgres": "tab:purple"}
 _STYLES: Final = ("-", "--", ":", "-.")  # of the first process of a kind, the second, ...

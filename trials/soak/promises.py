@@ -8,7 +8,7 @@ from producer_api.settings import ApiSettings
 from stream_app.settings import WorkerSettings
 from trials.chaos.rounds import WORKERS
 from trials.soak.flatness import MOST, Memory, judge
-from trials.soak.sampling import Sample, Struck, columns, series
+from trials.soak.sampler import Sample, Struck, columns, series
 
 _NOTHING: Final = 100.0  # messages that wait for less than the time between two samples
 

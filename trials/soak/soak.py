@@ -10,7 +10,7 @@ import psutil
 
 from infra.errors import InfraError
 from trials.bench import machine
-from trials.bench.watching import server_version
+from trials.bench.row_watcher import server_version
 from trials.chaos.faults import FAULTS
 from trials.chaos.rig import Rig
 from trials.chaos.rounds import WORKER_ENV, WORKERS
@@ -19,8 +19,8 @@ from trials.checker.findings import Report
 from trials.checker.history import History
 from trials.load.load import Load
 from trials.load.reader import Reader
-from trials.soak.sampling import Sample, Sampler, database_figures
-from trials.soak.watching import Watch
+from trials.soak.rig_watch import Watch
+from trials.soak.sampler import Sample, Sampler, database_figures
 
 # The kinds of a bad month, one at a time; what needs other servers is left to the rounds.
 SOAK_FAULTS: Final = (

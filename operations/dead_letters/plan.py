@@ -4,7 +4,7 @@ import datetime as dt
 from collections import Counter
 from typing import Final, Literal, NamedTuple
 
-from operations.dead_letters.letters import Letter, State, judge
+from operations.dead_letters.dead_letter import Letter, State, judge
 from schemas.messages import MessageRefused
 from schemas.topics import MAX_MESSAGE_BYTES
 

@@ -9,8 +9,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from infra.errors import InfraError
 from kafka_client.clients import unjoined_consumer
 from kafka_client.offsets import partitions_of, spans_of
-from kafka_client.received import Received
-from operations.dead_letters.letters import Letter, Selection, letter_of
+from kafka_client.received_message import Received
+from operations.dead_letters.dead_letter import Letter, Selection, letter_of
 from schemas.topics import DLQ_TOPIC
 
 _ANSWER_SECONDS: Final = 10

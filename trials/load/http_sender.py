@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import zstandard
 
-from operations.lines import lines_of
+from operations.body_lines import lines_of
 from trials.checker.history import History, Offer
 
 _PASSING: Final = frozenset({408, 409, 425, 429})  # and everything from 500 on

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from operations.replay.live import COUNTS, Live, LiveScan
+from operations.replay.live_tables import COUNTS, Live, LiveScan
 from operations.replay.selection import Range, Selection
 from schemas.status import Scan
 from sinks.effects import Key
-from sinks.files.passed_over import PassedOver
 from sinks.files.rows import UNKNOWN, Row, fingerprint
+from sinks.files.skipped_records import PassedOver
 from sinks.files.state import Compared, State
 
 NAMED: Final = 20  # keys of each kind that a scan's difference names

@@ -20,7 +20,7 @@ from trials.bench import machine
 from trials.bench.direct import Backlog
 from trials.bench.http import Answer, Call, submit_all
 from trials.bench.results import Result
-from trials.bench.watching import Watch, clear, differences
+from trials.bench.row_watcher import Watch, clear, differences
 
 _SILENCE: Final = 60.0  # seconds without a new row after which filling the topic is given up
 _RECORDS: Final = 1_000

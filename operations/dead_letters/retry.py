@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from typing import Final
 
 from infra.errors import InfraError
+from operations.dead_letters.dead_letter import Letter, State
 from operations.dead_letters.ledger import Ledger
-from operations.dead_letters.letters import Letter, State
-from operations.dead_letters.planning import Outcome, Rules, would
+from operations.dead_letters.plan import Outcome, Rules, would
 from operations.dead_letters.recovery import record_ends, settled
-from operations.dead_letters.sending import Sender
+from operations.dead_letters.sender import Sender
 
 _BATCH_LETTERS: Final = 200
 _BATCH_BYTES: Final = 4 * 1024 * 1024

@@ -3,7 +3,7 @@
 from typing import Any
 
 from schemas.reading import Incoming
-from sinks.files.passed_over import PassedOver
+from sinks.files.skipped_records import PassedOver
 from sinks.protocol import MicroBatch, Sink
 
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 from confluent_kafka import KafkaException, Producer
 
 from kafka_client.message_headers import Sendable
-from operations.dead_letters.letters import Letter
-from operations.dead_letters.reading import kafka_error
+from operations.dead_letters.dead_letter import Letter
+from operations.dead_letters.reader import kafka_error
 from schemas import topics
 from schemas.dead_letters import LetterId
 

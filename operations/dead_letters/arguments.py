@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from infra.errors import InfraError
-from operations.dead_letters.letters import Selection
+from operations.dead_letters.dead_letter import Selection
 from schemas.messages import is_tenant_id
 
 _RELATIVE: Final = re.compile(r"([0-9]{1,6})([smhd])")

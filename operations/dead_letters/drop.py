@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
+from operations.dead_letters.dead_letter import Letter, State
 from operations.dead_letters.ledger import Ledger
-from operations.dead_letters.letters import Letter, State
 from operations.dead_letters.recovery import settled
 
 # what is claimed after a look into scan.records.v1 was never sent

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 from kafka_client.message_headers import headers_of
-from kafka_client.received import Received
+from kafka_client.received_message import Received
 from schemas import topics
 from schemas.dead_letters import REASON_HEADERS, RETRY_HEADERS, LetterId
 from schemas.messages import Header, tenant_of

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from schemas.unexpected import described
 from sinks.protocol import Fenced, MicroBatch, Place, Sink, Unavailable
-from stream_app.lanes.culprits import Culprits, Unexpected
+from stream_app.lanes.poison_search import Culprits, Unexpected
 
 log = logging.getLogger("scanline.lane")
 _MOST_LINES: Final = 20  # of the log, about one micro-batch

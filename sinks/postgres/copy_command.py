@@ -11,8 +11,8 @@ from schemas.tables import processing_activities
 from sinks.effects import Key, Stored
 from sinks.postgres.calls import TimedCursor
 from sinks.postgres.errors import meaning, sqlstate
+from sinks.postgres.large_values import GATHERED, send_in_pieces
 from sinks.postgres.metrics import BYTES
-from sinks.postgres.pieces import GATHERED, send_in_pieces
 from sinks.postgres.rows import COLUMNS, values_of
 
 _COLUMN_LIST: Final = ", ".join(COLUMNS)

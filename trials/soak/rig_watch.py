@@ -8,7 +8,7 @@ from infra.loopback import opened
 from infra.processes.services import Service
 from trials.chaos.rig import Rig
 from trials.checker.checker import messages_behind
-from trials.soak.sampling import Sample, database_figures, memory_mib
+from trials.soak.sampler import Sample, database_figures, memory_mib
 
 _KEPT: Final = re.compile(r"^scanline_status_kept_bytes (\S+)$", re.MULTILINE)
 _MIB: Final = 1 << 20
