@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import psycopg2
 
+from schemas import reading
 from schemas.reading import Incoming
 from sinks.effects import Plan
 from sinks.postgres import sink
 from stream_app import __main__ as worker
-from stream_app import decoding
 
 SECRET: Final = "0987 654 321"  # what an exception's text may hold; no log may
 PERSISTENT: Final[dict[str, Callable[[], Exception]]] = {
@@ -33,9 +33,9 @@ PASSING: Final[dict[str, Callable[[], Exception]]] = {
 }
 TIMES: Final = 4  # that what passes is raised
 STAGES: Final[dict[str, tuple[Any, str]]] = {
-    "envelope": (decoding, "read_envelope"),
-    "records": (decoding, "_read_records"),
-    "control": (decoding, "read_control"),
+    "envelope": (reading, "read_envelope"),
+    "records": (reading, "_read_records"),
+    "control": (reading, "read_control"),
     "formatting": (sink, "lines_of"),
     "planning": (Plan, "apply"),
 }

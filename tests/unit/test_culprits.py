@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas import reading
 from schemas.record import Record
 from schemas.status import ScanStatus
 from sinks.protocol import MicroBatch, Place, Unstorable
-from stream_app import decoding
 from stream_app.lanes import batch
 from stream_app.lanes.backoff import Backoff
 from stream_app.lanes.dead_letter_limit import Limit
@@ -176,10 +176,10 @@ async def run(sink: Poisoned, letters: Letters, poisoned: set[int], look: Callab
 
 # Readers of ours that meet one message, and where they are looked up by name.
 PLANTS: Final[dict[str, tuple[str, Sequence[ModuleType]]]] = {
-    "envelope": ("read_envelope", [decoding]),
-    "plainness": ("is_plain", [decoding, batch]),
-    "records": ("decode_record", [decoding, batch]),
-    "judgement": ("acceptable", [decoding, batch]),
+    "envelope": ("read_envelope", [reading]),
+    "plainness": ("is_plain", [reading, batch]),
+    "records": ("decode_record", [reading, batch]),
+    "judgement": ("acceptable", [reading, batch]),
 }
 END: Final = FIRST + COUNT
 WIDE: Final = Limit(run=1_000)
