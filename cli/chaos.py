@@ -82,6 +82,6 @@ def _run(rounds: int, seed: int, only: str, rate: int, long_every: int, folder: 
     file = folder / f"{now:%Y%m%dT%H%M%SZ}-seed-{seed}.jsonl"
     stderr.print(f"seed {seed}, {rounds} vòng / rounds, {file}")
     done: list[Round] = []
-    for at, (place, steps) in enumerate(plan(faults, rounds, seed, long_every).items()):
-        done += run(place, steps, folder / f"{now:%Y%m%dT%H%M%SZ}-{at}", file, rate, _tell)
+    for at, (setup, steps) in enumerate(plan(faults, rounds, seed, long_every).items()):
+        done += run(setup, steps, folder / f"{now:%Y%m%dT%H%M%SZ}-{at}", file, rate, _tell)
     return done

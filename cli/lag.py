@@ -3,7 +3,7 @@
 from cli.options import PIPELINE, Json, Pipeline
 from cli.output import print_json, show, stderr
 from infra.settings import InfraSettings
-from operations.lag import measure, written_places
+from operations.lag import measure, written_offsets
 from schemas.status import number
 from schemas.topics import RECORDS_TOPIC
 
@@ -19,7 +19,7 @@ def lag(
     """Lượng tồn đọng của từng phân vùng. / How many messages of each partition wait to be written."""
     settings = InfraSettings()
     url = settings.postgres_read_url
-    written = None if url is None else written_places(url.get_secret_value(), pipeline)
+    written = None if url is None else written_offsets(url.get_secret_value(), pipeline)
     found = measure(settings.kafka_bootstrap, pipeline, written)
     total = sum(each.lag for each in found)
     if written is None:

@@ -16,6 +16,8 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from schemas.stored_offset import StoredOffset
+
 BEGIN_AND_END: Final = (OffsetSpec.earliest(), OffsetSpec.latest())
 # a broker that has just started, has just taken the group over, or has never had one
 _NOT_YET: Final = frozenset(
@@ -36,11 +38,9 @@ class Found(NamedTuple):
     topic_id: str | None
     logs: Mapping[int, Log]
 
-    def is_another(self, partition: int, next_offset: int, topic_id: str | None) -> bool:
-        """Whether an offset that was stored with that topic id certainly counts another log than the one that is there now, or
-        one that lost its end. None as an id: not known."""
-        other = self.topic_id is not None and topic_id is not None and self.topic_id != topic_id
-        return other or next_offset > self.logs[partition].end
+    def is_another(self, partition: int, stored: StoredOffset) -> bool:
+        """Whether the offset certainly counts another log than the one that is there now, or one that lost its end."""
+        return stored.counts_another(self.topic_id) or stored.next_offset > self.logs[partition].end
 
 
 def partitions_of(client: Any, topic: str, seconds: float) -> list[int]:

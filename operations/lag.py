@@ -12,8 +12,8 @@ from infra.errors import InfraError
 from kafka_client.clients import quiet_admin, unjoined_consumer
 from kafka_client.offsets import Found, committed_of, found_in, partitions_of
 from operations.kafka_answers import ANSWER_SECONDS, must_answer
+from schemas.stored_offset import StoredOffset
 from schemas.topics import RECORDS_TOPIC
-from sinks.protocol import Place
 
 _ANSWER_SECONDS: Final = 5
 _DATABASE_SECONDS: Final = 5
@@ -31,7 +31,7 @@ class PartitionLag(NamedTuple):
     lag: int
 
 
-def written_places(read_url: str, pipeline: str) -> dict[int, Place] | None:
+def written_offsets(read_url: str, pipeline: str) -> dict[int, StoredOffset] | None:
     """PostgreSQL's, by partition; None while it does not answer."""
     kind, _, where = read_url.partition("://")
     if kind.partition("+")[0] != "postgresql":  # psycopg2 would take an empty one for a server on this machine
@@ -41,18 +41,18 @@ def written_places(read_url: str, pipeline: str) -> dict[int, Place] | None:
         connection: Any = psycopg2.connect(f"postgresql://{where}", connect_timeout=_DATABASE_SECONDS, options=options)
         with closing(connection), connection.cursor() as cursor:
             cursor.execute(_WRITTEN, (pipeline, RECORDS_TOPIC))
-            return {partition: Place(offset, topic_id) for partition, offset, topic_id in cursor}
+            return {partition: StoredOffset(offset, topic_id) for partition, offset, topic_id in cursor}
     except psycopg2.Error:
         return None
 
 
-def measure(bootstrap: str, pipeline: str, written: Mapping[int, Place] | None) -> list[PartitionLag]:
+def measure(bootstrap: str, pipeline: str, written: Mapping[int, StoredOffset] | None) -> list[PartitionLag]:
     """Every partition, in order. Without `written`, lag is what the group's committed offsets say. Raises InfraError."""
     with must_answer(bootstrap):
         return _measure(bootstrap, pipeline, written)
 
 
-def _measure(bootstrap: str, pipeline: str, written: Mapping[int, Place] | None) -> list[PartitionLag]:
+def _measure(bootstrap: str, pipeline: str, written: Mapping[int, StoredOffset] | None) -> list[PartitionLag]:
     admin = quiet_admin(bootstrap)
     partitions = partitions_of(admin, RECORDS_TOPIC, ANSWER_SECONDS)
     if not partitions:
@@ -75,10 +75,10 @@ def _measure(bootstrap: str, pipeline: str, written: Mapping[int, Place] | None)
     ]
 
 
-def _reached(written: Mapping[int, Place], found: Found) -> dict[int, int]:
+def _reached(written: Mapping[int, StoredOffset], found: Found) -> dict[int, int]:
     return {
-        number: 0 if found.is_another(number, *place) else place.next_offset
-        for number, place in written.items()
+        number: 0 if found.is_another(number, stored) else stored.next_offset
+        for number, stored in written.items()
         if number in found.logs
     }
 

@@ -12,8 +12,8 @@ from kafka_client.clients import quiet_admin
 from kafka_client.offsets import Found, found_in, partitions_of
 from operations.audit import NO_TENANT, actor
 from operations.kafka_answers import ANSWER_SECONDS
+from schemas.stored_offset import StoredOffset
 from schemas.topics import RECORDS_TOPIC
-from sinks.protocol import Place
 
 _SECONDS: Final = 10
 _STORED: Final = text(
@@ -59,7 +59,7 @@ def reset(bootstrap: str, write_url: str, pipeline: str, partition: int | None, 
     try:
         with engine.begin() as connection:
             rows = connection.execute(_STORED, place)
-            stored = {row.partition: Place(row.next_offset, row.topic_id) for row in rows}
+            stored = {row.partition: StoredOffset(row.next_offset, row.topic_id) for row in rows}
             if partition is not None and partition not in stored:
                 raise InfraError.of("partition_never_read", partition=partition, pipeline=pipeline)
             found = _found(bootstrap, list(stored) if partition is None else [partition])
@@ -68,7 +68,7 @@ def reset(bootstrap: str, write_url: str, pipeline: str, partition: int | None, 
             chosen = [
                 number
                 for number in found.logs
-                if number == partition or (stored[number].next_offset > 0 and found.is_another(number, *stored[number]))
+                if number == partition or (stored[number].next_offset > 0 and found.is_another(number, stored[number]))
             ]
             plan = [_planned(number, stored[number], found, to) for number in chosen]
             if not yes:
@@ -96,7 +96,7 @@ def _found(bootstrap: str, wanted: list[int]) -> Found:
         ) from None
 
 
-def _planned(partition: int, stored: Place, found: Found, to: str) -> Reset:
+def _planned(partition: int, stored: StoredOffset, found: Found, to: str) -> Reset:
     held = found.logs[partition]
     if to in ("earliest", "latest"):
         target = held.begin if to == "earliest" else held.end
@@ -105,7 +105,7 @@ def _planned(partition: int, stored: Place, found: Found, to: str) -> Reset:
     else:
         raise InfraError.of("offsets_target_invalid", to=to, begin=held.begin, end=held.end, partition=partition)
     # of another topic's log nothing was read, and of one that ends before the stored offset nobody knows what was
-    unread = held.begin if found.is_another(partition, *stored) else max(stored.next_offset, held.begin)
+    unread = held.begin if found.is_another(partition, stored) else max(stored.next_offset, held.begin)
     return Reset(partition, stored.next_offset, target, max(0, target - unread))
 
 

@@ -18,9 +18,9 @@ from infra.postgres.cluster import Urls
 from infra.postgres.migrate import prepare_foreign
 from infra.processes.services import Processes
 from infra.settings import InfraSettings
-from operations.lag import measure, written_places
+from operations.lag import measure, written_offsets
 from operations.replay.selection import Range, Selection, ranges
-from sinks.protocol import Place
+from schemas.stored_offset import StoredOffset
 
 _LOOK: Final = 1.0  # seconds between two looks at how far it is
 _STILL: Final = 60.0  # seconds without progress after which that is said
@@ -114,11 +114,11 @@ def _drain(
     """Until every partition is written up to where it ended at the start."""
     moved = dict.fromkeys(places, (0, time.monotonic()))
     while True:
-        places_written = written_places(read_url, pipeline) or {}
-        written = {number: place.next_offset for number, place in places_written.items()}
+        stored = written_offsets(read_url, pipeline) or {}
+        written = {number: each.next_offset for number, each in stored.items()}
         left = {number for number, place in places.items() if place.offsets and written.get(number, 0) < place.end}
         if left:
-            left -= _nothing_more(bootstrap, pipeline, places_written)  # marks of transactions are nobody's to write
+            left -= _nothing_more(bootstrap, pipeline, stored)  # marks of transactions are nobody's to write
         now = time.monotonic()
         for number in places:
             if number not in left or written.get(number, 0) != moved[number][0]:
@@ -136,7 +136,7 @@ def _drain(
         time.sleep(_LOOK)
 
 
-def _nothing_more(bootstrap: str, pipeline: str, written: Mapping[int, Place]) -> set[int]:
+def _nothing_more(bootstrap: str, pipeline: str, written: Mapping[int, StoredOffset]) -> set[int]:
     """Partitions without a message that waits; none while the broker does not say."""
     try:
         return {each.partition for each in measure(bootstrap, pipeline, written) if each.lag == 0}

@@ -6,23 +6,12 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from schemas.reading import Incoming
 from schemas.status import ScanStatus
-
-
-class Place(NamedTuple):
-    """Where a partition is to be read on. `topic_id` is Kafka's, of the topic whose messages the offset counts; None: not known,
-    because the offset is older than the column, or the broker than topic ids."""
-
-    next_offset: int
-    topic_id: str | None = None
-
-    def of_another(self, topic_id: str) -> bool:
-        """Whether the offset certainly counts another topic's messages."""
-        return self.topic_id is not None and self.topic_id != topic_id
+from schemas.stored_offset import StoredOffset
 
 
 class MicroBatch(NamedTuple):
     """The messages of the offsets [start, end) of one partition; offsets in between may be missing (gaps are real). `topic_id`
-    is that of the place where the partition was begun to be read. Mended records are alone in theirs: the rejections that
+    is that of the offset where the partition was begun to be read. Mended records are alone in theirs: the rejections that
     they take the place of must be stored before, by earlier messages or by records of their own message."""
 
     topic: str
@@ -64,7 +53,9 @@ Prepared = TypeVar("Prepared")
 class Sink(Protocol[Prepared]):
     """Takes micro-batches, each exactly once: all that a replay needs. Calls block."""
 
-    def load_offsets(self, topic: str, partitions: Iterable[int], topic_id: str | None = None) -> dict[int, Place]:
+    def load_offsets(
+        self, topic: str, partitions: Iterable[int], topic_id: str | None = None
+    ) -> dict[int, StoredOffset]:
         """Where each partition is to be read on; 0 where nothing was written yet. With `topic_id`, the id of the topic as it is
         now, it is stored where none is, and where the offset is 0: nothing was read of the topic before. Raises Unavailable."""
         ...

@@ -11,8 +11,9 @@ from schemas.dead_letters import LetterId
 from schemas.reading import Incoming
 from schemas.record import Record
 from schemas.status import Scan, ScanStatus, status_of
+from schemas.stored_offset import StoredOffset
 from sinks.effects import Key, Plan, Stored, key_of
-from sinks.protocol import Fenced, LaneStore, MicroBatch, Place
+from sinks.protocol import Fenced, LaneStore, MicroBatch
 
 
 @dataclass
@@ -89,9 +90,11 @@ class MemorySink:
     def offset(self, offset: int) -> None:
         self.content.offsets[0] = offset
 
-    def load_offsets(self, topic: str, partitions: Iterable[int], topic_id: str | None = None) -> dict[int, Place]:
+    def load_offsets(
+        self, topic: str, partitions: Iterable[int], topic_id: str | None = None
+    ) -> dict[int, StoredOffset]:
         assert self.answering.wait(30)
-        return {partition: Place(self.content.offsets.get(partition, 0)) for partition in partitions}
+        return {partition: StoredOffset(self.content.offsets.get(partition, 0)) for partition in partitions}
 
     def prepare(self, batch: MicroBatch) -> MicroBatch:
         return batch

@@ -15,12 +15,12 @@ from operations.replay.live_tables import Live
 from operations.replay.run import Outcome, Progress, Replay
 from operations.replay.selection import Range, Selection, ranges, topic_id_of
 from operations.replay.verification import Verified, verify
+from schemas.stored_offset import StoredOffset
 from schemas.topics import RECORDS_TOPIC
 from sinks.files import LocalSink, Nowhere, Output
 from sinks.files.ndjson import FileOutput, StreamOutput
 from sinks.files.skipped_records import PassedOver
 from sinks.files.state import State
-from sinks.protocol import Place
 
 _SELECTION: Final = "selection"
 _TOPIC_ID: Final = "topic_id"
@@ -107,7 +107,7 @@ def _into_schema(request: Request, name: str, settings: InfraSettings, on_progre
             sink.close()
 
 
-def _insist_on_the_same_log(written: Mapping[int, Place], places: Mapping[int, Range]) -> None:
+def _insist_on_the_same_log(written: Mapping[int, StoredOffset], places: Mapping[int, Range]) -> None:
     """The same selection can only end later than it did: where it ends earlier, the topic was made anew by a broker that tells
     no ids, or lost its end. Raises InfraError."""
     for number, place in places.items():

@@ -12,10 +12,11 @@ from operations.replay.pace import Pace
 from operations.replay.selection import ZONE, Range, Selection
 from operations.replay.topic_reader import Piece, ReadMessage, read
 from schemas.reading import Incoming, whose
+from schemas.stored_offset import StoredOffset
 from schemas.topics import RECORDS_TOPIC
 from schemas.unexpected import described
 from sinks.files.skipped_records import PassedOver
-from sinks.protocol import MicroBatch, Place, Sink, Unavailable
+from sinks.protocol import MicroBatch, Sink, Unavailable
 from stream_app.faust_bridge.record_batches import Oversized
 from stream_app.lanes.batch import Builder, Limits
 from stream_app.lanes.poison_check import Trial
@@ -88,7 +89,7 @@ class Replay:
     def run(self, bootstrap: str, places: Mapping[int, Range]) -> Outcome:
         """Reads [start, end) of each partition, less what the sink has already. Raises InfraError, Fenced."""
         found = self._insist(lambda: self._sink.load_offsets(RECORDS_TOPIC, places))
-        stored = {number: place.next_offset for number, place in found.items()}
+        stored = {number: each.next_offset for number, each in found.items()}
         left = {number: place._replace(start=max(place.start, stored[number])) for number, place in places.items()}
         lost = {
             number: min(place.first, place.end) - at
@@ -172,9 +173,9 @@ class Replay:
         cause = unexpected.__cause__
         assert isinstance(cause, Exception)
         trial = Trial(RECORDS_TOPIC, lane.partition, self._sink, lane.culprits, lambda _: None)
-        place = Place(lane.next_offset, lane.topic_id)
+        stored = StoredOffset(lane.next_offset, lane.topic_id)
         try:
-            aside = self._insist(lambda: trial.hold(unexpected, place))
+            aside = self._insist(lambda: trial.hold(unexpected, stored))
         except Unexpected:
             raise cause from None
         if aside is not None:
@@ -195,9 +196,9 @@ class Replay:
 class _Lane:
     """What is held of one partition, and where it stands."""
 
-    def __init__(self, partition: int, place: Place, start: int) -> None:
+    def __init__(self, partition: int, stored: StoredOffset, start: int) -> None:
         self.partition = partition
-        self.next_offset, self.topic_id = place  # the sink's
+        self.next_offset, self.topic_id = stored  # the sink's
         self.start = start
         self.reached = max(self.next_offset, start)
         self.held: deque[ReadMessage | Oversized] = deque()

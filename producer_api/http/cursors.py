@@ -10,17 +10,17 @@ import msgspec
 from producer_api.http.problems import ApiProblem
 
 CURSOR_PATTERN: Final = "^[A-Za-z0-9_-]{1,2000}$"
-Place = TypeVar("Place")
+SortKey = TypeVar("SortKey")
 _CURSOR: Final = re.compile(CURSOR_PATTERN)
 
 
-def cursor_of(place: object) -> str:
-    """A place in a list as text for a URL."""
-    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+def cursor_of(key: object) -> str:
+    """The sort key of a list's row, behind which the next page begins, as text for a URL."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(key)).decode().rstrip("=")
 
 
-def place_of(cursor: str, kind: type[Place]) -> Place:
-    """The place a cursor stands for. Raises ApiProblem cursor_invalid."""
+def key_of(cursor: str, kind: type[SortKey]) -> SortKey:
+    """The sort key that a cursor stands for. Raises ApiProblem cursor_invalid."""
     if _CURSOR.fullmatch(cursor) is None:
         raise ApiProblem("cursor_invalid")
     try:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from producer_api.http import openapi
 from producer_api.http.caller import Caller, caller
-from producer_api.http.cursors import place_of
+from producer_api.http.cursors import key_of
 from producer_api.http.page import Bounds, page_answer
 from producer_api.reads import Filters, ReadsUnavailable
 from producer_api.routes.scans import Cursor, Limit
@@ -19,7 +19,7 @@ from schemas.codes import BasicCategory, SensitiveCategory
 
 router = APIRouter()
 # a NUL is in no activity_key, and PostgreSQL does not take one in a question either
-_Place: Final = tuple[uuid.UUID, Annotated[str, msgspec.Meta(pattern="^[^\\0]*$")]]
+_SortKey: Final = tuple[uuid.UUID, Annotated[str, msgspec.Meta(pattern="^[^\\0]*$")]]
 
 
 @router.get("/processing-activities", **openapi.ACTIVITIES)
@@ -34,7 +34,7 @@ async def processing_activities(
     limit: Limit = 100,
 ) -> Response:
     """Stored records of the tenant, by scan and activity_key."""
-    after = place_of(cursor, _Place) if cursor is not None else None
+    after = key_of(cursor, _SortKey) if cursor is not None else None
     filters = Filters(scan_id, category, sensitive, cross_border)
     try:
         page = await run_in_threadpool(service.reader.activities, who.tenant_id, filters, after, Bounds(limit))

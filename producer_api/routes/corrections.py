@@ -44,7 +44,7 @@ class Mend(msgspec.Struct):
     id: Annotated[int, msgspec.Meta(ge=1, le=MAX_REJECTION)] | None = None
 
     @property
-    def place(self) -> int | None:
+    def rejection(self) -> int | None:
         """As in the envelope of a message: the record's index within the scan, or minus the id of its rejection."""
         return self.index if self.index is not None else -self.id if self.id is not None else None
 
@@ -52,21 +52,21 @@ class Mend(msgspec.Struct):
 _decode: Final = msgspec.json.Decoder(Mend).decode
 
 
-class Place(NamedTuple):
+class Correction(NamedTuple):
     """Which rejection a record takes the place of; the record is None where it stays rejected."""
 
-    place: int
+    rejection: int
     record: bytes | None
 
 
-def place_of(text: bytes) -> Place | None:
+def correction_of(text: bytes) -> Correction | None:
     """What a line or a correction says; None where it is neither."""
     try:
         mend = _decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     record = bytes(mend.record)
-    return None if mend.place is None else Place(mend.place, None if record == b"null" else record)
+    return None if mend.rejection is None else Correction(mend.rejection, None if record == b"null" else record)
 
 
 class Mending:
@@ -88,7 +88,7 @@ class Mending:
 
     async def add_line(self, line: bytes) -> None:
         """Raises ApiProblem for a line that is none of /errors, and PublishFailed."""
-        mend = place_of(line)
+        mend = correction_of(line)
         if mend is None:
             taken = self.lines - self.left  # published before the answer is given
             number = self.lines + 1
@@ -100,7 +100,7 @@ class Mending:
             )
         await self.add(mend)
 
-    async def add(self, mend: Place) -> None:
+    async def add(self, mend: Correction) -> None:
         """Raises PublishFailed."""
         self.lines += 1
         record = mend.record
@@ -110,7 +110,7 @@ class Mending:
         if len(self._records) == topics.MAX_RECORDS_PER_MESSAGE or self.size + len(record) > topics.MAX_MESSAGE_BYTES:
             await self.flush(self._service.settings.api_stream_messages)
         self._records.append(record)
-        self._mends.append(mend.place)
+        self._mends.append(mend.rejection)
         self.size += len(record) + 1
         await self._room.grow_to(self.size)
 
@@ -200,7 +200,7 @@ async def _take_json(request: Request, service: Services, begin: Callable[[Room]
     limits = BodyLimits(settings.api_json_bytes, settings.api_json_inflated_bytes, settings.api_inflation_ratio)
     async with service.room_for_all(request, limits) as room:
         body = await whole_body(request, limits, room, service.patience)
-        mends = _places(read_corrections(body, settings.api_json_records))
+        mends = _corrections(read_corrections(body, settings.api_json_records))
         del body
         mending = begin(room)
         while mends:
@@ -209,9 +209,9 @@ async def _take_json(request: Request, service: Services, begin: Callable[[Room]
     return mending
 
 
-def _places(corrections: Items) -> deque[Place]:
+def _corrections(corrections: Items) -> deque[Correction]:
     """Raises ApiProblem request_invalid."""
-    found = [place_of(bytes(each)) for each in corrections]
+    found = [correction_of(bytes(each)) for each in corrections]
     wrong = [at for at, mend in enumerate(found) if mend is None]
     if wrong:
         raise request_invalid([request_error("correction_invalid", f"corrections/{at}") for at in wrong[:_SHOWN]])

@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from producer_api.http import openapi
 from producer_api.http.answers import CancellationAccepted
 from producer_api.http.caller import Caller, caller
-from producer_api.http.cursors import CURSOR_PATTERN, place_of
+from producer_api.http.cursors import CURSOR_PATTERN, key_of
 from producer_api.http.headers import traceparent
 from producer_api.http.page import Bounds, page_answer, page_of
 from producer_api.http.parameters import refuse_parameters
@@ -36,7 +36,7 @@ _CANCELLING: Final = Text(
     "that is complete by then stays complete. The status tells.",
 )
 Limit = Annotated[int, Query(ge=1, le=PAGE_LIMIT, description="items of the page, at most")]
-# checked by `place_of`; the pattern is for those who read the document
+# checked by `key_of`; the pattern is for those who read the document
 Cursor = Annotated[
     str | None,
     Query(description="`next_cursor` of the page before", json_schema_extra={"pattern": CURSOR_PATTERN}),
@@ -60,7 +60,7 @@ async def list_scans(
     """Scans of the tenant, newest first."""
     if not service.follower.ready:
         raise service.later("statuses_unavailable")
-    before = place_of(cursor, tuple[float, str]) if cursor is not None else None
+    before = key_of(cursor, tuple[float, str]) if cursor is not None else None
     found = service.statuses.page(who.tenant_id, status, before, limit + 1)
     return page_answer("scans", page_of(found, lambda each: each[1].value, Bounds(limit)), lambda each: each[0])
 
@@ -131,7 +131,7 @@ async def errors(
     as_lines = _NDJSON in request.headers.get("accept", "")
     if as_lines:
         refuse_parameters(request, ("cursor", "limit"), "parameter_of_pages")
-    after = place_of(cursor, int) if cursor is not None else 0
+    after = key_of(cursor, int) if cursor is not None else 0
     try:
         scan_id = await _stored(service, who.tenant_id, scan_id)
         if as_lines:

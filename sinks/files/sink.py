@@ -11,12 +11,13 @@ from zoneinfo import ZoneInfo
 
 from schemas.reading import Incoming
 from schemas.status import ScanStatus, status_of
+from schemas.stored_offset import StoredOffset
 from sinks.effects import Key, Plan, Stored, Taken, key_of
 from sinks.files.output import Output
 from sinks.files.rows import UNKNOWN, Row, fingerprint, row_of
 from sinks.files.skipped_records import PassedOver
 from sinks.files.state import State
-from sinks.protocol import Fenced, MicroBatch, Place, Sink
+from sinks.protocol import Fenced, MicroBatch, Sink
 
 ZONE: Final = ZoneInfo("Asia/Ho_Chi_Minh")
 
@@ -32,10 +33,12 @@ class LocalSink:
         self.outcomes: Counter[str] = Counter()  # records by outcome, of this run
         self.passed_over = PassedOver()  # of this run
 
-    def load_offsets(self, topic: str, partitions: Iterable[int], topic_id: str | None = None) -> dict[int, Place]:
+    def load_offsets(
+        self, topic: str, partitions: Iterable[int], topic_id: str | None = None
+    ) -> dict[int, StoredOffset]:
         """See Sink. A replay holds its topic's id for itself, over all partitions."""
         stored = self._state.offsets()
-        return {partition: Place(stored.get(partition, 0)) for partition in partitions}
+        return {partition: StoredOffset(stored.get(partition, 0)) for partition in partitions}
 
     def prepare(self, batch: MicroBatch) -> Plan:
         """See Sink. Nothing is formatted: what a row becomes is the output's affair."""

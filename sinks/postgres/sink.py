@@ -19,6 +19,7 @@ from sqlalchemy.engine import Engine
 
 from schemas.pool_metrics import WatchedPool
 from schemas.status import Scan, ScanStatus, status_of
+from schemas.stored_offset import StoredOffset
 from sinks.effects import Key, Plan, Stored, Taken, key_of
 from sinks.postgres import metrics, scans
 from sinks.postgres.calls import Calls, TimedCursor
@@ -29,7 +30,7 @@ from sinks.postgres.ledger import PostgresLedger
 from sinks.postgres.parts import Parts
 from sinks.postgres.rejects import first_errors, insert_rejects
 from sinks.postgres.rows import Lines, lines_of
-from sinks.protocol import Fenced, LaneStore, MicroBatch, Place, Unavailable, Unstorable
+from sinks.protocol import Fenced, LaneStore, MicroBatch, Unavailable, Unstorable
 
 _MOVE: Final = """
 BEGIN;
@@ -111,7 +112,9 @@ class PostgresSink:
         self._calls = Calls(deadline)
         metrics.PART_BYTES.set_function(lambda: self._parts.limit or 0)
 
-    def load_offsets(self, topic: str, partitions: Iterable[int], topic_id: str | None = None) -> dict[int, Place]:
+    def load_offsets(
+        self, topic: str, partitions: Iterable[int], topic_id: str | None = None
+    ) -> dict[int, StoredOffset]:
         """See Sink. Makes the rows that do not exist yet."""
         parameters = {
             "pipeline": self._pipeline,
@@ -122,7 +125,7 @@ class PostgresSink:
         }
         with self._cursor() as cursor:
             cursor.execute(_ENSURE_OFFSETS, parameters)
-            return {partition: Place(*place) for partition, *place in cursor.fetchall()}
+            return {partition: StoredOffset(*place) for partition, *place in cursor.fetchall()}
 
     def prepare(self, batch: MicroBatch) -> Prepared:
         """See Sink. Formats the rows."""

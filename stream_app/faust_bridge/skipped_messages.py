@@ -14,7 +14,7 @@ from stream_app.lanes.group import Lanes
 
 log = logging.getLogger("scanline.positions")
 LOOK_SECONDS: Final = 2.0
-_Place = tuple[int, int]  # where the lane waits, where the consumer is
+_Gap = tuple[int, int]  # where the lane waits, where the consumer is
 
 
 class Positions:
@@ -24,22 +24,22 @@ class Positions:
         """`position(partition)`: of the message the consumer fetches next; None where that is not known."""
         self._lanes = lanes
         self._position = position
-        self._seen: dict[int, _Place] = {}
-        self._believed: dict[int, _Place] = {}
+        self._seen: dict[int, _Gap] = {}
+        self._believed: dict[int, _Gap] = {}
 
     async def look(self) -> None:
-        """Seeks where an idle lane waits and the consumer has stood elsewhere for two looks. Once for each such place: where
+        """Seeks where an idle lane waits and the consumer has stood elsewhere for two looks. Once for each such gap: where
         the consumer comes to stand there again there is nothing to read in between (aborted transactions, compaction)."""
-        seen: dict[int, _Place] = {}
+        seen: dict[int, _Gap] = {}
         for partition, lane in self._lanes.all().items():
             waits_at, reads_at = lane.waits_at, self._position(partition)
             if waits_at is None or reads_at is None or waits_at == reads_at:
                 continue
-            place = seen[partition] = (waits_at, reads_at)
-            if self._seen.get(partition) != place or self._believed.get(partition) == place:
+            gap = seen[partition] = (waits_at, reads_at)
+            if self._seen.get(partition) != gap or self._believed.get(partition) == gap:
                 continue
-            self._believed[partition] = place
+            self._believed[partition] = gap
             metrics.REWINDS.inc()
-            log.info("partition %d: waits for %d, the consumer is at %d: fetched again", partition, *place)
+            log.info("partition %d: waits for %d, the consumer is at %d: fetched again", partition, *gap)
             await lane.fetch_again()
         self._seen = seen

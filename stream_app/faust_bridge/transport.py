@@ -145,14 +145,14 @@ class SliceConsumer(Consumer):
         """Called once after every assignment: start where PostgreSQL stopped, whatever the group's own offsets say."""
         mine = sorted(tp.partition for tp in self.assignment() if tp.topic == RECORDS_TOPIC)
         await self.lanes.revoke()
-        places = await self.logs.places(mine)
-        for partition, (offset, _) in places.items():
+        stored = await self.logs.stored_offsets(mine)
+        for partition, (offset, _) in stored.items():
             try:
                 await self._thread.rewind(partition, offset)
             except Exception as error:  # taken away again already: another assignment follows
                 log.info("partition %d: no seek to %d (%s)", partition, offset, type(error).__name__)
-        self.lanes.assign(mine, places, self._thread.rewind)
-        return {TP(RECORDS_TOPIC, partition): place.next_offset for partition, place in places.items()}
+        self.lanes.assign(mine, stored, self._thread.rewind)
+        return {TP(RECORDS_TOPIC, partition): each.next_offset for partition, each in stored.items()}
 
     def revive(self, partition: int) -> None:
         """Undoes whatever may keep the partition from being fetched: Faust's own pauses and full buffers."""

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from schemas.reading import Incoming, Message
-from sinks.protocol import LaneStore, MicroBatch, Place
+from schemas.stored_offset import StoredOffset
+from sinks.protocol import LaneStore, MicroBatch
 from stream_app import metrics
 from stream_app.lanes.batch import Builder, Letter, Limits
 from stream_app.lanes.dead_letter_gate import Limiter
@@ -57,16 +58,16 @@ class Assembler:
         """The buffer's beginning is another one."""
         self._carry = None
 
-    def assemble(self, buffer: deque[Message], place: Place) -> Work:
-        """Takes the messages of the next micro-batch, which begins at `place`, off the buffer. Raises LimitReached where the
+    def assemble(self, buffer: deque[Message], stored: StoredOffset) -> Work:
+        """Takes the messages of the next micro-batch, which begins at `stored`, off the buffer. Raises LimitReached where the
         dead-letter limit holds the first of them, Unavailable, and Unexpected; the buffer is then as it was."""
         before = self._culprits.before
         with _computing:
-            work = self._assemble(buffer, place, before)
+            work = self._assemble(buffer, stored, before)
         if work is None:
             self._limiter.ask()
             with _computing:
-                work = self._assemble(buffer, place, before)
+                work = self._assemble(buffer, stored, before)
         if work is None:
             raise self._limiter.reached()
         return work
@@ -81,14 +82,16 @@ class Assembler:
         most = self._sink.batch_bytes
         return self._limits if most is None else self._limits._replace(bytes=min(self._limits.bytes, most))
 
-    def _assemble(self, buffer: deque[Message], place: Place, before: int | None) -> Work | None:
+    def _assemble(self, buffer: deque[Message], stored: StoredOffset, before: int | None) -> Work | None:
         """Of the messages with offsets below `before`, where that is given. None where the dead-letter limit holds what comes
         first."""
         taken: list[Message] = []
         with suspecting(buffer, taken):
-            return self._work(buffer, taken, place, before)
+            return self._work(buffer, taken, stored, before)
 
-    def _work(self, buffer: deque[Message], taken: list[Message], place: Place, before: int | None) -> Work | None:
+    def _work(
+        self, buffer: deque[Message], taken: list[Message], stored: StoredOffset, before: int | None
+    ) -> Work | None:
         started = time.perf_counter()
         builder = Builder(self._fitting_limits(), dt.datetime.now(dt.UTC), self._carry, self._culprits.aside)
         self._carry = None
@@ -103,16 +106,16 @@ class Assembler:
                 buffer.extendleft(reversed(taken))
                 taken.clear()
                 # what can be read before it can be written
-                return self._work(buffer, taken, place, first_held) if first_held > first else None
+                return self._work(buffer, taken, stored, first_held) if first_held > first else None
             letters = [letter for letter in letters if not self._culprits.is_sent(letter[0].offset)]
             fresh = {message.offset for message, _ in letters}
             failures = {offset: what for offset, what in builder.failures.items() if offset in fresh}
             log_put_aside(self._topic, self._partition, failures)
-        end = taken[-1].offset + 1 if taken else place.next_offset
+        end = taken[-1].offset + 1 if taken else stored.next_offset
         self._carry = builder.left_over
         builder.count()
         metrics.DECODE_SECONDS.observe(time.perf_counter() - started)
         metrics.BATCH_ROWS.observe(builder.rows)
-        batch = MicroBatch(self._topic, self._partition, place.next_offset, end, messages, place.topic_id)
+        batch = MicroBatch(self._topic, self._partition, stored.next_offset, end, messages, stored.topic_id)
         controls = [message for message in messages if message.control is not None]
         return Work(self._sink.prepare(batch), end, letters, history, taken, size_of(taken), controls)

@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from schemas.status import PauseReason
+from schemas.stored_offset import StoredOffset
 from schemas.topics import RECORDS_TOPIC
 from schemas.unexpected import described
-from sinks.protocol import LaneStore, Place, Unavailable
+from sinks.protocol import LaneStore, Unavailable
 from stream_app import metrics
 from stream_app.lanes.inbox import Slice
 from stream_app.lanes.lane import RETELL, Common, Lane, Settings
@@ -32,8 +33,8 @@ class Lanes:
         self.assigned_at: float | None = None
         self.topic_id: str | None = None  # as the broker said last; None where it did not, or knows no ids
 
-    async def load_offsets(self, partitions: list[int], topic_id: str | None = None) -> dict[int, Place]:
-        """PostgreSQL's places, or none at all while it is away: new lanes then ask for themselves. `topic_id`: see Sink."""
+    async def load_offsets(self, partitions: list[int], topic_id: str | None = None) -> dict[int, StoredOffset]:
+        """PostgreSQL's offsets, or none at all while it is away: new lanes then ask for themselves. `topic_id`: see Sink."""
         try:
             return await asyncio.get_running_loop().run_in_executor(
                 None, self._sink.load_offsets, RECORDS_TOPIC, partitions, topic_id
@@ -43,23 +44,23 @@ class Lanes:
             return {}
 
     def assign(
-        self, partitions: list[int], places: Mapping[int, Place], rewind: Callable[[int, int], Awaitable[int]]
+        self, partitions: list[int], stored: Mapping[int, StoredOffset], rewind: Callable[[int, int], Awaitable[int]]
     ) -> None:
         """Makes a lane for each partition. The lanes before must have been stopped."""
         metrics.REBALANCES.inc()
         self._rewind = rewind
-        self._lanes = {partition: self._make(partition, places.get(partition)) for partition in partitions}
+        self._lanes = {partition: self._make(partition, stored.get(partition)) for partition in partitions}
         metrics.LANES.set(len(self._lanes))
         self.assigned_at = time.monotonic()
         log.info("%d partitions assigned", len(partitions))
 
-    def _make(self, partition: int, place: Place | None) -> Lane:
+    def _make(self, partition: int, stored: StoredOffset | None) -> Lane:
         assert self._rewind is not None
         return Lane(
             self._common,
             partition,
             self._rewind,
-            place,
+            stored,
             self._tell_after,
             lambda: self.topic_id,
         )
@@ -119,18 +120,20 @@ class Lanes:
         """What has been written of each partition."""
         return {number: lane.next_offset for number, lane in self._lanes.items() if lane.next_offset is not None}
 
-    def places(self) -> dict[int, Place]:
+    def stored_offsets(self) -> dict[int, StoredOffset]:
         """The same, each with the id of its topic."""
-        return {number: Place(at, self._lanes[number].footing.topic_id) for number, at in self.positions().items()}
+        return {
+            number: StoredOffset(at, self._lanes[number].footing.topic_id) for number, at in self.positions().items()
+        }
 
     async def verify(self) -> None:
         """A crash of PostgreSQL may take its last unsynchronised transactions, with their offsets. A lane that is writing
         notices at its next micro-batch; one with nothing to do is told here, and reads those messages again."""
         before = self.positions()
         stored = await self.load_offsets(list(before)) if before else {}
-        for partition, place in stored.items():
+        for partition, offset in stored.items():
             lane = self._lanes.get(partition)
-            at = place.next_offset
+            at = offset.next_offset
             if lane is not None and at < before[partition]:
                 log.warning("partition %d: the database is at %d again, not %d", partition, at, before[partition])
                 lane.start_again()

@@ -12,8 +12,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from schemas.status import ScanStatus
+from schemas.stored_offset import StoredOffset
 from schemas.unexpected import described
-from sinks.protocol import Fenced, LaneStore, Place
+from sinks.protocol import Fenced, LaneStore
 from stream_app import metrics
 from stream_app.lanes.assembler import Assembler, Work
 from stream_app.lanes.backoff import Backoff
@@ -66,11 +67,11 @@ class Lane:
         common: Common,
         partition: int,
         rewind: Callable[[int, int], Awaitable[int]],
-        place: Place | None,
+        stored: StoredOffset | None,
         on_late: Callable[[int], None] = lambda _: None,
         topic_id: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """`rewind(partition, offset)` seeks and returns the new epoch. `place` is PostgreSQL's, None if unknown.
+        """`rewind(partition, offset)` seeks and returns the new epoch. `stored` is PostgreSQL's, None if unknown.
 
         `on_late(partition)` is called when a thread that was written off has written after all. `topic_id` says what the
         broker said of the topic last.
@@ -92,8 +93,8 @@ class Lane:
         self._written_off = False
         self._lost_place = False
         self.footing = Footing(topic, partition, self._wake.set)
-        if place is not None:
-            self._stand_at(place)
+        if stored is not None:
+            self._stand_at(stored)
         self._on_late = on_late
         self._loop = asyncio.get_running_loop()
         self._scans = UnfinishedScans()
@@ -166,7 +167,7 @@ class Lane:
 
     def log_replaced(self, found: Replaced) -> None:
         """Tells it that its log is certainly another one, or lost its end, if it still waits there."""
-        if (self.next_offset, self.footing.topic_id) == found.place:
+        if (self.next_offset, self.footing.topic_id) == found.stored:
             self.footing.replaced(found)
 
     async def accept(self, piece: Slice) -> None:
@@ -208,7 +209,7 @@ class Lane:
         doing, self.caller.doing = self.caller.doing, "seeking"
         try:
             self._inbox.epoch = await self._rewind(self.partition, offset)
-        except Exception as error:  # the partition is being taken away: its next owner starts at the right place
+        except Exception as error:  # the partition is being taken away: its next owner starts at the right offset
             log.info("partition %d: no seek to %d (%s)", self.partition, offset, type(error).__name__)
         finally:
             self.caller.signs += 1
@@ -256,19 +257,19 @@ class Lane:
         """Asks PostgreSQL where to go on, for as long as it takes; everything fetched before is fetched again."""
         if self.next_offset is not None:
             return
-        place = await self.caller.insist("reading its offset", lambda: self._load(self._topic_id()))
-        if place is None:
+        stored = await self.caller.insist("reading its offset", lambda: self._load(self._topic_id()))
+        if stored is None:
             return
-        self._stand_at(place)
-        await self._seek(place.next_offset)
+        self._stand_at(stored)
+        await self._seek(stored.next_offset)
 
-    def _load(self, topic_id: str | None = None) -> Place:
+    def _load(self, topic_id: str | None = None) -> StoredOffset:
         return self._sink.load_offsets(self.topic, [self.partition], topic_id)[self.partition]
 
-    def _stand_at(self, place: Place) -> None:
-        self.next_offset = place.next_offset
-        self._inbox.start_at(place.next_offset)
-        self.footing.stand(place, self._topic_id())
+    def _stand_at(self, stored: StoredOffset) -> None:
+        self.next_offset = stored.next_offset
+        self._inbox.start_at(stored.next_offset)
+        self.footing.stand(stored, self._topic_id())
 
     def _forget(self) -> None:
         self.next_offset = None
@@ -370,22 +371,22 @@ class Lane:
     def _step(self) -> bool:
         """In a thread: writes the next micro-batch, or comes closer to the message that keeps it from being written."""
         assert self.next_offset is not None
-        place = Place(self.next_offset, self.footing.topic_id)
+        stored = StoredOffset(self.next_offset, self.footing.topic_id)
         self._taken = 0
         try:
-            self._write(place)
+            self._write(stored)
         except Unexpected as unexpected:
             self._work = None
-            aside = self._trial.hold(unexpected, place)
+            aside = self._trial.hold(unexpected, stored)
             if aside is not None:
                 log_put_aside(self.topic, self.partition, {aside: described(unexpected)})
         return True
 
-    def _write(self, place: Place) -> None:
+    def _write(self, stored: StoredOffset) -> None:
         """Builds the next micro-batch unless one is left from a failed attempt, and writes it."""
         work = self._work
         if work is None:
-            work = self._work = self._assembler.assemble(self._inbox.messages, place)
+            work = self._work = self._assembler.assemble(self._inbox.messages, stored)
         elif self._assembler.is_too_large(work):
             raise Outdated("the store is slow, and less goes into the next micro-batch")
         if self.footing.held:

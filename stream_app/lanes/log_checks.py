@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from kafka_client.offsets import Found
-from sinks.protocol import Place
+from schemas.stored_offset import StoredOffset
 from stream_app import metrics
 from stream_app.lanes.group import Lanes
 from stream_app.lanes.lane import Lane
@@ -37,14 +37,14 @@ class _Doubt(NamedTuple):
 
 
 class Logs:
-    """places() is called before lanes are made, look() every few seconds; both on the event loop."""
+    """stored_offsets() is called before lanes are made, look() every few seconds; both on the event loop."""
 
     def __init__(self, lanes: Lanes, bounds: Callable[[list[int]], Found]) -> None:
         self._lanes = lanes
         self._bounds = bounds
         self._doubts: dict[int, _Doubt] = {}
 
-    async def places(self, partitions: list[int]) -> dict[int, Place]:
+    async def stored_offsets(self, partitions: list[int]) -> dict[int, StoredOffset]:
         """PostgreSQL's, as Lanes.load_offsets, once the broker was asked which topic is there now. Where it does not answer
         within some seconds nothing can be read either, and the looks make up for it."""
         self._lanes.topic_id = (await self._ask([])).topic_id
@@ -53,10 +53,10 @@ class Logs:
     async def look(self) -> None:
         """Holds the lanes whose log may be another, stops them when that is certain, and tells of what retention took."""
         # read before the broker is asked: an end that is older than the offset proves nothing
-        places = self._lanes.places()
-        if not places:
+        offsets = self._lanes.stored_offsets()
+        if not offsets:
             return
-        found = await self._ask(sorted(places))
+        found = await self._ask(sorted(offsets))
         self._lanes.topic_id = found.topic_id
         lanes = self._lanes.all()
         doubts: dict[int, _Doubt] = {}
@@ -65,17 +65,17 @@ class Logs:
             if lane is None:
                 continue
             _tell_lost(lane, bounds.begin)
-            place, before = places[partition], self._doubts.get(partition)
-            if lane.footing.topic_id != place.topic_id:
+            stored, before = offsets[partition], self._doubts.get(partition)
+            if lane.footing.topic_id != stored.topic_id:
                 continue  # it started anew while the broker was asked
-            if found.topic_id is None and place.topic_id is not None and place.next_offset <= bounds.end:
+            if found.topic_id is None and stored.topic_id is not None and stored.next_offset <= bounds.end:
                 if before is not None:
                     doubts[partition] = before
                 continue  # no word of the id: what was doubted stays so, what was not is not doubted now
-            doubt = _doubted(place, bounds.end, found.topic_id, before)
+            doubt = _doubted(stored, bounds.end, found.topic_id, before)
             if doubt is None:
                 lane.footing.trust()
-                if place.topic_id is None and found.topic_id is not None:
+                if stored.topic_id is None and found.topic_id is not None:
                     lane.start_again()  # which stores the id: the broker did not tell it when the lane started
                 continue
             doubts[partition] = doubt
@@ -86,16 +86,16 @@ class Logs:
                 log.warning("partition %d: not the log that offset %d counts? %s", partition, doubt.at, doubt)
                 lane.footing.doubt()
             else:
-                lane.log_replaced(Replaced(place, bounds.end, doubt.other))
+                lane.log_replaced(Replaced(stored, bounds.end, doubt.other))
         self._doubts = doubts
 
     async def _ask(self, partitions: list[int]) -> Found:
         return await asyncio.get_running_loop().run_in_executor(None, self._bounds, partitions)
 
 
-def _doubted(place: Place, end: int, topic_id: str | None, before: _Doubt | None) -> _Doubt | None:
-    at = place.next_offset
-    other = topic_id if topic_id is not None and place.of_another(topic_id) else None
+def _doubted(stored: StoredOffset, end: int, topic_id: str | None, before: _Doubt | None) -> _Doubt | None:
+    at = stored.next_offset
+    other = topic_id if stored.counts_another(topic_id) else None
     if other is None and at <= end:
         return None
     looks = before.looks if before is not None and (before.at, before.other) == (at, other) else 0

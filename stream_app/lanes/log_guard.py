@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from sinks.protocol import Place
+from schemas.stored_offset import StoredOffset
 from stream_app.lanes.store_calls import Caller
 
 _NAP: Final = 0.1  # seconds between looks at whether a doubt is settled
@@ -12,16 +12,16 @@ _NAP: Final = 0.1  # seconds between looks at whether a doubt is settled
 class Replaced(NamedTuple):
     """Where the lane waits, and the end of the log that is there now; `other` is the id of its topic, where that is another."""
 
-    place: Place
+    stored: StoredOffset
     end: int
     other: str | None
 
     @property
     def text(self) -> str:
         """For the log, in both languages."""
-        text = f"offset {self.place.next_offset}, cuối nhật ký / end of the log {self.end}"
+        text = f"offset {self.stored.next_offset}, cuối nhật ký / end of the log {self.end}"
         if self.other is not None:
-            text += f", id của topic / topic id {self.place.topic_id} → {self.other}"
+            text += f", id của topic / topic id {self.stored.topic_id} → {self.other}"
         return text
 
 
@@ -48,10 +48,10 @@ class Footing:
         gaps, self.gaps = self.gaps, []
         return gaps
 
-    def stand(self, place: Place, known: str | None) -> None:
-        """The lane starts at this place, while the broker says that the topic's id is `known`."""
-        self.topic_id = place.topic_id
-        self._doubted = self._doubted or (known is not None and place.of_another(known))
+    def stand(self, stored: StoredOffset, known: str | None) -> None:
+        """The lane starts at this offset, while the broker says that the topic's id is `known`."""
+        self.topic_id = stored.topic_id
+        self._doubted = self._doubted or stored.counts_another(known)
 
     def doubt(self) -> None:
         """Something was seen that does not fit: nothing is read or written until a look settles it."""
@@ -72,8 +72,8 @@ class Footing:
             self._replaced = found
             self._wake()
 
-    async def wait(self, caller: Caller, load: Callable[[], Place]) -> None:
-        """Until the doubt is settled, or an operator has set another place than `load` gives now: what the log holds may be a
+    async def wait(self, caller: Caller, load: Callable[[], StoredOffset]) -> None:
+        """Until the doubt is settled, or an operator has set another offset than `load` gives now: what the log holds may be a
         new topic's or what a broker kept of the old one, and only an operator can know."""
         caller.doing = "waiting for word of its log"
         try:
@@ -85,7 +85,7 @@ class Footing:
                     "log_replaced",
                     f"{self._topic}, {found.text};"
                     f" scanline offsets reset --partition {self._partition} --to earliest|latest|OFFSET",
-                    lambda: not self.held or load() != found.place,
+                    lambda: not self.held or load() != found.stored,
                     "its offset was set anew, or the topic is the known one again",
                 )
         finally:

@@ -4,8 +4,9 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from schemas.stored_offset import StoredOffset
 from schemas.unexpected import described
-from sinks.protocol import Fenced, MicroBatch, Place, Sink, Unavailable
+from sinks.protocol import Fenced, MicroBatch, Sink, Unavailable
 from stream_app.lanes.poison_search import Culprits, Unexpected
 
 log = logging.getLogger("scanline.lane")
@@ -25,23 +26,23 @@ class Trial:
         self._sink = sink
         self._culprits = culprits
 
-    def hold(self, unexpected: Unexpected, place: Place) -> int | None:
+    def hold(self, unexpected: Unexpected, stored: StoredOffset) -> int | None:
         """Narrows down which message it was, or puts that message aside and returns its offset. Raises the same where no
         message is at fault, and Fenced where the micro-batch was written after all."""
         offsets = unexpected.offsets
         following = self._culprits.failed(offsets)
-        first = min(offsets, default=place.next_offset)
+        first = min(offsets, default=stored.next_offset)
         self._tell(f"{len(offsets)} messages from offset {first} on raised {described(unexpected)}: {following}")
-        if following == "nobody" or (following == "accused" and not self._can_write_nothing(place)):
+        if following == "nobody" or (following == "accused" and not self._can_write_nothing(stored)):
             raise unexpected
         if following != "accused":
             return None
         self._culprits.condemn(offsets[0])
         return offsets[0]
 
-    def _can_write_nothing(self, place: Place) -> bool:
+    def _can_write_nothing(self, stored: StoredOffset) -> bool:
         """Whether the store takes a micro-batch without any message. Raises Fenced and Unavailable."""
-        at, topic_id = place
+        at, topic_id = stored
         try:
             self._sink.write(self._sink.prepare(MicroBatch(self._topic, self._partition, at, at, (), topic_id)))
         except (Fenced, Unavailable):

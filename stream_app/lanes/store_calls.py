@@ -46,12 +46,12 @@ class Caller:
         self.doing = "waiting"
         self.stopping = False
         self.signs = 0  # of life: calls that came back, naps between probes
-        self.running = False  # a call is under way, or waits for its place or its thread
+        self.running = False  # a call is under way, or waits for its slot or its thread
         self.thread: int | None = None  # which one is in the call
 
     @property
     def queued(self) -> bool:
-        """A call has not begun: other lanes' calls have the places or the threads."""
+        """A call has not begun: other lanes' calls have the slots or the threads."""
         return self.running and self.thread is None
 
     async def insist(self, doing: str, call: Callable[[], Result]) -> Result | None:

@@ -279,7 +279,7 @@ def corrections(raw: bytes) -> None:
         return
     assert found and all(each in raw for each in found)
     for each in found:
-        mend = corrections_route.place_of(each)
+        mend = corrections_route.correction_of(each)
         assert mend is None or mend.record is None or mend.record in each
 
 
@@ -298,11 +298,11 @@ def cursor(raw: bytes) -> None:
     """Whatever stands for a cursor is a place or a problem."""
     for kind in (tuple[float, str], tuple[uuid.UUID, str], int):
         try:
-            cursors.place_of(raw.decode("latin-1"), kind)
+            cursors.key_of(raw.decode("latin-1"), kind)
         except ApiProblem as problem:
             assert problem.status in (400, 422)
         try:
-            cursors.place_of(cursors.base64.urlsafe_b64encode(raw).decode().rstrip("="), kind)
+            cursors.key_of(cursors.base64.urlsafe_b64encode(raw).decode().rstrip("="), kind)
         except ApiProblem as problem:
             assert problem.status in (400, 422)
 

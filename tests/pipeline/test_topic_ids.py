@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from schemas.stored_offset import StoredOffset
 from schemas.topics import RECORDS_TOPIC
 from sinks.postgres import PostgresSink
 from sinks.postgres.engine import write_engine
-from sinks.protocol import Fenced, MicroBatch, Place
+from sinks.protocol import Fenced, MicroBatch
 from tests.helpers import Database
 from tests.servers import Servers
 
@@ -22,7 +23,7 @@ def sink(servers: Servers, tenant: str) -> Iterator[PostgresSink]:
     made.close()
 
 
-def load(sink: PostgresSink, topic_id: str | None = None) -> Place:
+def load(sink: PostgresSink, topic_id: str | None = None) -> StoredOffset:
     return sink.load_offsets(RECORDS_TOPIC, [0], topic_id)[0]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from infra.errors import InfraError
 from trials.chaos.faults import FAULTS
-from trials.chaos.plan import Place, chosen, plan
+from trials.chaos.plan import Setup, chosen, plan
 from trials.chaos.results import Round, append, read, summary
 
 
@@ -58,19 +58,19 @@ def test_a_seed_plans_the_same_rounds_again() -> None:
 
 def test_every_fault_strikes_equally_often_and_where_it_can() -> None:
     faults = chosen("", disks=True)
-    places = plan(faults, 3 * len(faults), 1)
-    steps = [step for steps in places.values() for step in steps]
+    setups = plan(faults, 3 * len(faults), 1)
+    steps = [step for steps in setups.values() for step in steps]
     assert sorted(step.number for step in steps) == list(range(1, 3 * len(faults) + 1))
     for fault in faults:
         assert sum(step.faults[0] is fault for step in steps) == 3, fault.name
-    for place, planned in places.items():
+    for setup, planned in setups.items():
         for step in planned:
-            assert all(each.brokers in (1, place.brokers) and each.disk in ("", place.disk) for each in step.faults)
+            assert all(each.brokers in (1, setup.brokers) and each.disk in ("", setup.disk) for each in step.faults)
     mixed = [step.faults for step in steps if len(step.faults) > 1]
     assert len(mixed) > len(steps) / 5
     assert not any(all(each.name.startswith(("kafka", "cluster")) for each in pair) for pair in mixed)
     disks = ("", "kafka", "postgres", "postgres-wal")
-    assert {Place(3, ""), *(Place(1, disk) for disk in disks)} == set(places)
+    assert {Setup(3, ""), *(Setup(1, disk) for disk in disks)} == set(setups)
 
 
 def test_each_nth_round_is_long_and_the_plan_is_the_same() -> None:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from schemas import reading
 from schemas.record import Record
 from schemas.status import ScanStatus
-from sinks.protocol import MicroBatch, Place, Unstorable
+from schemas.stored_offset import StoredOffset
+from sinks.protocol import MicroBatch, Unstorable
 from stream_app.lanes import batch
 from stream_app.lanes.backoff import Backoff
 from stream_app.lanes.dead_letter_limit import Limit
@@ -164,7 +165,7 @@ async def run(sink: Poisoned, letters: Letters, poisoned: set[int], look: Callab
     deliveries: list[asyncio.Task[None]] = []
     writers = Writers(1, 1)
     settings = Settings(backoff=Backoff(2, 0.001), probe_seconds=0.01, dead_letters=limit)
-    lane = Lane(Common("scan.records.v1", sink, letters, writers, settings), 0, rewind, Place(FIRST))  # type: ignore[arg-type]
+    lane = Lane(Common("scan.records.v1", sink, letters, writers, settings), 0, rewind, StoredOffset(FIRST))  # type: ignore[arg-type]
     try:
         await lane.accept(Slice(messages, 0))
         await until(lambda: look(lane))

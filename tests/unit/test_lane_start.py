@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from schemas.status import ScanStatus
+from schemas.stored_offset import StoredOffset
 from schemas.topics import HEADER_SUBJECT, HEADER_TYPE, RECORDS, RECORDS_TOPIC
-from sinks.protocol import MicroBatch, Place, Unavailable
+from sinks.protocol import MicroBatch, Unavailable
 from stream_app.lanes.inbox import Slice
 from stream_app.lanes.lane import Common, Lane, Settings
 from stream_app.lanes.writers import Writers
@@ -49,8 +50,8 @@ async def lane_on(sink: MemorySink, known: int | None) -> AsyncIterator[tuple[La
         return len(sought)
 
     writers = Writers(1, 1)
-    place = None if known is None else Place(known)
-    lane = Lane(Common(RECORDS_TOPIC, sink, Silent(), writers, Settings()), 0, rewind, place)  # type: ignore[arg-type]
+    stored = None if known is None else StoredOffset(known)
+    lane = Lane(Common(RECORDS_TOPIC, sink, Silent(), writers, Settings()), 0, rewind, stored)  # type: ignore[arg-type]
     try:
         yield lane, sought
     finally:

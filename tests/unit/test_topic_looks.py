@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from kafka_client.offsets import Found, Log
+from schemas.stored_offset import StoredOffset
 from schemas.topics import RECORDS_TOPIC
-from sinks.protocol import Place
 from stream_app.lanes.lane import Common, Lane, Settings
 from stream_app.lanes.log_checks import Logs
 from stream_app.lanes.writers import Writers
@@ -23,15 +23,17 @@ OLD, NEW = "old", "new"
 class Kept(MemorySink):
     """A sink that keeps the id too."""
 
-    def __init__(self, place: Place) -> None:
-        super().__init__(place.next_offset)
+    def __init__(self, stored: StoredOffset) -> None:
+        super().__init__(stored.next_offset)
         self.answering.set()
-        self.topic_id = place.topic_id
+        self.topic_id = stored.topic_id
 
-    def load_offsets(self, topic: str, partitions: Iterable[int], topic_id: str | None = None) -> dict[int, Place]:
+    def load_offsets(
+        self, topic: str, partitions: Iterable[int], topic_id: str | None = None
+    ) -> dict[int, StoredOffset]:
         if topic_id is not None and (self.topic_id is None or self.offset == 0):
             self.topic_id = topic_id
-        return dict.fromkeys(partitions, Place(self.offset, self.topic_id))
+        return dict.fromkeys(partitions, StoredOffset(self.offset, self.topic_id))
 
 
 class OneLane:
@@ -41,10 +43,10 @@ class OneLane:
         self.topic_id: str | None = None
         self.lane: Lane | None = None
 
-    def places(self) -> dict[int, Place]:
+    def stored_offsets(self) -> dict[int, StoredOffset]:
         assert self.lane is not None
         at = self.lane.next_offset
-        return {} if at is None else {0: Place(at, self.lane.footing.topic_id)}
+        return {} if at is None else {0: StoredOffset(at, self.lane.footing.topic_id)}
 
     def all(self) -> dict[int, Lane]:
         assert self.lane is not None
@@ -54,8 +56,8 @@ class OneLane:
 class Worker:
     """A lane, where it seeks, and looks at what a broker answers."""
 
-    def __init__(self, place: Place, writers: Writers) -> None:
-        self.sink = Kept(place)
+    def __init__(self, stored: StoredOffset, writers: Writers) -> None:
+        self.sink = Kept(stored)
         self.sought: list[int] = []
         self.lanes = OneLane()
         settings = Settings(probe_seconds=0.01)
@@ -64,7 +66,7 @@ class Worker:
             Common(RECORDS_TOPIC, self.sink, silent, writers, settings),
             0,
             self._rewind,
-            place,
+            stored,
             topic_id=lambda: self.lanes.topic_id,
         )
         self.answer = Found(None, {})
@@ -85,9 +87,9 @@ class Worker:
 
 
 @asynccontextmanager
-async def worker_at(place: Place) -> AsyncIterator[Worker]:
+async def worker_at(stored: StoredOffset) -> AsyncIterator[Worker]:
     writers = Writers(1, 1)
-    worker = Worker(place, writers)
+    worker = Worker(stored, writers)
     try:
         yield worker
     finally:
@@ -96,7 +98,7 @@ async def worker_at(place: Place) -> AsyncIterator[Worker]:
 
 
 async def test_three_looks_stop_a_lane_and_the_first_holds_it() -> None:
-    async with worker_at(Place(AT, OLD)) as worker:
+    async with worker_at(StoredOffset(AT, OLD)) as worker:
         await worker.look(OLD)
         assert worker.lane.has_room
         await worker.look(NEW)
@@ -115,7 +117,7 @@ async def test_three_looks_stop_a_lane_and_the_first_holds_it() -> None:
 
 
 async def test_one_broker_that_knows_the_newest_topic_first_stops_nothing() -> None:
-    async with worker_at(Place(AT, NEW)) as worker:
+    async with worker_at(StoredOffset(AT, NEW)) as worker:
         for told in (OLD, NEW, OLD, OLD, NEW):
             await worker.look(told)
         await until(lambda: worker.lane.has_room)
@@ -124,14 +126,14 @@ async def test_one_broker_that_knows_the_newest_topic_first_stops_nothing() -> N
 
 @pytest.mark.parametrize("silence", [None, 2 * AT])
 async def test_a_broker_that_tells_no_id_stops_nothing(silence: int | None) -> None:
-    async with worker_at(Place(AT, OLD)) as worker:
+    async with worker_at(StoredOffset(AT, OLD)) as worker:
         for _ in range(5):
             await worker.look(None, silence)
         assert worker.lane.has_room
 
 
 async def test_an_id_that_was_not_told_at_the_start_is_taken_on_later() -> None:
-    async with worker_at(Place(AT)) as worker:
+    async with worker_at(StoredOffset(AT)) as worker:
         await worker.look(None)
         assert worker.lane.has_room and worker.sought == []
         await worker.look(OLD)
@@ -140,7 +142,7 @@ async def test_an_id_that_was_not_told_at_the_start_is_taken_on_later() -> None:
 
 
 async def test_a_look_without_an_id_settles_no_doubt() -> None:
-    async with worker_at(Place(AT, OLD)) as worker:
+    async with worker_at(StoredOffset(AT, OLD)) as worker:
         await worker.look(NEW)
         await worker.look(None)
         assert not worker.lane.has_room
@@ -150,7 +152,7 @@ async def test_a_look_without_an_id_settles_no_doubt() -> None:
 
 async def test_the_known_topic_is_back() -> None:
     """Another cluster was named by mistake."""
-    async with worker_at(Place(AT, OLD)) as worker:
+    async with worker_at(StoredOffset(AT, OLD)) as worker:
         for _ in range(3):
             await worker.look(NEW)
         await until(lambda: worker.paused)
@@ -160,7 +162,7 @@ async def test_the_known_topic_is_back() -> None:
 
 
 async def test_a_log_that_lost_its_end_stays_stopped_when_it_has_grown_again() -> None:
-    async with worker_at(Place(AT, OLD)) as worker:
+    async with worker_at(StoredOffset(AT, OLD)) as worker:
         for _ in range(3):
             await worker.look(OLD, AT - 1)
         await until(lambda: worker.paused)
@@ -170,14 +172,14 @@ async def test_a_log_that_lost_its_end_stays_stopped_when_it_has_grown_again() -
 
 
 async def test_a_lane_that_read_nothing_takes_the_new_topic_on() -> None:
-    async with worker_at(Place(0, OLD)) as worker:
+    async with worker_at(StoredOffset(0, OLD)) as worker:
         await worker.look(NEW)
         await until(lambda: worker.lane.footing.topic_id == NEW and worker.lane.has_room)
         assert not worker.paused
 
 
 async def test_a_lane_that_starts_on_another_topic_reads_nothing() -> None:
-    async with worker_at(Place(AT, OLD)) as worker:
+    async with worker_at(StoredOffset(AT, OLD)) as worker:
         worker.lanes.topic_id = NEW
         worker.lane.start_again()
         await until(lambda: worker.sought)
@@ -190,7 +192,7 @@ async def test_a_lane_that_starts_on_another_topic_reads_nothing() -> None:
 
 async def test_a_position_that_jumped_back_is_doubted_at_once() -> None:
     """Nobody sought: the log ended before it, if only for a moment. What comes behind the expected offset is not believed."""
-    async with worker_at(Place(AT, OLD)) as worker:
+    async with worker_at(StoredOffset(AT, OLD)) as worker:
         await worker.lane.accept(Slice([Message(offset) for offset in range(AT + 5)], 0, AT))
         assert not worker.lane.has_room
         await worker.look(OLD)

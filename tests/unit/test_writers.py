@@ -1,4 +1,4 @@
-"""Places for the lanes' calls: lent on by those that take long, given back once, in the order in which they were asked for."""
+"""Slots for the lanes' calls: lent on by those that take long, given back once, in the order in which they were asked for."""
 
 import asyncio
 import threading
@@ -27,10 +27,10 @@ async def test_who_waits_long_holds_up_nobody(release: threading.Event) -> None:
     writers.close()
 
 
-async def test_afterwards_there_are_as_many_places_as_before(
+async def test_afterwards_there_are_as_many_slots_as_before(
     release: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A call that has lent its place has none to give back at its end, however it ends."""
+    """A call that has lent its slot has none to give back at its end, however it ends."""
     writers = Writers(1, 10)
     lent = [asyncio.create_task(writers.call(release.wait)) for _ in range(3)]
     given_up = asyncio.create_task(writers.call(release.wait))
@@ -45,7 +45,7 @@ async def test_afterwards_there_are_as_many_places_as_before(
     writers.close()
 
 
-async def test_places_go_to_those_who_asked_first() -> None:
+async def test_slots_go_to_those_who_asked_first() -> None:
     writers = Writers(1, 4)
     order: list[int] = []
     await asyncio.gather(*(writers.call(lambda number=number: order.append(number)) for number in range(20)))
@@ -64,8 +64,8 @@ async def test_new_threads_where_all_are_caught(release: threading.Event) -> Non
     caught = asyncio.create_task(writers.call(catch))
     queued = asyncio.create_task(writers.call(lambda: "queued"))
     await asyncio.to_thread(begun.wait)
-    while writers._places.locked():
-        await asyncio.sleep(0.01)  # until both have lent their places: the second waits for the only thread
+    while writers._slots.locked():
+        await asyncio.sleep(0.01)  # until both have lent their slots: the second waits for the only thread
     assert not queued.done()
     writers.replace()
     assert await asyncio.wait_for(writers.call(lambda: "new"), 30) == "new"

@@ -19,16 +19,16 @@ class Step(NamedTuple):
     is_long: bool = False
 
 
-class Place(NamedTuple):
-    """What the servers of a round must be; rounds of one place share them."""
+class Setup(NamedTuple):
+    """What the servers of a round must be; rounds of one setup share them."""
 
     brokers: int
     disk: str
 
 
-def place_of(fault: Fault) -> Place:
-    """Where the fault can strike."""
-    return Place(fault.brokers, fault.disk)
+def setup_of(fault: Fault) -> Setup:
+    """What the fault needs."""
+    return Setup(fault.brokers, fault.disk)
 
 
 def chosen(only: str, *, disks: bool, clocks: bool = True) -> list[Fault]:
@@ -48,14 +48,14 @@ def chosen(only: str, *, disks: bool, clocks: bool = True) -> list[Fault]:
     ]
 
 
-def plan(faults: Sequence[Fault], rounds: int, seed: int, long_every: int = 0) -> dict[Place, list[Step]]:
-    """`rounds` rounds over these faults, each as often as any other, mixed with a second one now and then, by place. Each
+def plan(faults: Sequence[Fault], rounds: int, seed: int, long_every: int = 0) -> dict[Setup, list[Step]]:
+    """`rounds` rounds over these faults, each as often as any other, mixed with a second one now and then, by setup. Each
     `long_every`-th is long; 0: none is.
 
-    Numbers and seeds do not depend on the places, so that one round can be run again by itself.
+    Numbers and seeds do not depend on the setups, so that one round can be run again by itself.
     """
     rng = Random(seed)
-    places: dict[Place, list[Step]] = {}
+    setups: dict[Setup, list[Step]] = {}
     waiting: list[Fault] = []
     for number in range(1, rounds + 1):
         if not waiting:
@@ -66,13 +66,13 @@ def plan(faults: Sequence[Fault], rounds: int, seed: int, long_every: int = 0) -
         if number % _MIXED_EVERY == 0 and others:
             struck = (first, rng.choice(others))
         is_long = long_every > 0 and number % long_every == 0
-        places.setdefault(place_of(first), []).append(Step(number, rng.getrandbits(32), struck, is_long))
-    return places
+        setups.setdefault(setup_of(first), []).append(Step(number, rng.getrandbits(32), struck, is_long))
+    return setups
 
 
 def _may_meet(first: Fault, second: Fault) -> bool:
-    """Two faults at once: of different parts (a server cannot be killed twice), the second in the first one's place."""
-    at_home = place_of(second) in (place_of(first), Place(1, ""))
+    """Two faults at once: of different parts (a server cannot be killed twice), the second in the first one's setup."""
+    at_home = setup_of(second) in (setup_of(first), Setup(1, ""))
     return at_home and _part(first) != _part(second)
 
 

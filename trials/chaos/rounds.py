@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-from trials.chaos.plan import Place, Step
+from trials.chaos.plan import Setup, Step
 from trials.chaos.results import Round, append
 from trials.chaos.rig import Rig
 from trials.checker.checker import check, wait_until_drained
@@ -32,11 +32,11 @@ _DISK_MB: Final = {"kafka": 600, "postgres": 900, "postgres-wal": 256}  # with r
 Tell = Callable[[Round], None]
 
 
-def run(place: Place, steps: Sequence[Step], folder: Path, results: Path, rate: int, tell: Tell) -> list[Round]:
+def run(setup: Setup, steps: Sequence[Step], folder: Path, results: Path, rate: int, tell: Tell) -> list[Round]:
     """Runs the steps on one rig below `folder`; each finished round is added to the file `results` and told."""
     done = []
-    disks: dict[str, Any] = {f"{place.disk.replace('-', '_')}_disk_mb": _DISK_MB[place.disk]} if place.disk else {}
-    with Rig(folder, brokers=place.brokers, worker_env=WORKER_ENV, **disks) as rig:
+    disks: dict[str, Any] = {f"{setup.disk.replace('-', '_')}_disk_mb": _DISK_MB[setup.disk]} if setup.disk else {}
+    with Rig(folder, brokers=setup.brokers, worker_env=WORKER_ENV, **disks) as rig:
         rig.start_servers()
         for _ in range(WORKERS):
             rig.start_api()
