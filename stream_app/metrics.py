@@ -60,7 +60,7 @@ STANDING_LANES = Gauge(
 )
 LIMITS = Counter(
     "scanline_stream_dead_letter_limits_total",
-    "Times a lane stopped because too many messages could not be read. Any: scanline dlq, then mend or allow.",
+    "Times a lane stopped because too many messages could not be read. Any: scanline dlq, then repair or allow.",
 )
 RETRIES = Counter("scanline_stream_retries_total", "Micro-batches tried again after a passing error.")
 REWINDS = Counter("scanline_stream_rewinds_total", "Slices fetched again because offsets were missing before them.")
@@ -75,5 +75,6 @@ REBALANCES = Counter("scanline_stream_rebalances_total", "Assignments received."
 DEAD_LETTERS = Counter("scanline_stream_dead_letters_total", "Messages sent to scan.dlq.v1, by reason.", ["reason"])
 STATUSES = Counter("scanline_status_published_total", "Statuses delivered to scan.status.v1.")
 STATUS_FAILURES = Counter(
-    "scanline_status_publish_failures_total", "Statuses not delivered; they are read from PostgreSQL and told again."
+    "scanline_status_publish_failures_total",
+    "Statuses not delivered; they are read from PostgreSQL and published again.",
 )

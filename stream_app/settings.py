@@ -67,5 +67,5 @@ class WorkerSettings(BaseSettings):
         10, description="after which the group gives a silent worker's partitions away"
     )
     status_reconcile_seconds: Annotated[float, Field(gt=0)] = Field(
-        60, description="how often statuses that changed of late are told again"
+        60, description="how often statuses that changed recently are published again"
     )
