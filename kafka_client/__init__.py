@@ -1,1 +1,1 @@
-"""How we talk to Kafka, whoever does: what its clients need to be told, and what their answers mean."""
+"""Talks to Kafka for all other packages: how its clients are set up, and what their answers mean."""

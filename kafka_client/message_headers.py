@@ -13,8 +13,8 @@ _headers: Final = methodcaller("headers")
 
 
 def headers_of(message: Any) -> list[Header]:
-    """Of a message of confluent-kafka; none where the client cannot read them, which is so where a name is no UTF-8. To be
-    called once: the list that is not whole is handed out again."""
+    """The headers of a message of confluent-kafka; none where the client cannot read them, which is so where a name is
+    no UTF-8. To be called once: the list that is not whole is handed out again."""
     try:
         return list(_headers(message) or [])
     except (SystemError, UnicodeDecodeError):

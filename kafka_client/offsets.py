@@ -1,4 +1,5 @@
-"""What brokers say of a topic: which one it is, what its partitions' logs hold, and what a consumer group has committed."""
+"""Asks brokers about a topic: its id, the bounds of its partitions' logs, and the offsets that a consumer group has
+committed."""
 
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -26,26 +27,30 @@ _NOT_YET: Final = frozenset(
 
 
 class Log(NamedTuple):
-    """Of one partition: the first offset it holds, and the one after its last, transactions under way included."""
+    """The log of one partition: the first offset it holds, and the one after its last, transactions under way
+    included."""
 
     begin: int
     end: int
 
 
 class Found(NamedTuple):
-    """`topic_id` None: not told, or by a broker that knows no ids. `logs`: of those partitions whose leader answers."""
+    """What was asked of a topic. `topic_id` is None where it was not asked, or the broker knows no ids; `logs` has the
+    partitions whose leader answered."""
 
     topic_id: str | None
     logs: Mapping[int, Log]
 
     def is_another(self, partition: int, stored: StoredOffset) -> bool:
-        """Whether the offset certainly counts another log than the one that is there now, or one that lost its end."""
+        """True where the offset certainly counts another log than the one that is there now, or one that lost its
+        end."""
         return stored.counts_another(self.topic_id) or stored.next_offset > self.logs[partition].end
 
 
 def partitions_of(client: Any, topic: str, seconds: float) -> list[int]:
-    """In order; none where there is no such topic. `client`: an AdminClient or a Consumer, which hears of new leaders by this:
-    by itself librdkafka would ask the old ones for up to five minutes. Raises KafkaException."""
+    """The numbers of a topic's partitions, in order; none where there is no such topic. `client`: an AdminClient or a
+    Consumer, which hears of new leaders by this: by itself librdkafka would ask the old ones for up to five minutes.
+    Raises KafkaException."""
     known = client.list_topics(topic, timeout=seconds).topics[topic]
     if known.error is None:
         return sorted(known.partitions)
@@ -63,9 +68,9 @@ def ask_offsets(
     *,
     readable: bool = False,
 ) -> list[Mapping[int, Future[Any]]]:
-    """Of each partition's leader (None: of all that there are), for `offset_in`: an answer to each of the specs, all asked at
-    the same time. `readable`: the latest is what comes before the first transaction that is still open (KIP-98). Raises
-    KafkaException where no broker says who leads."""
+    """Asks each partition's leader (`partitions` None: of all that there are), for `offset_in`: an answer to each of
+    the specs, all asked at the same time. `readable`: the latest is what comes before the first transaction that is
+    still open (KIP-98). Raises KafkaException where no broker says who leads."""
     if partitions is not None and not partitions:
         return [{} for _ in specs]
     there = partitions_of(admin, topic, seconds)
@@ -79,8 +84,8 @@ def ask_offsets(
 
 
 def offset_in(answer: Future[Any], seconds: float) -> int:
-    """Raises KafkaException, TimeoutError. A leader that did not answer in time comes as OFFSET_INVALID (-1001) and without an
-    error (librdkafka 2.16): taken for an offset, every log would have lost its end."""
+    """Raises KafkaException, TimeoutError. A leader that did not answer in time comes as OFFSET_INVALID (-1001) and
+    without an error (librdkafka 2.16): taken for an offset, every log would have lost its end."""
     offset = int(answer.result(seconds + 1).offset)
     if offset == OFFSET_INVALID:
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "the partition's leader does not answer"))
@@ -88,7 +93,7 @@ def offset_in(answer: Future[Any], seconds: float) -> int:
 
 
 def answered(answers: Mapping[int, Future[Any]], seconds: float) -> dict[int, int]:
-    """Those that came."""
+    """The answers that came."""
     found = {}
     for number, answer in answers.items():
         try:
@@ -106,19 +111,21 @@ def offsets_of(
     seconds: float,
     readable: bool = False,
 ) -> list[dict[int, int]]:
-    """As `ask_offsets`: for each of the specs, by partition. Raises KafkaException, TimeoutError where one is not answered."""
+    """The offsets for each of the specs, by partition; see `ask_offsets`. Raises KafkaException, TimeoutError where one
+    is not answered."""
     asked = ask_offsets(admin, topic, partitions, specs, seconds, readable=readable)
     return [{number: offset_in(answer, seconds) for number, answer in answers.items()} for answers in asked]
 
 
 def ask_topic_id(admin: AdminClient, topic: str, seconds: float) -> Future[Any]:
-    """Of a description for `topic_id_in`. Both raise KafkaException."""
+    """Asks for a topic's description, for `topic_id_in`. Both raise KafkaException."""
     return admin.describe_topics(TopicCollection([topic]), request_timeout=seconds)[topic]
 
 
 def topic_id_in(description: Any) -> str | None:
-    """As Kafka's own tools write it, 22 characters of base64 for URLs (librdkafka writes plain base64). A topic that was made
-    anew under the same name has another (KIP-516). Brokers before 2.8 know none, which comes as zero."""
+    """The topic's id as Kafka's own tools write it, 22 characters of base64 for URLs (librdkafka writes plain base64).
+    A topic that was made anew under the same name has another (KIP-516). Brokers before 2.8 know none, which comes as
+    zero."""
     found = description.topic_id
     if not found.get_most_significant_bits() and not found.get_least_significant_bits():
         return None
@@ -126,23 +133,23 @@ def topic_id_in(description: Any) -> str | None:
 
 
 def topic_id_of(admin: AdminClient, topic: str, seconds: float) -> str | None:
-    """None from a broker that knows no ids. Raises KafkaException, TimeoutError."""
+    """The topic's id; None from a broker that knows no ids. Raises KafkaException, TimeoutError."""
     return topic_id_in(ask_topic_id(admin, topic, seconds).result(seconds + 1))
 
 
 def found_in(admin: AdminClient, topic: str, partitions: Collection[int], seconds: float) -> Found:
-    """Of every partition. Raises KafkaException, TimeoutError."""
+    """The topic's id and the logs of every partition. Raises KafkaException, TimeoutError."""
     begins, ends = offsets_of(admin, topic, partitions, *BEGIN_AND_END, seconds=seconds)
     logs = {number: Log(begins[number], ends[number]) for number in partitions}
     return Found(topic_id_of(admin, topic, seconds), logs)
 
 
 def committed_of(consumer: Consumer, topic: str, partitions: Iterable[int], seconds: float) -> dict[int, int]:
-    """What the consumer's group has committed, where it has; the group is not joined. A coordinator that is not ready yet is
-    asked again until the time is over. Raises KafkaException.
+    """The offsets that the consumer's group has committed, where it has; the group is not joined. A coordinator that is
+    not ready yet is asked again until the time is over. Raises KafkaException.
 
-    The admin client's call for the same ended the whole process (confluent-kafka 2.16.1) while the broker loaded its groups.
-    """
+    The admin client's call for the same ended the whole process (confluent-kafka 2.16.1) while the broker loaded its
+    groups."""
     deadline = time.monotonic() + seconds
     places = [TopicPartition(topic, number) for number in partitions]
     while True:

@@ -6,8 +6,9 @@ from confluent_kafka import KafkaError
 
 
 class Received(Protocol):
-    """confluent-kafka's own class says that a message may be without a place, since one can also be made by hand. What is polled
-    or acknowledged has one, and so has the end of a partition, which comes as an error."""
+    """A message that was polled or acknowledged, which has a partition and an offset. confluent-kafka's own class says
+    that it may have none, since a message can also be made by hand. The end of a partition, which comes as an error,
+    has both, too."""
 
     def error(self) -> KafkaError | None: ...
 

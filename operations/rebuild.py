@@ -1,8 +1,7 @@
 """The live tables again, after the database was lost: tables are made, and workers write from the topic's beginning.
 
-Offsets live in the database, so an empty one means: from the start. Nothing but the worker's own way writes here, and what it
-wrote needs no hand-over: live workers simply go on.
-"""
+Offsets live in the database, so an empty one means: from the start. Nothing but the worker's own way writes here, and
+what it wrote needs no hand-over: live workers simply go on."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -48,7 +47,6 @@ class Workers(Processes):
 
     @property
     def env(self) -> Mapping[str, str]:
-        """See Processes."""
         return self._env
 
 
@@ -62,8 +60,8 @@ def rebuild(
     on_cut: Callable[[Mapping[int, int]], None],
     on_progress: Callable[[RebuildProgress], None],
 ) -> dict[int, Range]:
-    """Returns what was in the topic at the start, all of which is written. `workers` are started and stopped here; with 0 it
-    waits for those that run. `on_cut` hears which partitions begin behind offset 0. Raises InfraError."""
+    """Returns what was in the topic at the start, all of which is written. `workers` are started and stopped here; with
+    0 it waits for those that run. `on_cut` hears which partitions begin behind offset 0. Raises InfraError."""
     places = ranges(
         settings.kafka_bootstrap, Selection()
     )  # first of all: without the topic there is nothing to rebuild from

@@ -1,1 +1,1 @@
-"""Where rows end."""
+"""The sinks: where the rows of a micro-batch are written."""

@@ -1,8 +1,7 @@
-"""What a micro-batch does to the scans it touches: pure rules, the same for every store.
+"""The rules of what a micro-batch does to the scans it touches: pure, and the same for every store.
 
-A sink locks or loads the scans, asks a Plan what follows, stores the records that are taken, settles what became of them, and
-writes the scans, rejections and audit rows that came out. Everything happens in the order of the offsets.
-"""
+A sink locks or loads the scans, asks a Plan what follows, stores the records that are taken, settles what became of
+them, and writes the scans, rejections and audit rows that came out. Everything happens in the order of the offsets."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -29,16 +28,18 @@ _MENDED: Final = Text(
 
 
 class Ledger(Protocol):
-    """What a store remembers of the messages it has had. Each method notes what it finds, in the transaction of the
-    micro-batch: it is asked once, and is not asked again of the same messages unless that transaction is rolled back."""
+    """A store's memory of the messages it has had. Each method notes what it finds, in the transaction of the
+    micro-batch: it is asked once, and is not asked again of the same messages unless that transaction is rolled
+    back."""
 
     def resent(self) -> set[int]:
-        """Offsets of messages whose numbered array was counted before, in this micro-batch or in an earlier one: the same one
-        sent again counts nothing (design, section 4)."""
+        """Offsets of messages whose numbered array was counted before, in this micro-batch or in an earlier one: the
+        same one sent again counts nothing (design, section 4)."""
         ...
 
     def returned(self) -> set[int]:
-        """Offsets of messages that were dead letters, were sent again by an operator, and are here for the first time."""
+        """Offsets of messages that were dead letters, were sent again by an operator, and are here for the first
+        time."""
         ...
 
     def mended(self, message: Incoming) -> set[int]:
@@ -69,7 +70,8 @@ class Taken(NamedTuple):
 
 
 class Plan:
-    """What is to be done with a micro-batch. It can be applied again where the transaction was rolled back."""
+    """A plan of what is to be done with a micro-batch. It can be applied again where the transaction was rolled
+    back."""
 
     def __init__(self, batch: MicroBatch) -> None:
         self.batch = batch
@@ -108,12 +110,12 @@ class Plan:
 
 
 def key_of(message: Incoming) -> Key:
-    """Which scan the message is of."""
+    """The key of the message's scan."""
     return message.envelope.tenant_id, message.envelope.scan_id
 
 
 def _description(message: Incoming) -> dict[str, Any]:
-    """Of a control message that came too late."""
+    """The audit row of a control message that came too late."""
     total = {"records_total": message.control.records_total} if isinstance(message.control, Closed) else {}
     return {"type": message.envelope.type, "offset": message.offset, **total}
 
@@ -162,8 +164,8 @@ class Effects:
             self._reject(message, rejected._replace(errors=error))
 
     def settle(self, gained: Mapping[Key, Stored], refused: Mapping[int, str]) -> None:
-        """What became of the records taken: each scan gained so many. Those in `refused` {position among all records taken:
-        SQLSTATE} are rejected, the rest were duplicates."""
+        """What became of the records taken: each scan gained so many. Those in `refused` {position among all records
+        taken: SQLSTATE} are rejected, the rest were duplicates."""
         offered = self.pending
         if refused:
             offered = offered.copy()

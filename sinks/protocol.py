@@ -1,4 +1,4 @@
-"""What a lane hands to a sink, and what it may expect of one."""
+"""The protocol between a lane and a sink: what is handed over, and what each may expect."""
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
@@ -10,9 +10,10 @@ from schemas.stored_offset import StoredOffset
 
 
 class MicroBatch(NamedTuple):
-    """The messages of the offsets [start, end) of one partition; offsets in between may be missing (gaps are real). `topic_id`
-    is that of the offset where the partition was begun to be read. Mended records are alone in theirs: the rejections that
-    they take the place of must be stored before, by earlier messages or by records of their own message."""
+    """The messages of the offsets [start, end) of one partition; offsets in between may be missing (gaps are real).
+    `topic_id` is that of the offset where the partition was begun to be read. Mended records are alone in theirs: the
+    rejections that they take the place of must be stored before, by earlier messages or by records of their own
+    message."""
 
     topic: str
     partition: int
@@ -31,8 +32,8 @@ class Fenced(SinkError):
 
 
 class Unstorable(SinkError):
-    """The store answers and refuses the micro-batch, most likely for a value in it, so that handing it in again cannot help.
-    What the store raised is the cause, `cause_code` its SQLSTATE."""
+    """The store answers and refuses the micro-batch, most likely for a value in it, so that handing it in again cannot
+    help. What the store raised is the cause, `cause_code` its SQLSTATE."""
 
     def __init__(self, cause_code: str) -> None:
         super().__init__(cause_code)
@@ -56,8 +57,9 @@ class Sink(Protocol[Prepared]):
     def load_offsets(
         self, topic: str, partitions: Iterable[int], topic_id: str | None = None
     ) -> dict[int, StoredOffset]:
-        """Where each partition is to be read on; 0 where nothing was written yet. With `topic_id`, the id of the topic as it is
-        now, it is stored where none is, and where the offset is 0: nothing was read of the topic before. Raises Unavailable."""
+        """The offset at which each partition is to be read on; 0 where nothing was written yet. With `topic_id`, the id
+        of the topic as it is now, it is stored where none is, and where the offset is 0: nothing was read of the topic
+        before. Raises Unavailable."""
         ...
 
     def prepare(self, batch: MicroBatch) -> Prepared:
@@ -65,10 +67,10 @@ class Sink(Protocol[Prepared]):
         ...
 
     def write(self, prepared: Prepared) -> list[ScanStatus]:
-        """Writes all of it in one transaction, moves the offset of that topic from `start` to `end`, and returns the status of
-        each scan it touched, with times by the store's clock: workers' clocks differ, and jump. Raises Fenced, Unavailable or
-        Unstorable; then nothing was written, or (a lost answer) the next call says Fenced. A micro-batch of no messages that
-        ends where it starts is written by the same statements, and changes nothing."""
+        """Writes all of it in one transaction, moves the offset of that topic from `start` to `end`, and returns the
+        status of each scan it touched, with times by the store's clock: workers' clocks differ, and jump. Raises
+        Fenced, Unavailable or Unstorable; then nothing was written, or (a lost answer) the next call says Fenced. A
+        micro-batch of no messages that ends where it starts is written by the same statements, and changes nothing."""
         ...
 
     def close(self) -> None:
@@ -93,21 +95,21 @@ class LaneStore(Sink[Prepared], Protocol[Prepared]):
         ...
 
     def answers(self, thread: int | None) -> int:
-        """How many answers the store has given in the call that this thread is in: a long call gets on where it grows. 0 for
-        a thread that is in none."""
+        """The number of answers that the store has given in the call that this thread is in: a long call gets on where
+        it grows. 0 for a thread that is in none."""
         ...
 
     @property
     def batch_bytes(self) -> int | None:
-        """How many bytes of messages had better make up a micro-batch, so that it is stored within a reasonable time. None:
-        any amount. A larger one is stored all the same."""
+        """The number of bytes of messages that a micro-batch should have, so that it is stored within a reasonable
+        time. None: any amount. A larger one is stored all the same."""
         ...
 
     def dead_letters_allowed(self, topic: str, partition: int) -> int:
-        """The offset below which an operator lets messages go to the dead-letter topic, however many; 0 where nobody said
-        so. Raises Unavailable."""
+        """The offset below which an operator lets messages go to the dead-letter topic, however many; 0 where nobody
+        said so. Raises Unavailable."""
         ...
 
     def used_by_others(self, partition: int, tenant_id: str | None) -> bool:
-        """Whether tenants other than this one (None: any) had scans in the partition lately. Raises Unavailable."""
+        """True where tenants other than this one (None: any) had scans in the partition lately. Raises Unavailable."""
         ...

@@ -1,4 +1,5 @@
-"""What the worker asks of the brokers again and again: nothing is raised, and what is not answered is left out.
+"""Asks the brokers for the bounds and ends of the partitions' logs. Nothing is raised; what is not answered is left
+out.
 
 It asks through clients of its own, because what its consumer believes is what is in doubt. Both block, for a thread.
 """
@@ -29,7 +30,7 @@ class _Asker:
 
 
 class Bounds(_Asker):
-    """What the logs of scan.records.v1 hold, and which topic it is."""
+    """Asks what the logs of scan.records.v1 hold, and which topic it is."""
 
     _log: Final = logging.getLogger("scanline.logs")
 
@@ -54,7 +55,8 @@ class Bounds(_Asker):
 
 
 class Ends(_Asker):
-    """Where what can be read of scan.records.v1 ends: a transaction under way is not read."""
+    """Asks for the end of what can be read of each partition of scan.records.v1; a transaction under way is not
+    read."""
 
     _log: Final = logging.getLogger("scanline.watchdog")
 

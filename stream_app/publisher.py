@@ -1,4 +1,4 @@
-"""What the worker tells Kafka: statuses after their commit, and messages that could not be read."""
+"""Publishes to Kafka what the worker has to say: statuses after their commit, and messages that could not be read."""
 
 import logging
 import threading
@@ -80,14 +80,14 @@ class Publisher:
             self._failed.add(partition)
 
     def failed_partitions(self) -> set[int]:
-        """Partitions of scan.records.v1 whose scans' statuses must be told again; asking forgets them."""
+        """Partitions of scan.records.v1 whose scans' statuses must be published again; asking forgets them."""
         with self._failed_lock:
             failed, self._failed = self._failed, set()
         return failed
 
     def dead_letter(self, partition: int, letters: Sequence[tuple[Message, str]]) -> None:
-        """Sends messages with their original bytes and a reason each, and waits. Those too large to be kept are described, and
-        come without a value. Raises DeadLetterFailed."""
+        """Sends messages with their original bytes and a reason each, and waits. Those too large to be kept are
+        described, and come without a value. Raises DeadLetterFailed."""
         outstanding = len(letters)
         failures: list[str] = []
         done = threading.Event()

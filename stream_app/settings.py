@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class WorkerSettings(BaseSettings):
-    """Everything the worker can be told. There is no setting for Faust's exactly_once, and none can be passed through:
+    """All settings of the worker. There is no setting for Faust's exactly_once, and none can be passed through:
     the transaction in PostgreSQL is what makes rows exact."""
 
     model_config = SettingsConfigDict(env_prefix="SCANLINE_", extra="ignore")

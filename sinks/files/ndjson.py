@@ -31,21 +31,20 @@ def _one_line(text: str) -> bytes:
 
 
 class StreamOutput:
-    """Into a pipe or a terminal: what was written cannot be taken back."""
+    """Writes into a pipe or a terminal: what was written cannot be taken back."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
 
     def begin(self, connection: sqlite3.Connection) -> None:
-        """See Output. Lines written after the last commit are written again: a pipe cannot be cut."""
+        """Lines written after the last commit are written again: a pipe cannot be cut."""
 
     def take(self, connection: sqlite3.Connection, rows: Sequence[Row], day: dt.date | None) -> None:
-        """See Output."""
         self._stream.write(b"".join([line(row, day) for row in rows]))
         self._stream.flush()
 
     def finish(self, connection: sqlite3.Connection, passed_over: PassedOver) -> None:
-        """See Output."""
+        """Does nothing: every line is written already."""
 
 
 def _length(connection: sqlite3.Connection) -> int:
@@ -60,14 +59,14 @@ def _cut_back(file: BinaryIO, length: int) -> None:
 
 
 class FileOutput:
-    """Into a file beside which the state stands: an interrupted replay cuts it back to what was committed."""
+    """Writes into a file beside which the state stands: an interrupted replay cuts it back to what was committed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: BinaryIO | None = None
 
     def begin(self, connection: sqlite3.Connection) -> None:
-        """See Output. Raises OSError, also where the file is shorter than it was."""
+        """Raises OSError, also where the file is shorter than it was."""
         length = _length(connection)
         self._file = file = self._path.open("r+b" if length else "wb")
         if file.seek(0, os.SEEK_END) < length:
@@ -75,7 +74,7 @@ class FileOutput:
         _cut_back(file, length)
 
     def take(self, connection: sqlite3.Connection, rows: Sequence[Row], day: dt.date | None) -> None:
-        """See Output. What a transaction that failed has left in the file is cut off."""
+        """What a transaction that failed has left in the file is cut off."""
         assert self._file is not None
         _cut_back(self._file, _length(connection))
         self._file.write(b"".join([line(row, day) for row in rows]))
@@ -83,7 +82,6 @@ class FileOutput:
         connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_LENGTH, str(self._file.tell())))
 
     def finish(self, connection: sqlite3.Connection, passed_over: PassedOver) -> None:
-        """See Output."""
         assert self._file is not None
         os.fsync(self._file.fileno())
         self._file.close()

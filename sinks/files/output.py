@@ -1,4 +1,4 @@
-"""Where a local replay's rows go, and what that place must be able to do."""
+"""The output of a local replay: the protocol of what rows are written to."""
 
 import datetime as dt
 import sqlite3
@@ -18,8 +18,8 @@ class Output(Protocol):
         ...
 
     def take(self, connection: sqlite3.Connection, rows: Sequence[Row], day: dt.date | None) -> None:
-        """Rows of one micro-batch, all received on that day (Asia/Ho_Chi_Minh). Raises OSError; anything else where a row
-        cannot be written, and then nothing of this call is."""
+        """Rows of one micro-batch, all received on that day (Asia/Ho_Chi_Minh). Raises OSError; anything else where a
+        row cannot be written, and then nothing of this call is."""
         ...
 
     def finish(self, connection: sqlite3.Connection, passed_over: PassedOver) -> None:
@@ -31,10 +31,10 @@ class Nowhere:
     """Keeps nothing: for comparing alone."""
 
     def begin(self, connection: sqlite3.Connection) -> None:
-        """See Output."""
+        """Writes nothing."""
 
     def take(self, connection: sqlite3.Connection, rows: Sequence[Row], day: dt.date | None) -> None:
-        """See Output."""
+        """Writes nothing."""
 
     def finish(self, connection: sqlite3.Connection, passed_over: PassedOver) -> None:
-        """See Output."""
+        """Writes nothing."""

@@ -1,8 +1,7 @@
 """Rows as Parquet: one file for each tenant and day (Asia/Ho_Chi_Minh, by the broker's clock) on which records came in.
 
-Rows wait in the replay's own state until everything was read, so that what is committed and what is written can never differ;
-then each file is written beside its place and renamed.
-"""
+Rows wait in the replay's own state until everything was read, so that what is committed and what is written can never
+differ; then each file is written beside its place and renamed."""
 
 import datetime as dt
 import json
@@ -69,14 +68,12 @@ class ParquetOutput:
         self._number = 0
 
     def begin(self, connection: sqlite3.Connection) -> None:
-        """See Output."""
         connection.execute(_WAITING)
         self._number = connection.execute("SELECT coalesce(max(number), 0) FROM waiting").fetchone()[0]
         for left in self._folder.glob("*.parquet.new"):
             left.unlink()
 
     def take(self, connection: sqlite3.Connection, rows: Sequence[Row], day: dt.date | None) -> None:
-        """See Output."""
         name = day.isoformat() if day else _UNKNOWN_DAY
         first = self._number + 1
         self._number += len(rows)
@@ -86,7 +83,7 @@ class ParquetOutput:
         )
 
     def finish(self, connection: sqlite3.Connection, passed_over: PassedOver) -> None:
-        """See Output. An earlier result is replaced: its files go when the new ones are there."""
+        """An earlier result is replaced: its files go when the new ones are there."""
         groups = connection.execute(
             "SELECT tenant_id, day, count(*) FROM waiting GROUP BY 1, 2 ORDER BY 1, 2"
         ).fetchall()
@@ -143,7 +140,7 @@ def _table(rows: list[Row], day: dt.date | None) -> pa.Table:
 
 
 def _rows(connection: sqlite3.Connection, tenant: str, day: str) -> Iterator[list[Row]]:
-    """In the order they were stored, some at a time."""
+    """Gives the rows in the order they were stored, some at a time."""
     cursor = connection.execute(
         "SELECT row FROM waiting WHERE tenant_id = ? AND day = ? ORDER BY number", (tenant, day)
     )

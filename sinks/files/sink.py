@@ -36,16 +36,16 @@ class LocalSink:
     def load_offsets(
         self, topic: str, partitions: Iterable[int], topic_id: str | None = None
     ) -> dict[int, StoredOffset]:
-        """See Sink. A replay holds its topic's id for itself, over all partitions."""
+        """A replay holds its topic's id for itself, over all partitions."""
         stored = self._state.offsets()
         return {partition: StoredOffset(stored.get(partition, 0)) for partition in partitions}
 
     def prepare(self, batch: MicroBatch) -> Plan:
-        """See Sink. Nothing is formatted: what a row becomes is the output's affair."""
+        """Nothing is formatted: what a row becomes is the output's affair."""
         return Plan(batch)
 
     def write(self, prepared: Plan) -> list[ScanStatus]:
-        """See Sink. Raises OSError where the output cannot be written; then nothing was."""
+        """Raises OSError where the output cannot be written; then nothing was."""
         plan, batch, now = prepared, prepared.batch, dt.datetime.now(dt.UTC)
         with self._state.transaction() as connection:
             if not self._state.move(batch.partition, batch.start, batch.end):
@@ -93,7 +93,8 @@ class LocalSink:
         return rows, gained
 
     def _row(self, message: Incoming, at: int) -> tuple[Row | None, bytes]:
-        """The row and its fingerprint. A record of which something unexpected is raised counts as stored, and is in no output."""
+        """The row and its fingerprint. A record of which something unexpected is raised counts as stored, and is in no
+        output."""
         try:
             row = row_of(message, at)
             return row, fingerprint(row)
@@ -107,7 +108,7 @@ class LocalSink:
             return None, UNKNOWN
 
     def _take(self, connection: sqlite3.Connection, rows: list[Row], day: dt.date | None) -> None:
-        """Into the output, all at once; where one of them cannot be written, one by one."""
+        """Gives the rows to the output, all at once; where one of them cannot be written, one by one."""
         try:
             self._output.take(connection, rows, day)
         except (OSError, sqlite3.Error):
@@ -125,7 +126,7 @@ class LocalSink:
             self._output.finish(connection, self.passed_over)
 
     def close(self) -> None:
-        """See Sink. The state is its maker's to close."""
+        """The state is its maker's to close."""
 
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ if TYPE_CHECKING:
 
 
 class _StateLedger:
-    """What the state remembers of the messages it has had (sinks.effects.Ledger)."""
+    """The state's memory of the messages it has had (sinks.effects.Ledger)."""
 
     def __init__(self, state: State, batch: MicroBatch, numbers: Mapping[Key, int]) -> None:
         self._state = state
@@ -141,7 +142,6 @@ class _StateLedger:
         self._numbers = numbers
 
     def resent(self) -> set[int]:
-        """See Ledger."""
         found = set()
         for message in self._batch.messages:
             index = message.envelope.first_index
@@ -152,7 +152,7 @@ class _StateLedger:
         return found
 
     def returned(self) -> set[int]:
-        """See Ledger. What an operator claimed stands in PostgreSQL alone; here the message's own word is taken, once."""
+        """What an operator claimed stands in PostgreSQL alone; here the message's own word is taken, once."""
         found = set()
         for message in self._batch.messages:
             letter = message.envelope.letter
@@ -161,7 +161,7 @@ class _StateLedger:
         return found
 
     def mended(self, message: Incoming) -> set[int]:
-        """See Ledger. A rejection that had no index is named by a number of PostgreSQL's, which means nothing here: each
+        """A rejection that had no index is named by a number of PostgreSQL's, which means nothing here: each
         number takes one rejection without an index, once."""
         number = self._numbers[key_of(message)]
         return {at for at, mend in enumerate(message.envelope.mends) if self._state.take_rejection(number, mend)}

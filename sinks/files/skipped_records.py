@@ -12,8 +12,8 @@ _NAMED: Final = 100
 
 
 class Named(NamedTuple):
-    """Which record, and the kind of error; never its text, which may hold a value. Of a message as a whole there is no
-    activity_key; tenant and scan are there where it could be read whose it is."""
+    """A record that was skipped, and the kind of error; never its text, which may hold a value. Of a message as a whole
+    there is no activity_key; tenant and scan are there where it could be read whose it is."""
 
     tenant_id: str | None
     scan_id: str | None
@@ -24,7 +24,7 @@ class Named(NamedTuple):
 
 
 class PassedOver:
-    """All are counted, the first are named."""
+    """The records and messages that were skipped: all are counted, the first are named."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -50,7 +50,7 @@ class PassedOver:
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """What the block adds is forgotten where it raises: it will be tried again."""
+        """Forgets what the block adds where it raises: it will be tried again."""
         count, named = self.count, len(self.first)
         try:
             yield
@@ -60,5 +60,5 @@ class PassedOver:
             raise
 
     def as_json(self) -> dict[str, Any]:
-        """For people and programs."""
+        """The count and the names, as JSON."""
         return {"count": self.count, "first": [each._asdict() for each in self.first]}

@@ -1,4 +1,4 @@
-"""What a local replay must remember: offsets, scans, arrays already counted, keys already stored. In SQLite, so that memory
+"""The state of a local replay: offsets, scans, arrays already counted, keys already stored. In SQLite, so that memory
 stays small whatever the topic holds, and so that an interrupted replay goes on exactly where it was."""
 
 import json
@@ -43,19 +43,19 @@ FROM keys AS k JOIN other AS o ON o.activity_key = k.activity_key WHERE k.scan =
 
 
 class Compared(NamedTuple):
-    """How many keys, and the first of them in order."""
+    """A number of keys, and the first of them in order."""
 
     keys: int
     first: list[str]
 
     def as_json(self) -> dict[str, Any]:
-        """For people and programs."""
+        """The count and the first keys, as JSON."""
         return {"count": self.keys, "first": self.first}
 
 
 class Comparison(NamedTuple):
-    """Of one scan with rows from elsewhere: those missing there, those only there, those that differ. `excused` of the
-    missing were said to be missing for a good reason, and are not counted."""
+    """The comparison of one scan with rows from elsewhere: those missing there, those only there, those that differ.
+    `excused` of the missing were said to be missing for a good reason, and are not counted."""
 
     missing: Compared
     extra: Compared
@@ -98,7 +98,7 @@ class State:
         self.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
     def offsets(self) -> dict[int, int]:
-        """Where each partition is to be read on."""
+        """The offset at which each partition is to be read on."""
         return dict(self.connection.execute("SELECT partition, next_offset FROM offsets"))
 
     def move(self, partition: int, start: int, end: int) -> bool:
@@ -127,7 +127,7 @@ class State:
         return scans, numbers
 
     def save_scans(self, scans: Mapping[Key, Scan], numbers: Mapping[Key, int]) -> None:
-        """As they are now."""
+        """Stores the scans as they are now."""
         self.connection.executemany(
             "UPDATE scans SET body = ? WHERE number = ?", [(_encode(scan), numbers[key]) for key, scan in scans.items()]
         )
@@ -156,7 +156,7 @@ class State:
         return cursor.rowcount == 1
 
     def known_keys(self, scan: int, names: Collection[str]) -> set[str]:
-        """Those of the names that the scan holds already."""
+        """The keys among `names` that the scan holds already."""
         query = "SELECT activity_key FROM keys WHERE scan = ? AND activity_key IN (SELECT value FROM json_each(?))"
         return {row[0] for row in self.connection.execute(query, (scan, json.dumps(list(names))))}
 
@@ -175,7 +175,8 @@ class State:
         yield from self.connection.execute("SELECT activity_key, fingerprint FROM keys WHERE scan = ?", (scan,))
 
     def compare(self, scan: int, rows: Iterable[tuple[str, bytes]], excused: Collection[str], named: int) -> Comparison:
-        """The scan's keys with the (activity_key, fingerprint) of elsewhere; at most `named` keys of each kind are named."""
+        """The scan's keys with the (activity_key, fingerprint) of elsewhere; at most `named` keys of each kind are
+        named."""
         self.connection.execute(_OTHER)
         with self.transaction() as connection:
             connection.execute("DELETE FROM other")

@@ -1,4 +1,5 @@
-"""The sink's calls to the server: which thread waits for which answer, for how long, and what makes it wait no longer."""
+"""The sink's calls to the server: which thread waits for which answer, for how long, and what makes it wait no
+longer."""
 
 import io
 import os
@@ -23,7 +24,7 @@ _BUFFER: Final = 1 << 20
 
 
 class Call:
-    """What one thread has the server do: statement after statement on one connection."""
+    """A call: what one thread has the server do, statement after statement on one connection."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -38,8 +39,8 @@ class Call:
 
 
 class Calls:
-    """All calls of a sink. A thread ends those that wait in vain: no timeout of PostgreSQL's or TCP's notices a network that
-    takes everything, confirms it, and delivers nothing."""
+    """All calls of a sink. A thread ends those that wait in vain: no timeout of PostgreSQL's or TCP's notices a network
+    that takes everything, confirms it, and delivers nothing."""
 
     def __init__(self, deadline_seconds: float) -> None:
         self._held: dict[int, Call] = {}  # by thread
@@ -64,7 +65,7 @@ class Calls:
             call.end()
 
     def answers(self, thread: int | None) -> int:
-        """How many answers the thread's call has had."""
+        """The number of answers that the thread's call has had."""
         call = None if thread is None else self._held.get(thread)
         return 0 if call is None else call.answers
 

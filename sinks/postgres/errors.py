@@ -1,4 +1,4 @@
-"""What a database error means, told by its SQLSTATE (PostgreSQL documentation, Appendix A), never by its text."""
+"""Classifies database errors by their SQLSTATE (PostgreSQL documentation, Appendix A), never by their text."""
 
 from typing import Final, Literal
 
@@ -27,9 +27,8 @@ def sqlstate(error: BaseException) -> str:
 def meaning(error: BaseException) -> Meaning:
     """One of "conflict": a row is there already. "data": a value is at fault. "unavailable": everything else.
 
-    What is neither data nor conflict waits for the database or its operator (08, 40, 53, 55P, 57P, 58, lost sockets, but also
-    a missing table or right): pausing is safe, and dropping good records never is.
-    """
+    What is neither data nor conflict waits for the database or its operator (08, 40, 53, 55P, 57P, 58, lost sockets,
+    but also a missing table or right): pausing is safe, and dropping good records never is."""
     code = _code(error)
     if code is None:
         return "data" if isinstance(error, _CLIENTS_WORD_ON_DATA) else "unavailable"
@@ -39,8 +38,8 @@ def meaning(error: BaseException) -> Meaning:
 
 
 def may_be_a_messages(error: BaseException) -> bool:
-    """Whether a value in a micro-batch may be why it was refused as a whole. PostgreSQL's internal error can be one's, or
-    its own: what else it takes will tell (docs/decisions/0009-unexpected-errors.md)."""
+    """True where a value in a micro-batch may be why it was refused as a whole. PostgreSQL's internal error can be
+    one's, or its own: what else it takes will tell (docs/decisions/0009-unexpected-errors.md)."""
     return meaning(error) == "data" or _code(error) == errorcodes.INTERNAL_ERROR
 
 

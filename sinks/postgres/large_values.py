@@ -14,7 +14,7 @@ _ADD: Final = "INSERT INTO pieces VALUES (%s, %s)"
 
 
 def send_in_pieces(cursor: TimedCursor, text: str) -> None:
-    """Afterwards GATHERED is the text, until the next one is sent or the transaction ends."""
+    """Sends the text in pieces. Afterwards GATHERED is the text, until the next one is sent or the transaction ends."""
     cursor.execute(_MAKE)
     place = 0
     while place < len(text):

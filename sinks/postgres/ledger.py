@@ -1,5 +1,5 @@
-"""What PostgreSQL remembers of the messages it has had: numbered arrays, dead letters that came back, rejections that stand
-open (see sinks.effects.Ledger)."""
+"""The ledger in PostgreSQL, its memory of the messages it has had: numbered arrays, dead letters that came back,
+rejections that stand open (see sinks.effects.Ledger)."""
 
 from typing import Final
 
@@ -38,15 +38,15 @@ _TAKE: Final = "SELECT take_rejections('rejected_records', %(ids)s::bigint[], %(
 
 
 class PostgresLedger:
-    """Of one micro-batch, under the locks of its scans: two mends of one record, or two copies of one array, meet one after the
-    other, and the second finds nothing to take. A message that is read again finds nothing either."""
+    """The ledger as one micro-batch sees it, under the locks of its scans: two corrections of one record, or two copies
+    of one array, meet one after the other, and the second finds nothing to take. A message that is read again finds
+    nothing either."""
 
     def __init__(self, cursor: TimedCursor, batch: MicroBatch) -> None:
         self._cursor = cursor
         self._batch = batch
 
     def resent(self) -> set[int]:
-        """See Ledger."""
         first: dict[tuple[str, str, int], Incoming] = {}
         numbered: set[int] = set()
         for message in self._batch.messages:
@@ -73,7 +73,7 @@ class PostgresLedger:
         return numbered
 
     def returned(self) -> set[int]:
-        """See Ledger. An operator's claim stands in dead_letter_actions."""
+        """An operator's claim stands in dead_letter_actions."""
         back = [
             (message, message.envelope.letter)
             for message in self._batch.messages
@@ -98,7 +98,7 @@ class PostgresLedger:
         return arrived
 
     def mended(self, message: Incoming) -> set[int]:
-        """See Ledger. Each takes its rejection away (docs/kafka-contract.md)."""
+        """Each takes its rejection away (docs/kafka-contract.md)."""
         mends = message.envelope.mends
         self._cursor.execute(
             _OPEN,

@@ -1,9 +1,8 @@
-"""How much one statement carries: everything, until the link to the server proves to be slow (docs/decisions).
+"""Decides how much one statement carries: everything, until the link to the server proves to be slow (decision 0007).
 
-A micro-batch stays one transaction. Over a slow link its large statements are sent in parts, each a statement of its own
-with a deadline of its own: the deadline counts from the last part that the server has confirmed, which is progress from end
-to end. Bytes that a local socket has taken are none.
-"""
+A micro-batch stays one transaction. Over a slow link its large statements are sent in parts, each a statement of its
+own with a deadline of its own: the deadline counts from the last part that the server has confirmed, which is progress
+from end to end. Bytes that a local socket has taken are none."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +20,8 @@ _json: Final = msgspec.json.Encoder().encode
 
 
 class Parts:
-    """The size that fits the link, learnt from what passes over it. All connections of a sink share one. Thread-safe."""
+    """The size that fits the link, learnt from what passes over it. All connections of a sink share one.
+    Thread-safe."""
 
     def __init__(self, deadline_seconds: float) -> None:
         self._deadline = deadline_seconds
@@ -31,7 +31,7 @@ class Parts:
 
     @property
     def batch_bytes(self) -> int | None:
-        """How much had better make up a micro-batch: about what passes within a deadline. None: any amount."""
+        """The number of bytes that a micro-batch should have: about what passes within a deadline. None: any number."""
         limit = self.limit
         return None if limit is None else limit * _SHARE
 
@@ -59,7 +59,7 @@ class Parts:
             yield f"[{','.join(part)}]"
 
     def count_of(self, item_bytes: int, most: int) -> int:
-        """How many items of that size a part may hold, at least one and at most `most`."""
+        """The number of items of that size that a part may hold, at least one and at most `most`."""
         limit = self.limit
         return most if limit is None else max(1, min(most, limit // item_bytes))
 

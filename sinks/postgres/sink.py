@@ -115,7 +115,7 @@ class PostgresSink:
     def load_offsets(
         self, topic: str, partitions: Iterable[int], topic_id: str | None = None
     ) -> dict[int, StoredOffset]:
-        """See Sink. Makes the rows that do not exist yet."""
+        """Makes the rows that do not exist yet."""
         parameters = {
             "pipeline": self._pipeline,
             "topic": topic,
@@ -128,11 +128,11 @@ class PostgresSink:
             return {partition: StoredOffset(*place) for partition, *place in cursor.fetchall()}
 
     def prepare(self, batch: MicroBatch) -> Prepared:
-        """See Sink. Formats the rows."""
+        """Formats the rows."""
         return Prepared(Plan(batch), [lines_of(message) for message in batch.messages])
 
     def write(self, prepared: Prepared) -> list[ScanStatus]:
-        """See Sink. Straight COPY first; after a conflict or bad data the whole transaction again through staging."""
+        """Straight COPY first; after a conflict or bad data the whole transaction again through staging."""
         started = time.perf_counter()
         staged = prepared.plan.has_twins()  # then a straight COPY is bound to fail
         while True:
@@ -206,52 +206,47 @@ class PostgresSink:
         )
 
     def statuses(self, partition: int, changed_within: dt.timedelta) -> list[ScanStatus]:
-        """See LaneStore."""
         with self._cursor() as cursor:
             return [status_of(scan) for scan in scans.changed_within(cursor, partition, changed_within)]
 
     def dead_letters_allowed(self, topic: str, partition: int) -> int:
-        """See LaneStore."""
         with self._cursor() as cursor:
             cursor.execute(_ALLOWED, (self._pipeline, topic, partition))
             [(offset,)] = cursor.fetchall()
             return int(offset)
 
     def used_by_others(self, partition: int, tenant_id: str | None) -> bool:
-        """See LaneStore. Lately: as far back as the records topic reaches."""
+        """Lately: as far back as the records topic reaches."""
         with self._cursor() as cursor:
             cursor.execute(_OTHERS, (partition, tenant_id))
             [(others,)] = cursor.fetchall()
             return bool(others)
 
     def interrupt(self, thread: int) -> None:
-        """See LaneStore."""
         self._calls.end(thread)
 
     def answers(self, thread: int | None) -> int:
-        """See LaneStore."""
         return self._calls.answers(thread)
 
     @property
     def batch_bytes(self) -> int | None:
-        """See LaneStore."""
         return self._parts.batch_bytes
 
     def probe(self) -> None:
-        """See LaneStore. Writes nothing, but asks for the right to: a standby or a full server must not look healthy."""
+        """Writes nothing, but asks for the right to: a standby or a full server must not look healthy."""
         with self._cursor() as cursor:
             cursor.execute("BEGIN; CREATE TEMP TABLE probe (x int) ON COMMIT DROP; COMMIT")
 
     def close(self) -> None:
-        """See Sink."""
         self._calls.close()
         self._engine.dispose()
         self._pool.close()
 
     @contextmanager
     def _cursor(self) -> Iterator[TimedCursor]:
-        """A cursor of a pooled connection in autocommit; transactions are opened and closed by our own statements, which
-        saves round trips. Any error gives the connection up, so that no half-done transaction returns to the pool."""
+        """A cursor of a pooled connection in autocommit; transactions are opened and closed by our own statements,
+        which saves round trips. Any error gives the connection up, so that no half-done transaction returns to the
+        pool."""
         try:
             waited = time.perf_counter()
             connection = self._engine.raw_connection()

@@ -1,8 +1,7 @@
 """Compressed record batches, unpacked within bounds.
 
-A broker looks at what a batch weighs compressed only: a megabyte can unpack to 32 GiB. Clients unpack a batch whole, without a
-bound (aiokafka too). Here small batches are still unpacked whole; what is larger comes piece by piece.
-"""
+A broker looks at what a batch weighs compressed only: a megabyte can unpack to 32 GiB. Clients unpack a batch whole,
+without a bound (aiokafka too). Here small batches are still unpacked whole; what is larger comes piece by piece."""
 
 import sys
 import zlib
@@ -28,7 +27,8 @@ _XERIAL_HEADER: Final = 16
 
 
 class NotWhole(Exception):
-    """The batch is too large to be unpacked at once, or cannot be unpacked at all; `pieces` is how far it can be read."""
+    """The batch is too large to be unpacked at once, or cannot be unpacked at all; `pieces` is how far it can be
+    read."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         super().__init__("not unpacked at once")
@@ -124,12 +124,14 @@ _CODECS: Final[dict[str, Pieces]] = {"gzip": _gzip, "snappy": _snappy, "lz4": _l
 
 
 def unpacked(codec: int, payload: bytes) -> Iterator[bytes]:
-    """A batch's records, piece by piece. `codec` by its number in the batch's attributes: 0 is none, then in the order above."""
+    """A batch's records, piece by piece. `codec` by its number in the batch's attributes: 0 is none, then in the order
+    above."""
     return list(_CODECS.values())[codec - 1](payload, _WINDOW) if codec else iter([payload])
 
 
 def bound_the_client() -> None:
-    """From now on aiokafka unpacks no batch of this process beyond WHOLE_BYTES. It looks its decoders up by name."""
+    """Makes aiokafka unpack no batch of this process beyond WHOLE_BYTES from now on. It looks its decoders up by
+    name."""
     module: Any = sys.modules[DefaultRecordBatch.__module__]
     for name, pieces in _CODECS.items():
         assert callable(getattr(module, f"{name}_decode"))

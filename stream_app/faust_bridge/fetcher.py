@@ -19,13 +19,12 @@ class _SliceRecords(fetcher.PartitionRecords):
 
 
 class _BoundedResult(fetcher.FetchResult):
-    """Hands out no more than a slice's worth of bytes at a time; the rest stays compressed until it is asked for. A fetch is
-    bounded by what it weighs compressed, and well compressed arrays are fifty times that."""
+    """Hands out no more than a slice's worth of bytes at a time; the rest stays compressed until it is asked for. A
+    fetch is bounded by what it weighs compressed, and well compressed arrays are fifty times that."""
 
     _partition_records: Any
 
     def getall(self, max_records: int | None = None) -> list[Any]:
-        """See FetchResult."""
         if not self.check_assignment(self._topic_partition) or not self.has_more():
             return []
         taken: list[Any] = []
@@ -42,7 +41,7 @@ class _BoundedResult(fetcher.FetchResult):
 
 
 def bound_the_fetcher() -> None:
-    """From now on every consumer of this process hands out records as they are parsed, a slice at a time, and unpacks no batch
+    """Makes every consumer of this process hand out records as they are parsed, a slice at a time, and unpack no batch
     beyond its bounds. The fetcher looks the classes up by name."""
     fetcher.MemoryRecords = Batches
     fetcher.PartitionRecords = _SliceRecords

@@ -1,4 +1,5 @@
-"""Log lines that a client writes many times a second while the broker is away, a few times a minute."""
+"""A log filter that lets each source line log once in ten seconds, and counts what it dropped. Clients write the same
+line many times a second while a broker is away."""
 
 import logging
 import time
@@ -22,7 +23,6 @@ class Repeats(logging.Filter):
         self._spoken: dict[tuple[str, int], tuple[float, int]] = {}  # (file, line) -> when it spoke, silent since
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """See logging.Filter."""
         if record.name.partition(".")[0] not in self._libraries:
             return True
         place, now = (record.pathname, record.lineno), self._clock()

@@ -1,8 +1,8 @@
-"""Record batches that the client cannot read, record by record, in bounded memory: those that are too large to be unpacked at
-once, and those with a header whose name is no UTF-8, at which it raises and would never get past.
+"""Record batches that the client cannot read, record by record, in bounded memory: those that are too large to be
+unpacked at once, and those with a header whose name is no UTF-8, at which it raises and would never get past.
 
-What is too large to be kept is described instead: where it stands, whose it is and how large. Nothing stops a lane here.
-"""
+What is too large to be kept is described instead: where it stands, whose it is and how large. Nothing stops a lane
+here."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,8 @@ _RECORDS: Final = 61  # where the records begin
 
 
 class _Kept(bytes):
-    """A value that is too large to be read; it goes to the dead-letter topic as it came, where there is room for it till then."""
+    """A value that is too large to be read; it goes to the dead-letter topic as it came, where there is room for it
+    till then."""
 
     together = 0
     _lock = threading.RLock()
@@ -61,7 +62,8 @@ class Streamed(NamedTuple):
 
 
 class Oversized(NamedTuple):
-    """A message, or all that is left of a batch, that was not kept. `value` is None; the rest is there as far as it was read."""
+    """A message, or all that is left of a batch, that was not kept. `value` is None; the rest is there as far as it was
+    read."""
 
     offset: int
     timestamp: int
@@ -83,15 +85,12 @@ class Batches:
         self._at = 0
 
     def has_next(self) -> bool:
-        """See MemoryRecords."""
         return bool(self._records.has_next())
 
     def size_in_bytes(self) -> int:
-        """See MemoryRecords."""
         return int(self._records.size_in_bytes())
 
     def next_batch(self) -> Any:
-        """See MemoryRecords."""
         batch = self._records.next_batch()
         start, fetched = self._at, self._fetched
         self._at += _LENGTH.stop + int.from_bytes(fetched[start + _LENGTH.start : start + _LENGTH.stop], "big")
@@ -235,7 +234,7 @@ class _Records:
         return None
 
     def _headers(self, end: int) -> tuple[list[Header], bool]:
-        """Those before `end`, and whether they are all; none but the first where there are too many."""
+        """Reads the headers before `end`, and says whether they are all; only the first where there are too many."""
         stream = self._stream
         headers: list[Header] = []
         count = stream.varint()

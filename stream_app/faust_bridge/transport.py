@@ -1,6 +1,6 @@
-"""Faust's transport, changed in three points: a fetched batch of a partition is one event (a slice), reading starts where
-PostgreSQL says, and only lanes with room are fetched for. Why: docs/decisions/0001-slices-and-database-offsets.md.
-"""
+"""Faust's transport, changed in three points: a fetched batch of a partition is one event (a slice), reading starts
+where PostgreSQL says, and only lanes with room are fetched for. Why:
+docs/decisions/0001-slices-and-database-offsets.md."""
 
 import asyncio
 import logging
@@ -62,8 +62,8 @@ class _ConsumerThread(AIOKafkaConsumerThread):
         return self._epochs[partition]
 
     def past_holes(self, partition: int, written: int) -> int:
-        """`written`, or where reading would go on from there if nothing in between can be read: the marks of transactions,
-        what was aborted, what was compacted. Nobody lags behind those."""
+        """`written`, or where reading would go on from there if nothing in between can be read: the marks of
+        transactions, what was aborted, what was compacted. Nobody lags behind those."""
         assignment = self._ensure_consumer()._subscription.subscription.assignment
         state = assignment.state_value(KafkaPartition(RECORDS_TOPIC, partition))
         if self._handed[partition] > written or not state.has_valid_position:
@@ -71,7 +71,6 @@ class _ConsumerThread(AIOKafkaConsumerThread):
         return max(written, int(state.position))
 
     def position_of(self, partition: int) -> int | None:
-        """See SliceConsumer."""
         try:
             assignment = self._ensure_consumer()._subscription.subscription.assignment
             state = assignment.state_value(KafkaPartition(RECORDS_TOPIC, partition))
@@ -123,7 +122,7 @@ class SliceConsumer(Consumer):
         return await super()._getmany(ready, _FULL_LANES_POLL if some_full else timeout)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
-        """See the class. A message made by hand must carry the generation, or Faust skips it without a word."""
+        """A message made by hand must carry the generation, or Faust skips it without a word."""
         piece: Any  # a Slice, where Faust has a list
         records, _ = await self._wait_next_records(timeout)
         generation = self.app.consumer_generation_id
@@ -161,8 +160,8 @@ class SliceConsumer(Consumer):
         self.resume_partitions({tp})
 
     def unread(self, partition: int, written: int, end: int) -> bool:
-        """Whether there is anything to be read between what is written and the partition's end. A consumer that stands beyond
-        the end is lost."""
+        """True where there is anything to be read between what is written and the partition's end. A consumer that
+        stands beyond the end is lost."""
         try:
             reached = self._thread.past_holes(partition, written)
             return reached < end or reached > max(end, written)
@@ -170,7 +169,7 @@ class SliceConsumer(Consumer):
             return False
 
     def position_of(self, partition: int) -> int | None:
-        """Of the message the consumer fetches next; None where that is not known, or the flow is stopped."""
+        """The offset that the consumer fetches next; None where that is not known, or the flow is stopped."""
         return self._thread.position_of(partition) if self.flow_active else None
 
     async def commit_positions(self) -> None:

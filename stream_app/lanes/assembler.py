@@ -41,7 +41,7 @@ class Work(NamedTuple):
 
 
 class Assembler:
-    """Of one lane. Called in its thread, but for forget()."""
+    """Assembles the micro-batches of one lane. Called in the lane's thread, except for forget()."""
 
     def __init__(
         self, topic: str, partition: int, sink: LaneStore[Any], limiter: Limiter, limits: Limits, culprits: Culprits
@@ -59,8 +59,9 @@ class Assembler:
         self._carry = None
 
     def assemble(self, buffer: deque[Message], stored: StoredOffset) -> Work:
-        """Takes the messages of the next micro-batch, which begins at `stored`, off the buffer. Raises LimitReached where the
-        dead-letter limit holds the first of them, Unavailable, and Unexpected; the buffer is then as it was."""
+        """Takes the messages of the next micro-batch, which begins at `stored`, off the buffer. Raises LimitReached
+        where the dead-letter limit holds the first of them, Unavailable, and Unexpected; the buffer is then as it
+        was."""
         before = self._culprits.before
         with _computing:
             work = self._assemble(buffer, stored, before)
@@ -73,7 +74,8 @@ class Assembler:
         return work
 
     def is_too_large(self, work: Work) -> bool:
-        """Whether less had better be tried after an attempt that failed. Dead letters that were sent are not sent again."""
+        """True where a smaller micro-batch should be tried after an attempt that failed. Dead letters that were sent
+        are not sent again."""
         most = self._sink.batch_bytes
         return most is not None and work.bytes > most and len(work.taken) > 1 and work.history is None
 
@@ -83,8 +85,8 @@ class Assembler:
         return self._limits if most is None else self._limits._replace(bytes=min(self._limits.bytes, most))
 
     def _assemble(self, buffer: deque[Message], stored: StoredOffset, before: int | None) -> Work | None:
-        """Of the messages with offsets below `before`, where that is given. None where the dead-letter limit holds what comes
-        first."""
+        """Makes a micro-batch of the messages with offsets below `before`, where that is given. None where the
+        dead-letter limit holds what comes first."""
         taken: list[Message] = []
         with suspecting(buffer, taken):
             return self._work(buffer, taken, stored, before)

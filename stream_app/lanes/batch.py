@@ -30,7 +30,7 @@ class _Single(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """Of one micro-batch: records, bytes of message values, records of any one scan."""
+    """The limits of one micro-batch: records, bytes of message values, records of any one scan."""
 
     rows: int = 5_000
     bytes: int = 8 * 1024 * 1024
@@ -40,12 +40,11 @@ class Limits(NamedTuple):
 class Builder:
     """Takes whole messages, in order, until one does not fit; an empty micro-batch takes any message.
 
-    Single records without a number are what direct publishers send most. Those of one scan are gathered and read together:
-    their order among each other is kept, and nothing else about them differs.
+    Single records without a number are what direct publishers send most. Those of one scan are gathered and read
+    together: their order among each other is kept, and nothing else about them differs.
 
-    What lies in the future is judged by the time the broker took the message, so that reading it again, a second or a week
-    later, comes to the same verdict. Where brokers do not stamp messages, the clock decides.
-    """
+    What lies in the future is judged by the time the broker took the message, so that reading it again, a second or a
+    week later, comes to the same verdict. Where brokers do not stamp messages, the clock decides."""
 
     def __init__(
         self,
@@ -54,8 +53,8 @@ class Builder:
         known: Incoming | None = None,
         aside: Mapping[int, bool] = MappingProxyType({}),
     ) -> None:
-        """`known` is a message already decoded, left over by the builder before. `aside`: offsets of messages that are not
-        read but put aside, and whether their scans are to count them."""
+        """`known` is a message already decoded, left over by the builder before. `aside`: offsets of messages that are
+        not read but put aside, and whether their scans are to count them."""
         self._limits = limits
         self._now = now
         self._known = known
@@ -163,7 +162,7 @@ class Builder:
         self._messages.append(incoming)
 
     def _settle_singles(self, envelope: Envelope) -> None:
-        """What was gathered of this scan comes before the message that is about to be added."""
+        """Adds the single records gathered of this scan before the message that is about to be added."""
         for gathered in [known for known in self._singles if known[1:3] == envelope[1:3]]:
             self._read_singles(gathered, self._singles.pop(gathered))
         self._seen.clear()

@@ -27,8 +27,8 @@ class Limiter:
         self._shared: tuple[Sender, float] | None = None  # others than this sender use the partition; as of when
 
     def judge(self, taken: Sequence[Message], letters: Sequence[Letter]) -> tuple[History, int | None]:
-        """The history with these messages behind it, and the offset of the first unreadable one where it must wait. By what
-        is known: before a lane waits it asks."""
+        """The history with these messages behind it, and the offset of the first unreadable one where it must wait. By
+        what is known: before a lane waits it asks."""
         unreadable = {
             message.offset: tenant_of(message.key) for message, _ in letters if message.offset >= self._allowed
         }
@@ -60,7 +60,7 @@ class Limiter:
         self._shared = (worst, time.monotonic()) if shared else None
 
     def reached(self) -> LimitReached:
-        """What there is to say of the wait."""
+        """The text about the wait, for statuses and the log."""
         found = self._judged.found()
         metrics.LIMITS.inc()
         return LimitReached(
@@ -76,7 +76,7 @@ class Limiter:
         return farther
 
     def written(self, messages: int, history: History | None) -> None:
-        """So many messages have been written; `history` is judge()'s, None where all could be read."""
+        """Notes that so many messages have been written; `history` is judge()'s, None where all could be read."""
         if history is None:
             self._history.passed(messages)
         else:
@@ -87,8 +87,8 @@ class Limiter:
         self._history = History(self._limit)
 
     def _holds(self, history: History) -> bool:
-        """One publisher's garbage must not stop the others of its partition: where there are others, the worst sender is left
-        out of account."""
+        """One publisher's garbage must not stop the others of its partition: where there are others, the worst sender
+        is left out of account."""
         if not history.over_limit():
             return False
         worst = history.worst_sender()

@@ -1,4 +1,5 @@
-"""When messages that cannot be read are too many to be put aside one by one: the lane stops instead (decision 0005). Pure."""
+"""The dead-letter limit: when too many messages cannot be read, the lane stops instead of putting them aside (decision
+0005). Pure."""
 
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
@@ -9,7 +10,8 @@ _GOOD: Final = object()
 
 
 class Limit(NamedTuple):
-    """So many in a row, or more than this share of the last `window` messages (and at least `run` of them)."""
+    """The limit is reached by `run` unreadable messages in a row, or by more than this share of the last `window`
+    messages (and at least `run` of them)."""
 
     run: int = 100
     share: float = 0.5
@@ -21,7 +23,7 @@ class LimitReached(Exception):
 
 
 class Found(NamedTuple):
-    """Of a window: the longest run of unreadable messages, how many there are, and of how many."""
+    """What a window holds: the longest run of unreadable messages, how many there are, and of how many."""
 
     run: int
     bad: int
@@ -40,7 +42,7 @@ class History:
         self._total = 0
 
     def passed(self, count: int) -> None:
-        """So many messages that could all be read."""
+        """Notes so many messages that could all be read."""
         if count:
             self._push(_GOOD, min(count, self._size))
 
@@ -98,5 +100,5 @@ class History:
         return self.found().exceeds(self._limit)
 
     def over_limit_without(self, sender: Sender) -> bool:
-        """Also where this sender is left out of account: it is not one publisher alone."""
+        """True where the limit is passed also without this sender's messages: it is not one publisher alone."""
         return self.found(sender).exceeds(self._limit)

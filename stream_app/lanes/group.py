@@ -34,7 +34,8 @@ class Lanes:
         self.topic_id: str | None = None  # as the broker said last; None where it did not, or knows no ids
 
     async def load_offsets(self, partitions: list[int], topic_id: str | None = None) -> dict[int, StoredOffset]:
-        """PostgreSQL's offsets, or none at all while it is away: new lanes then ask for themselves. `topic_id`: see Sink."""
+        """PostgreSQL's offsets, or none at all while it is away: new lanes then ask for themselves. `topic_id`: see
+        Sink."""
         try:
             return await asyncio.get_running_loop().run_in_executor(
                 None, self._sink.load_offsets, RECORDS_TOPIC, partitions, topic_id
@@ -66,8 +67,8 @@ class Lanes:
         )
 
     def restart(self, partition: int) -> None:
-        """A new lane for one that hangs. A thread that is caught in a call is made to fail; where there is none left for the
-        call, there will be."""
+        """A new lane for one that hangs. A thread that is caught in a call is made to fail; where there is none left
+        for the call, there will be."""
         old = self._lanes[partition]
         thread = old.caller.thread
         if old.caller.queued:
@@ -78,7 +79,7 @@ class Lanes:
         self._lanes[partition] = self._make(partition, None)
 
     def _tell_after(self, partition: int) -> None:
-        """What a written-off thread wrote after all is told by the lane that came after it."""
+        """Has the lane that came after a written-off thread publish what that thread wrote after all."""
         lane = self._lanes.get(partition)
         if lane is not None:
             lane.tell_again(time.monotonic() - RETELL)
@@ -89,7 +90,7 @@ class Lanes:
 
     @property
     def returned_at(self) -> float:
-        """When a call of any lane last came back; time.monotonic."""
+        """The time (time.monotonic) at which a call of any lane last came back."""
         return self._writers.returned_at
 
     async def revoke(self) -> None:
@@ -117,7 +118,7 @@ class Lanes:
         return lane is not None and lane.has_room
 
     def positions(self) -> dict[int, int]:
-        """What has been written of each partition."""
+        """The next offset to write of each partition."""
         return {number: lane.next_offset for number, lane in self._lanes.items() if lane.next_offset is not None}
 
     def stored_offsets(self) -> dict[int, StoredOffset]:
@@ -127,8 +128,8 @@ class Lanes:
         }
 
     async def verify(self) -> None:
-        """A crash of PostgreSQL may take its last unsynchronised transactions, with their offsets. A lane that is writing
-        notices at its next micro-batch; one with nothing to do is told here, and reads those messages again."""
+        """A crash of PostgreSQL may take its last unsynchronised transactions, with their offsets. A lane that is
+        writing notices at its next micro-batch; one with nothing to do is told here, and reads those messages again."""
         before = self.positions()
         stored = await self.load_offsets(list(before)) if before else {}
         for partition, offset in stored.items():

@@ -1,8 +1,9 @@
-"""What a lane has fetched and not yet written, and what it makes of each slice that comes. No loop, no threads, no clock.
+"""The inbox of a lane holds what is fetched and not yet written, and decides about each slice that comes. No loop, no
+threads, no clock.
 
-Offsets must come one after the other. What comes a second time is dropped. What is missing is fetched again once, since Faust
-may have dropped it; a gap that is still there then is believed: it was compacted, aborted, or deleted by retention.
-"""
+Offsets must come one after the other. What comes a second time is dropped. What is missing is fetched again once, since
+Faust may have dropped it; a gap that is still there then is believed: it was compacted, aborted, or deleted by
+retention."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -16,8 +17,8 @@ _ENDS: frozenset[bytes] = frozenset({CLOSED.encode(), CANCELLED.encode()})
 
 
 class Slice(NamedTuple):
-    """What one fetch brought of one partition; `epoch` counts the seeks before it. Between `start`, where the slice before it
-    ended or the last seek went, and its first message there is nothing to be read."""
+    """The messages that one fetch brought of one partition; `epoch` counts the seeks before it. Between `start`, where
+    the slice before it ended or the last seek went, and its first message there is nothing to be read."""
 
     messages: list[Message]
     epoch: int
@@ -37,7 +38,8 @@ class FetchAgain(NamedTuple):
 
 
 class Inbox:
-    """Of one lane. The event loop offers slices; a writer's thread takes messages off the left of `messages`."""
+    """The inbox of one lane. The event loop offers slices; a writer's thread takes messages off the left of
+    `messages`."""
 
     def __init__(self) -> None:
         self.messages: deque[Message] = deque()
@@ -60,23 +62,23 @@ class Inbox:
         self.bytes = 0
 
     def written(self, size: int, now: float) -> None:
-        """So many bytes of what was taken off have been written."""
+        """Notes that so many bytes of what was taken off have been written."""
         self.bytes -= size
         self.oldest = now
 
     def awaits(self, piece: Slice) -> bool:
-        """Whether it can make anything of a slice. While it is not known where to go on, whatever comes was fetched from the
-        wrong place and will be fetched again after the seek."""
+        """True where the inbox can use a slice. While it is not known where to go on, whatever comes was fetched from
+        the wrong place and will be fetched again after the seek."""
         return self.expected is not None and bool(piece.messages)
 
     def doubts(self, piece: Slice) -> bool:
-        """Whether the slice begins before where it was fetched from, although nobody sought back: the client's position was
-        beyond the end of what is there now, so this may be another log."""
+        """True where the slice begins before the offset it was fetched from, although nobody sought back: the client's
+        position was beyond the end of what is there now, so this may be another log."""
         return piece.messages[0].offset < piece.start and piece.epoch >= self.epoch
 
     def offer(self, piece: Slice, now: float) -> Taken | FetchAgain | None:
-        """Takes a slice that it awaits, or what is new of it. None: nothing is, or the slice was fetched before the last seek,
-        whose own slice is still to come."""
+        """Takes a slice that it awaits, or what is new of it. None: nothing is, or the slice was fetched before the
+        last seek, whose own slice is still to come."""
         expected = self.expected
         assert expected is not None
         messages: Sequence[Message] = piece.messages

@@ -35,7 +35,7 @@ RETELL: Final = 600.0  # seconds: how far back "recently changed" reaches
 
 
 class Settings(NamedTuple):
-    """Of every lane."""
+    """The settings of every lane."""
 
     limits: Limits = Limits()
     window_seconds: float = 0.1
@@ -46,7 +46,7 @@ class Settings(NamedTuple):
 
 
 class Common(NamedTuple):
-    """What all lanes of a worker share."""
+    """The parts that all lanes of a worker share."""
 
     topic: str
     sink: LaneStore[Any]
@@ -56,11 +56,13 @@ class Common(NamedTuple):
 
 
 class Outdated(Exception):
-    """The micro-batch in hand was built for circumstances that have changed. Nothing of it is written; it is read again."""
+    """The micro-batch in hand was built for circumstances that have changed. Nothing of it is written; it is read
+    again."""
 
 
 class Lane:
-    """One assigned partition. `accept` and the properties belong to the event loop; the work is done in the writers' threads."""
+    """One assigned partition. `accept` and the properties belong to the event loop; the work is done in the writers'
+    threads."""
 
     def __init__(
         self,
@@ -73,9 +75,8 @@ class Lane:
     ) -> None:
         """`rewind(partition, offset)` seeks and returns the new epoch. `stored` is PostgreSQL's, None if unknown.
 
-        `on_late(partition)` is called when a thread that was written off has written after all. `topic_id` says what the
-        broker said of the topic last.
-        """
+        `on_late(partition)` is called when a thread that was written off has written after all. `topic_id` says what
+        the broker said of the topic last."""
         topic, sink, publisher, writers, settings = common
         self.topic = topic
         self.partition = partition
@@ -137,12 +138,12 @@ class Lane:
 
     @property
     def doing(self) -> str:
-        """In a word or two, for people."""
+        """What the lane does now, in a word or two, for people."""
         return "fetching" if not self.busy else self.caller.doing
 
     @property
     def signs(self) -> tuple[int, int]:
-        """Of life: its calls that came back, and what the store has answered in the one under way."""
+        """Signs of life: the lane's calls that came back, and the store's answers in the one under way."""
         return self.caller.signs, self._sink.answers(self.caller.thread)
 
     @property
@@ -156,7 +157,8 @@ class Lane:
             await self._seek(self._inbox.expected)
 
     def tell_again(self, since: float) -> None:
-        """Asks for the statuses changed since then, of time.monotonic, to be read and published, between two micro-batches."""
+        """Asks for the statuses changed since then, of time.monotonic, to be read and published, between two
+        micro-batches."""
         self._retell = since if self._retell is None else min(self._retell, since)
         self._wake.set()
 
@@ -171,7 +173,8 @@ class Lane:
             self.footing.replaced(found)
 
     async def accept(self, piece: Slice) -> None:
-        """Takes a slice. Offsets before the expected one are dropped; a gap is fetched again once before it is believed."""
+        """Takes a slice. Offsets before the expected one are dropped; a gap is fetched again once before it is
+        believed."""
         inbox = self._inbox
         if self.caller.stopping or not inbox.awaits(piece):
             return
@@ -200,8 +203,8 @@ class Lane:
             self.write_off()
 
     def write_off(self) -> None:
-        """Gives up a lane that hangs. A thread that is still in a call can do no harm when it comes back: what it writes, it
-        writes by the offset's compare-and-swap; what it would tell is left to the lane that follows."""
+        """Gives up a lane that hangs. A thread that is still in a call can do no harm when it comes back: what it
+        writes, it writes by the offset's compare-and-swap; what it would tell is left to the lane that follows."""
         self._written_off = self.caller.stopping = True
         self._task.cancel()
 
@@ -281,12 +284,13 @@ class Lane:
         self._culprits.forget()
 
     def _start_over(self) -> None:
-        """From the stored offset. What an attempt wrote whose answer was lost has not been told."""
+        """Starts again from the stored offset, and publishes what an attempt wrote whose answer was lost."""
         self._forget()
         self.tell_again(time.monotonic() - RETELL)
 
     async def _wait_for_work(self) -> None:
-        """Until there is a window's worth, or what there is has waited long enough, or a status must be told again."""
+        """Waits until there is a window's worth, or what there is has waited long enough, or a status must be published
+        again."""
         limits = self._settings.limits
         while not (self.caller.stopping or self._retell or self._lost_place or self.footing.held):
             timeout = None
@@ -322,8 +326,8 @@ class Lane:
             self._publisher.tell(self.partition, statuses)
 
     def stand(self, *, too_long: bool) -> None:
-        """Whether it has had work and stood on one offset for too long: its unfinished scans are told to wait, or that they do
-        not any more."""
+        """Whether it has had work and stood on one offset for too long: its unfinished scans are told to wait, or that
+        they do not any more."""
         self._stands = too_long
         if too_long:
             self._tell_waiting()
@@ -369,7 +373,8 @@ class Lane:
             await self.caller.nap(self._settings.backoff.delay(1))
 
     def _step(self) -> bool:
-        """In a thread: writes the next micro-batch, or comes closer to the message that keeps it from being written."""
+        """Writes the next micro-batch, or comes closer to the message that keeps it from being written. Runs in a
+        thread."""
         assert self.next_offset is not None
         stored = StoredOffset(self.next_offset, self.footing.topic_id)
         self._taken = 0

@@ -1,15 +1,15 @@
-"""Whether what the partitions' logs hold is what their lanes' offsets count.
+"""Checks that the partitions' logs are still the ones that their lanes' offsets count.
 
-aiokafka answers an offset that the log does not hold with the earliest one, and says nothing. Below the log's begin that means
-that retention took messages before they were read; beyond its end, that the topic was made anew or that a broker lost what it
-had not flushed. Kafka Streams fails there: it seeks back to a committed offset without asking whose it is, and its reset policy
-`none` lets the client throw. Flink fails by default too (`OffsetsInitializer.committedOffsets` resets with NONE), and restores
-an offset from its checkpoint without looking at the topic's id: both read a topic that has grown past the old offset from there
-on, as any client of the fetch protocol below version 13 does.
+aiokafka answers an offset that the log does not hold with the earliest one, and says nothing. Below the log's begin
+that means that retention took messages before they were read; beyond its end, that the topic was made anew or that a
+broker lost what it had not flushed. Kafka Streams fails there: it seeks back to a committed offset without asking whose
+it is, and its reset policy `none` lets the client throw. Flink fails by default too
+(`OffsetsInitializer.committedOffsets` resets with NONE), and restores an offset from its checkpoint without looking at
+the topic's id: both read a topic that has grown past the old offset from there on, as any client of the fetch protocol
+below version 13 does.
 
-Here the topic's id (KIP-516) is stored beside the offset, and held against the broker's before anything is read and at every
-look: docs/decisions/0006-topic-ids.md.
-"""
+Here the topic's id (KIP-516) is stored beside the offset, and held against the broker's before anything is read and at
+every look: docs/decisions/0006-topic-ids.md."""
 
 import asyncio
 import logging
@@ -29,7 +29,7 @@ _LOOKS: Final = 3  # that must agree: a broker that has just become leader may n
 
 
 class _Doubt(NamedTuple):
-    """What a look found wrong of a lane, and how many in a row found just that."""
+    """A doubt about a lane's log: what a look found wrong, and how many looks in a row found just that."""
 
     at: int
     other: str | None  # the id of the topic that is there now, where it is another
@@ -45,13 +45,14 @@ class Logs:
         self._doubts: dict[int, _Doubt] = {}
 
     async def stored_offsets(self, partitions: list[int]) -> dict[int, StoredOffset]:
-        """PostgreSQL's, as Lanes.load_offsets, once the broker was asked which topic is there now. Where it does not answer
-        within some seconds nothing can be read either, and the looks make up for it."""
+        """PostgreSQL's, as Lanes.load_offsets, once the broker was asked which topic is there now. Where it does not
+        answer within some seconds nothing can be read either, and the looks make up for it."""
         self._lanes.topic_id = (await self._ask([])).topic_id
         return await self._lanes.load_offsets(partitions, self._lanes.topic_id)
 
     async def look(self) -> None:
-        """Holds the lanes whose log may be another, stops them when that is certain, and tells of what retention took."""
+        """Holds the lanes whose log may be another, stops them when that is certain, and tells of what retention
+        took."""
         # read before the broker is asked: an end that is older than the offset proves nothing
         offsets = self._lanes.stored_offsets()
         if not offsets:

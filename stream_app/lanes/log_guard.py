@@ -1,4 +1,4 @@
-"""Whether the log that is there now is the one that a lane's offset counts, and what the lane does until that is settled."""
+"""Detects that a partition's log was recreated or truncated, and holds the lane until that is resolved."""
 
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -10,7 +10,8 @@ _NAP: Final = 0.1  # seconds between looks at whether a doubt is settled
 
 
 class Replaced(NamedTuple):
-    """Where the lane waits, and the end of the log that is there now; `other` is the id of its topic, where that is another."""
+    """A replaced log: the offset where the lane waits, and the end of the log that is there now; `other` is the id of
+    its topic, where that is another."""
 
     stored: StoredOffset
     end: int
@@ -18,7 +19,7 @@ class Replaced(NamedTuple):
 
     @property
     def text(self) -> str:
-        """For the log, in both languages."""
+        """A sentence for the log, in both languages."""
         text = f"offset {self.stored.next_offset}, cuối nhật ký / end of the log {self.end}"
         if self.other is not None:
             text += f", id của topic / topic id {self.stored.topic_id} → {self.other}"
@@ -26,7 +27,7 @@ class Replaced(NamedTuple):
 
 
 class Footing:
-    """Of one lane. Belongs to the event loop; `held` and `topic_id` may be read anywhere."""
+    """Guards the log of one lane. Belongs to the event loop; `held` and `topic_id` may be read anywhere."""
 
     def __init__(self, topic: str, partition: int, wake: Callable[[], None]) -> None:
         """`wake` is called when the lane has to look at `held` again."""
@@ -40,7 +41,7 @@ class Footing:
 
     @property
     def held(self) -> bool:
-        """Nothing may be read or written."""
+        """True while nothing may be read or written."""
         return self._doubted or self._replaced is not None
 
     def take_gaps(self) -> list[tuple[int, int]]:
@@ -60,8 +61,9 @@ class Footing:
             self._wake()
 
     def trust(self) -> None:
-        """The broker knows the topic under the stored id, or knows no ids, and its log reaches the offset. A lane that was
-        stopped because its log was too short stays so: that the log has grown since says nothing of what it lost."""
+        """The broker knows the topic under the stored id, or knows no ids, and its log reaches the offset. A lane that
+        was stopped because its log was too short stays so: that the log has grown since says nothing of what it
+        lost."""
         self._doubted = False
         if self._replaced is not None and self._replaced.other is not None:
             self._replaced = None
@@ -73,8 +75,8 @@ class Footing:
             self._wake()
 
     async def wait(self, caller: Caller, load: Callable[[], StoredOffset]) -> None:
-        """Until the doubt is settled, or an operator has set another offset than `load` gives now: what the log holds may be a
-        new topic's or what a broker kept of the old one, and only an operator can know."""
+        """Waits until the doubt is settled, or an operator has set another offset than `load` gives now: what the log
+        holds may be a new topic's or what a broker kept of the old one, and only an operator can know."""
         caller.doing = "waiting for word of its log"
         try:
             while self._doubted and self._replaced is None and not caller.stopping:

@@ -14,7 +14,7 @@ _MOST_LINES: Final = 20  # of the log, about one micro-batch
 
 
 class Trial:
-    """Of one lane. Called in its thread."""
+    """Checks the suspected messages of one lane. Called in the lane's thread."""
 
     def __init__(
         self, topic: str, partition: int, sink: Sink[Any], culprits: Culprits, tell: Callable[[str], None]
@@ -27,8 +27,8 @@ class Trial:
         self._culprits = culprits
 
     def hold(self, unexpected: Unexpected, stored: StoredOffset) -> int | None:
-        """Narrows down which message it was, or puts that message aside and returns its offset. Raises the same where no
-        message is at fault, and Fenced where the micro-batch was written after all."""
+        """Narrows down which message it was, or puts that message aside and returns its offset. Raises the same where
+        no message is at fault, and Fenced where the micro-batch was written after all."""
         offsets = unexpected.offsets
         following = self._culprits.failed(offsets)
         first = min(offsets, default=stored.next_offset)
@@ -41,7 +41,7 @@ class Trial:
         return offsets[0]
 
     def _can_write_nothing(self, stored: StoredOffset) -> bool:
-        """Whether the store takes a micro-batch without any message. Raises Fenced and Unavailable."""
+        """True where the store takes a micro-batch without any message. Raises Fenced and Unavailable."""
         at, topic_id = stored
         try:
             self._sink.write(self._sink.prepare(MicroBatch(self._topic, self._partition, at, at, (), topic_id)))

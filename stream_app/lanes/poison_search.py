@@ -1,10 +1,9 @@
-"""Finds the message at fault when a micro-batch raises what nobody thought of, by halving. Pure, but for `suspecting`.
+"""Finds the poison message, by halving, when a micro-batch raises an unexpected exception. Pure, but for `suspecting`.
 
-A micro-batch that raised is tried again in halves, each a micro-batch of its own with its own offsets, so that what can be
-stored is stored as ever. A message that stands alone is tried once more, since what has passed by then was not its fault. Then
-it is put aside, provided that the store takes a micro-batch without it: where even nothing cannot be written, it is no
-message's fault.
-"""
+A micro-batch that raised is tried again in halves, each a micro-batch of its own with its own offsets, so that what can
+be stored is stored as ever. A message that stands alone is tried once more, since what has passed by then was not its
+fault. Then it is put aside, provided that the store takes a micro-batch without it: where even nothing cannot be
+written, it is no message's fault."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,8 +20,9 @@ Held = TypeVar("Held", bound=Message)
 
 
 class Unexpected(Exception):
-    """Something was raised while these messages were read, formatted or written, and neither the store nor the machine is at
-    fault. What was raised is the cause. Nothing of the micro-batch was written, or the store's offset has moved."""
+    """Something was raised while these messages were read, formatted or written, and neither the store nor the machine
+    is at fault. What was raised is the cause. Nothing of the micro-batch was written, or the store's offset has
+    moved."""
 
     def __init__(self, offsets: Sequence[int]) -> None:
         super().__init__(f"{len(offsets)} messages")
@@ -31,8 +31,8 @@ class Unexpected(Exception):
 
 @contextmanager
 def suspecting(buffer: deque[Held], taken: Sequence[Held], passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Raises as Unexpected what the block raises, and puts the messages back to the buffer's beginning, from where they were
-    taken. What the store and the machine raise passes as it is, and so does what is `passing`."""
+    """Raises as Unexpected what the block raises, and puts the messages back to the buffer's beginning, from where they
+    were taken. What the store and the machine raise passes as it is, and so does what is `passing`."""
     passing = (Fenced, Unavailable, Unexpected, *passing)
     try:
         yield
@@ -46,7 +46,7 @@ def suspecting(buffer: deque[Held], taken: Sequence[Held], passing: tuple[type[E
 
 
 class Culprits:
-    """Of one lane: how far its next micro-batch may reach, and which messages are put aside."""
+    """The search in one lane: how far its next micro-batch may reach, and which messages are put aside."""
 
     def __init__(self) -> None:
         self.forget()
@@ -74,8 +74,8 @@ class Culprits:
         return self._failed[1] > 0
 
     def failed(self, offsets: Sequence[int]) -> Next:
-        """A micro-batch of these messages raised. Says what is next: its halves; the one message again; whether the store
-        takes a micro-batch without the message that is accused; or nothing, for it is nobody's fault."""
+        """A micro-batch of these messages raised. Says what is next: its halves; the one message again; whether the
+        store takes a micro-batch without the message that is accused; or nothing, for it is nobody's fault."""
         if len(offsets) > 1:
             self._ends.append(
                 offsets[len(offsets) // 2 - 1] + 1
@@ -103,7 +103,7 @@ class Culprits:
         self._sent.update(offsets)
 
     def is_sent(self, offset: int) -> bool:
-        """Whether a letter about this message is in the dead-letter topic: once is enough."""
+        """True where this message is in the dead-letter topic already: once is enough."""
         return offset in self._sent
 
     def written(self, end: int) -> None:

@@ -1,4 +1,5 @@
-"""How long each lane has had work and stood on one offset, whatever the reason: paused, slow, queued or not known."""
+"""Measures how long each lane has had work and stood on one offset, whatever the reason: paused, slow, queued or not
+known."""
 
 import datetime as dt
 from collections.abc import Callable, Mapping
@@ -16,14 +17,14 @@ _TEXT: Final = Text(
 
 
 class Stand(NamedTuple):
-    """Where a lane stands. `offset` is None while the lane has not learnt it yet."""
+    """One lane's standstill. `offset` is None while the lane has not learnt it yet."""
 
     offset: int | None
     seconds: float
     doing: str
 
     def described(self, partition: int, now: dt.datetime) -> dict[str, Any]:
-        """For /readyz."""
+        """The standstill as /readyz shows it."""
         seconds = round(self.seconds)
         facts = {"partition": partition, "offset": self.offset, "seconds": seconds, "doing": self.doing}
         return {
@@ -36,8 +37,8 @@ class Stand(NamedTuple):
 
 
 class Standing:
-    """Asked about once a second, on the event loop. A lane that was started again in the same place has stood there all the
-    time."""
+    """Measures the standstill of every lane. Called about once a second, on the event loop. A lane that was started
+    again in the same place has stood there all the time."""
 
     def __init__(self, most_seconds: float) -> None:
         """Longer than `most_seconds` is too long."""
@@ -47,11 +48,11 @@ class Standing:
 
     @property
     def too_long(self) -> Mapping[int, Stand]:
-        """By partition."""
+        """The lanes that stand too long, by partition."""
         return {number: stand for number, stand in self._stands.items() if stand.seconds >= self._most}
 
     def look(self, lanes: Mapping[int, Lane], has_work: Callable[[int, Lane], bool], now: float) -> None:
-        """`now` is of time.monotonic. Tells the metrics, and each lane whether it stands too long."""
+        """`now` is of time.monotonic. Sets the metrics, and lets each lane know whether it stands too long."""
         passed = 0.0 if self._looked is None else min(now - self._looked, _LONGEST_STEP)
         self._looked = now
         self._stands = {

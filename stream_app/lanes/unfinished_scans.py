@@ -1,4 +1,4 @@
-"""What is told of scans while their lane waits: the same counts, and that they wait."""
+"""The statuses that are published for unfinished scans while their lane waits: the same counts, and that they wait."""
 
 import datetime as dt
 from collections import OrderedDict
@@ -25,13 +25,13 @@ class UnfinishedScans:
         self._fresh: dict[Key, Scan | None] = {}  # opened by buffered messages; None: cancelled as well
 
     def note_all(self, statuses: Iterable[ScanStatus]) -> None:
-        """What the sink says of every unfinished scan of the lane. Another that was remembered is another lane's by now (its
-        tenant has moved), which may have ended it: nobody may be told that it waits."""
+        """Remembers what the sink says of every unfinished scan of the lane. A scan that the sink does not name is
+        another lane's by now (its tenant has moved), which may have ended it: it must not be published as waiting."""
         self._last.clear()
         self.note(statuses)
 
     def note(self, statuses: Iterable[ScanStatus]) -> None:
-        """What the sink says of scans."""
+        """Remembers what the sink says of scans."""
         for status in statuses:
             key = status.tenant_id, status.scan_id
             self._last.pop(key, None)
@@ -41,7 +41,8 @@ class UnfinishedScans:
             self._last.popitem(last=False)
 
     def waiting(self, in_hand: Sequence[Incoming], buffered: Sequence[Message], reason: WaitReason) -> list[ScanStatus]:
-        """The statuses that are to be told now: each scan's once in a pause. `in_hand` comes before what is buffered."""
+        """The statuses that are to be published now: each scan's once in a pause. `in_hand` comes before what is
+        buffered."""
         for incoming in in_hand:
             if incoming.offset > self._looked:
                 self._looked = incoming.offset

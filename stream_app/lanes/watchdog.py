@@ -1,8 +1,7 @@
 """Finds lanes that have work and get nowhere, says so, and starts them again (design, section 1; peers, line 4).
 
-A lane that waits for a known reason is left alone. What does not help is not repeated for ever: the worker then ends, and
-whoever supervises it starts it anew; nothing is lost by that at any moment.
-"""
+A lane that waits for a known reason is left alone. What does not help is not repeated for ever: the worker then ends,
+and whoever supervises it starts it anew; nothing is lost by that at any moment."""
 
 import logging
 import os
@@ -26,7 +25,7 @@ _LONGEST_STEP: Final = 2.0  # between two looks, as far as it counts: a worker t
 
 
 class Rules(NamedTuple):
-    """See settings."""
+    """The rules of the watchdog; the settings say what each is."""
 
     stall_seconds: float = 60.0
     restarts: int = 3
@@ -34,7 +33,7 @@ class Rules(NamedTuple):
 
 
 class _Watched:
-    """What is remembered of one lane between looks."""
+    """What the watchdog remembers of one lane between looks."""
 
     def __init__(self, lane: Lane) -> None:
         self.lane = lane
@@ -62,9 +61,9 @@ class Watchdog:
         ends: Callable[[list[int]], Mapping[int, int]],
         revive: Callable[[int], None],
     ) -> None:
-        """`unread(partition, written, end)`: whether there is something to be read between the two. `ends(partitions)` asks
-        the broker for the partitions' ends, and blocks; it knows none where the broker is away. `revive(partition)` sees to
-        it that the partition is fetched for."""
+        """`unread(partition, written, end)`: whether there is something to be read between the two. `ends(partitions)`
+        asks the broker for the partitions' ends, and blocks; it knows none where the broker is away.
+        `revive(partition)` sees to it that the partition is fetched for."""
         self._lanes = lanes
         self._rules = rules
         self._unread = unread
@@ -107,7 +106,7 @@ class Watchdog:
                 self._start_again(number, watched)
 
     def _should_move(self, partition: int, lane: Lane, now: float) -> bool:
-        """Whether the lane has something to do and knows of no reason to wait."""
+        """True where the lane has something to do and knows of no reason to wait."""
         caller = lane.caller
         if caller.queued:  # others have the threads; as long as any of those comes back, its turn will come
             return now - self._lanes.returned_at > self._rules.stall_seconds
@@ -116,7 +115,7 @@ class Watchdog:
         return caller.paused is None and self._has_work(partition, lane)
 
     def _has_work(self, partition: int, lane: Lane) -> bool:
-        """Whether there is something to be written, fetched or to be fetched."""
+        """True where there is something to write, fetched already or still to be fetched."""
         if lane.busy:
             return True
         end = self._ends.get(partition)
@@ -151,7 +150,8 @@ class Watchdog:
         )
 
     def _keep_watch(self) -> None:
-        """In the thread: asks for the partitions' ends, notices an event loop that stands still, and ends the process."""
+        """The thread's loop: asks for the partitions' ends, notices an event loop that stands still, and ends the
+        process."""
         still = 0.0
         looked = -1
         step = min(LOOK_SECONDS, self._rules.stall_seconds / 4)

@@ -1,4 +1,5 @@
-"""Where the calls of all lanes are made: a few at a time, and what takes long stands in nobody's way."""
+"""Runs the lanes' blocking calls in threads. At most so many count as running at once; a call that takes long gives its
+slot up."""
 
 import asyncio
 import time
@@ -24,8 +25,8 @@ class _Slot:
 
 
 class Writers:
-    """Slots for calls under way, in the order in which they are asked for, and threads for them. A call that takes longer than
-    LEND_SECONDS keeps its thread and loses its slot to the next. Belongs to the event loop."""
+    """Slots for calls under way, in the order in which they are asked for, and threads for them. A call that takes
+    longer than LEND_SECONDS keeps its thread and loses its slot to the next. Belongs to the event loop."""
 
     def __init__(self, slots: int, threads: int) -> None:
         """`threads` at most: as many as there are connections, for more could only wait for one."""

@@ -1,8 +1,7 @@
 """What was offered and what was acknowledged, as lines of JSON: the one thing a check has to go by besides the servers.
 
-A record is known by 16 hex digits of its bytes. A *body* is a list of records; an *offer* is one wish to have a body taken,
-which may need several attempts. Two offers may share a body: the same scan sent under another key.
-"""
+A record is known by 16 hex digits of its bytes. A *body* is a list of records; an *offer* is one wish to have a body
+taken, which may need several attempts. Two offers may share a body: the same scan sent under another key."""
 
 import hashlib
 import json
@@ -60,7 +59,8 @@ class Offer(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """A message that Kafka has acknowledged to a direct publisher. `first` is its ce_firstindex, `count` its records."""
+    """A message that Kafka has acknowledged to a direct publisher. `first` is its ce_firstindex, `count` its
+    records."""
 
     offer: str
     kind: str
@@ -112,11 +112,9 @@ class History:
         self._add("offer", *offer)
 
     def add_accepted(self, offer: str, scan: str, records: int) -> None:
-        """See Accepted."""
         self._add("accepted", offer, scan, records)
 
     def add_delivery(self, delivery: Delivery) -> None:
-        """See Delivery."""
         self._add("delivery", *delivery)
 
     def add_undelivered(self, offer: str) -> None:
