@@ -9,6 +9,7 @@ import msgspec
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -139,6 +140,10 @@ async def _on_problem(request: Request, problem: Exception) -> Response:
     return answer(problem, request)
 
 
+async def _on_disconnect(request: Request, error: Exception) -> Response:
+    return Response(status_code=400)  # nobody is there to read it
+
+
 async def _on_parameters(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     return answer(request_invalid([_parameter_error(each) for each in error.errors()]), request)
@@ -208,6 +213,7 @@ def _route(scope: Scope) -> str:
 def install(app: FastAPI) -> None:
     """Every error of the app becomes a problem."""
     app.add_exception_handler(ApiProblem, _on_problem)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
     app.add_exception_handler(RequestValidationError, _on_parameters)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_middleware(LastResort)

@@ -18,13 +18,14 @@ from starlette.responses import Response
 from producer_api import metrics
 from producer_api.http import openapi
 from producer_api.http.answers import MAX_INDEX, MAX_REJECTION, CorrectionsAccepted, Links
-from producer_api.http.bodies import PIECE, BodyLimits, Records, drain, encoding_of, pieces, whole_body
+from producer_api.http.bodies import PIECE, BodyLimits, Records, encoding_of, pieces, whole_body
 from producer_api.http.budget import Overloaded, Room
 from producer_api.http.caller import Caller, caller
 from producer_api.http.headers import body_kind, idempotency_key, traceparent, wait_seconds
 from producer_api.http.problems import ApiProblem, request_error, request_invalid
 from producer_api.kafka.publisher import Delivered, PublishFailed
 from producer_api.kafka.status_messages import Key
+from producer_api.routes.reception import receiving
 from producer_api.routes.scans import ScanId
 from producer_api.services import Services, services
 from producer_api.uploads.submission import Items, read_corrections
@@ -142,7 +143,7 @@ async def mend_records(
     request: Request, scan_id: ScanId, who: Caller = Depends(caller), service: Services = Depends(services)
 ) -> Response:
     """Takes mended records."""
-    try:
+    async with receiving(request, service, not_queued="mends_not_queued"):
         kind = body_kind(request)
         encoding_of(request)
         idempotency_key(request)  # its form; what it promises holds without it
@@ -155,17 +156,6 @@ async def mend_records(
         key, trace = (who.tenant_id, scan_id), traceparent(request)
         take = _take_json if kind == "json" else _take_lines
         mending = await take(request, service, lambda room: Mending(service, key, trace, room))
-    except ApiProblem:
-        await drain(request)
-        raise
-    except PublishFailed:
-        await drain(request)
-        raise service.later("mends_not_queued") from None
-    except Overloaded:
-        await drain(request)
-        raise service.later("overloaded") from None
-    except ClientDisconnect:
-        return Response(status_code=400)  # nobody is there to read it
     metrics.MENDED.inc(mending.records)
     return await _answer(request, who, service, mending, scan_id)
 

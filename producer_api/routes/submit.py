@@ -3,8 +3,8 @@
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final
 
 import msgspec
@@ -15,14 +15,14 @@ from starlette.responses import Response
 from producer_api import metrics
 from producer_api.http import openapi
 from producer_api.http.answers import Accepted, Links
-from producer_api.http.bodies import PIECE, BodyLimits, Records, drain, encoding_of, pieces, whole_body
+from producer_api.http.bodies import PIECE, BodyLimits, Records, encoding_of, pieces, whole_body
 from producer_api.http.budget import Overloaded, Room
 from producer_api.http.caller import Caller, caller
 from producer_api.http.headers import body_kind, idempotency_key, traceparent, wait_seconds
 from producer_api.http.parameters import refuse_parameters
 from producer_api.http.problems import ApiProblem, language_of, request_invalid
 from producer_api.kafka.publisher import PublishFailed
-from producer_api.kafka.statuses import NotCaughtUp
+from producer_api.routes.reception import receiving
 from producer_api.services import Services, services
 from producer_api.uploads.idempotency import Claim, key_reused, new_digest
 from producer_api.uploads.submission import Details, details_of, read_json
@@ -43,35 +43,34 @@ class _Submitted:
         self.replayed = replayed
 
 
+@contextmanager
+def _counted_unless_taken() -> Iterator[None]:
+    """Counts a submission that is not taken: whose fault that is."""
+    try:
+        yield
+    except ApiProblem as problem:
+        metrics.SUBMISSIONS.labels("unavailable" if problem.status == 503 else "refused").inc()
+        raise
+    except ClientDisconnect:
+        metrics.SUBMISSIONS.labels("aborted").inc()
+        raise
+
+
 @router.post("/scans", **openapi.SUBMIT)
 async def submit(request: Request, who: Caller = Depends(caller), service: Services = Depends(services)) -> Response:
     """Takes a scan."""
-    try:
-        kind = body_kind(request)
-        encoding_of(request)
-        if kind == "json":
-            refuse_parameters(request, Details.__struct_fields__, "parameter_in_body")
-        key = idempotency_key(request)
-        await service.publisher.ensure_reachable()
-        if service.backlog.too_long:
-            raise service.later("backlog_too_long")
-        take = _take_json if kind == "json" else _take_ndjson
-        submitted = await take(request, who, service, key)
-    except ApiProblem as problem:
-        metrics.SUBMISSIONS.labels("unavailable" if problem.status == 503 else "refused").inc()
-        await drain(request)
-        raise
-    except (PublishFailed, NotCaughtUp):
-        metrics.SUBMISSIONS.labels("unavailable").inc()
-        await drain(request)
-        raise service.later("kafka_unavailable") from None
-    except Overloaded:
-        metrics.SUBMISSIONS.labels("unavailable").inc()
-        await drain(request)
-        raise service.later("overloaded") from None
-    except ClientDisconnect:
-        metrics.SUBMISSIONS.labels("aborted").inc()
-        return Response(status_code=400)  # nobody is there to read it
+    with _counted_unless_taken():
+        async with receiving(request, service):
+            kind = body_kind(request)
+            encoding_of(request)
+            if kind == "json":
+                refuse_parameters(request, Details.__struct_fields__, "parameter_in_body")
+            key = idempotency_key(request)
+            await service.publisher.ensure_reachable()
+            if service.backlog.too_long:
+                raise service.later("backlog_too_long")
+            take = _take_json if kind == "json" else _take_ndjson
+            submitted = await take(request, who, service, key)
     if submitted.replayed:
         metrics.SUBMISSIONS.labels("replayed").inc()
     else:

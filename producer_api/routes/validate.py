@@ -10,12 +10,12 @@ from starlette.responses import Response
 
 from producer_api.http import openapi
 from producer_api.http.answers import InvalidRecord, Reason, ValidationReport
-from producer_api.http.bodies import PIECE, BodyLimits, Records, drain, encoding_of, pieces, whole_body
-from producer_api.http.budget import Overloaded
+from producer_api.http.bodies import PIECE, BodyLimits, Records, encoding_of, pieces, whole_body
 from producer_api.http.caller import Caller, caller
 from producer_api.http.headers import body_kind
 from producer_api.http.page import PAGE_BYTES
 from producer_api.http.problems import ApiProblem, language_of
+from producer_api.routes.reception import receiving
 from producer_api.routes.scans import json_answer
 from producer_api.services import Services, services
 from producer_api.uploads.submission import read_json
@@ -86,7 +86,7 @@ async def validate(request: Request, who: Caller = Depends(caller), service: Ser
     """Looks at every record as the worker would."""
     settings = service.settings
     report = _Report()
-    try:
+    async with receiving(request, service):
         kind = body_kind(request)
         encoding_of(request)
         limits = BodyLimits(settings.api_json_bytes, settings.api_json_inflated_bytes, settings.api_inflation_ratio)
@@ -104,12 +104,6 @@ async def validate(request: Request, who: Caller = Depends(caller), service: Ser
                     for element in lot:
                         await _add(report, element, settings.api_json_records)
                     await room.grow_to(PIECE + records_sent.size)
-    except ApiProblem:
-        await drain(request)
-        raise
-    except Overloaded:
-        await drain(request)
-        raise service.later("overloaded") from None
     return json_answer(report.answer())
 
 

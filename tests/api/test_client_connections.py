@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -14,6 +15,7 @@ from sockets import Connection
 
 from infra.processes.services import Service
 from tests.helpers import Database, wait_for
+from tests.load import metric
 from tests.servers import Servers
 from tests.submitting import FOUND_NOTHING, accepted, scans_of, submit, wait_until_taken
 from trials import generator
@@ -183,6 +185,19 @@ def test_a_json_body_that_stops_is_told(strict: Service, tenant: str) -> None:
         upload.post(scans_of(tenant), "application/json", length=1_000)
         upload.send(b'{"records": [')
         assert upload.answer().problem["code"] == "upload_too_slow"
+
+
+@pytest.mark.parametrize("action", ["", ":validate"])
+def test_a_client_that_goes_away_is_no_error_of_ours(strict: Service, tenant: str, action: str) -> None:
+    def ended() -> float:
+        return metric(strict, "scanline_api_request_seconds_count", method="POST")
+
+    before = ended()
+    with Connection(strict.base_url) as going:
+        going.post(scans_of(tenant) + action)
+        going.chunk(generator.records(1, 1, tenant)[0] + b"\n")
+    wait_for(lambda: ended() > before, "nobody is answered")
+    assert "unexpected" not in Path(strict.log_file).read_text(encoding="utf-8")
 
 
 def test_an_upload_that_is_slow_but_moves_is_taken(strict: Service, tenant: str) -> None:
