@@ -11,10 +11,11 @@ from typing import Any, Final, NamedTuple
 
 from infra.errors import InfraError
 from schemas.errors import Text
-from schemas.first_lines import FirstLines, Mistaken
+from schemas.first_lines import FirstLines
 from schemas.mistakes import without_bom
 from schemas.problems import PROBLEMS
 from schemas.splitting import split_records
+from schemas.submission import SubmissionRefused, read_json
 
 STANDARD_INPUT: Final = Path("-")
 _PIECE: Final = 256 * 1024
@@ -122,13 +123,10 @@ class RecordsFile:
                     first_lines.finish()
                 first_lines.feed(piece)
                 yield piece
-        except Mistaken as mistaken:
-            raise self._refused(mistaken.mistake.code, {"format": mistaken.mistake.name}) from None
+        except SubmissionRefused as refused:
+            raise self._refused(refused.code, refused.params) from None
 
     def _read_document(self) -> Sequence[bytes]:
-        from producer_api.http.problems import ApiProblem
-        from producer_api.uploads.submission import read_json
-
         body = without_bom(self._content.read())
         if body.lstrip()[:1] == b"[":
             try:
@@ -140,8 +138,8 @@ class RecordsFile:
                 raise InfraError.of("file_array_incomplete", path=self._path) from None
         try:
             details, records = read_json(body, "vi", _MOST_RECORDS)
-        except ApiProblem as problem:
-            raise self._refused(problem.code, problem.params) from None
+        except SubmissionRefused as refused:
+            raise self._refused(refused.code, refused.params) from None
         self.details = Details(details.source, details.language, details.notify)
         return [bytes(record) for record in records]
 

@@ -4,16 +4,9 @@ from typing import Final
 
 from schemas.arrays import KEPT_OF_LONG, is_one_value
 from schemas.mistakes import WHITE_SPACE, Mistake, is_document, is_utf8, without_bom, wrong_line
+from schemas.submission import SubmissionRefused
 
 _LINES: Final = 20
-
-
-class Mistaken(Exception):
-    """The body is not what it should be; nothing of it is to be taken."""
-
-    def __init__(self, mistake: Mistake) -> None:
-        super().__init__(mistake.code)
-        self.mistake = mistake
 
 
 class FirstLines:
@@ -31,7 +24,7 @@ class FirstLines:
         self._first: Mistake | None = None  # what is wrong with the first
 
     def feed(self, piece: bytes) -> None:
-        """Raises Mistaken."""
+        """Raises SubmissionRefused."""
         at = 0
         while not self.is_ndjson and at < len(piece):
             end = piece.find(b"\n", at)
@@ -41,10 +34,10 @@ class FirstLines:
                 self._look(ended=end >= 0)
 
     def finish(self) -> None:
-        """The body has ended. Raises Mistaken."""
+        """The body has ended. Raises SubmissionRefused."""
         self._look(ended=True)
         if not self.is_ndjson:
-            raise self._mistaken() if self._lines else Mistaken(Mistake("no_records"))
+            raise self._refused() if self._lines else SubmissionRefused("no_records")
 
     def _look(self, *, ended: bool) -> None:
         line = bytes(self._line.lstrip(WHITE_SPACE))
@@ -71,7 +64,8 @@ class FirstLines:
         if self._lines == 1:
             self._first = mistake
         if self._lines >= _LINES or self._seen >= KEPT_OF_LONG or (self._first is not None and self._first.is_certain):
-            raise self._mistaken()
+            raise self._refused()
 
-    def _mistaken(self) -> Mistaken:
-        return Mistaken(self._first or Mistake("ndjson_malformed"))
+    def _refused(self) -> SubmissionRefused:
+        mistake = self._first or Mistake("ndjson_malformed")
+        return SubmissionRefused(mistake.code, format=mistake.name)

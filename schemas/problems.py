@@ -3,9 +3,10 @@
 Placeholders are filled with names, limits and positions, never with a value that was refused: it may be personal data.
 """
 
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
-from schemas.errors import Text
+from schemas.errors import Text, field_name
 from schemas.status import number
 
 
@@ -534,6 +535,23 @@ REQUEST_ERRORS: Final[dict[str, Text]] = {
         "«{field}» phải là số nguyên từ {min} đến {max}", "«{field}» must be a whole number from {min} to {max}"
     ),
 }
+
+
+def request_error(code: str, field: str, *, parameter: bool = False, **params: str | int | Text) -> dict[str, Any]:
+    """One entry of `errors`: where (JSON pointer, or the parameter's name), what, and both texts."""
+    place: dict[str, Any] = {"parameter": field} if parameter else {"pointer": f"/{field}" if field else ""}
+    return {**place, "code": code, "messages": REQUEST_ERRORS[code].fill({"field": field_name(field), **params})}
+
+
+def reason_of(errors: Sequence[Mapping[str, Any]]) -> Text:
+    """The first of them, to be told in one sentence."""
+    first = errors[0]["messages"]
+    return Text(first["vi"], first["en"])
+
+
+def printable(name: str) -> str:
+    """A name from outside as it may be shown, cut short."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in name[:80])
 
 
 def quantity(value: int) -> Text:

@@ -13,7 +13,7 @@ from producer_api.http.budget import Room
 from producer_api.http.content_codings import INFLATERS, ZSTD_WINDOW, Broken, Inflater, NotCompressed, WindowTooLarge
 from producer_api.http.problems import ApiProblem
 from schemas.arrays import Lines
-from schemas.first_lines import FirstLines, Mistaken
+from schemas.first_lines import FirstLines
 from schemas.problems import quantity
 
 PIECE: Final = 64 * 1024  # the most that is handed on at once
@@ -149,8 +149,8 @@ async def whole_body(request: Request, limits: BodyLimits, room: Room, patience:
 class Records:
     """An async iterator over the elements of an NDJSON body, some at a time; each lot is to be used up before the next.
 
-    The first comes, and holds one at least, when the body is known to be NDJSON. Raises ApiProblem where it is not, or holds
-    no record, and what `body` raises. `digest` is fed with all of it.
+    The first comes, and holds one at least, when the body is known to be NDJSON. Raises SubmissionRefused where it is not, or
+    holds no record, and what `body` raises. `digest` is fed with all of it.
     """
 
     def __init__(self, body: AsyncIterator[bytes], room: Room, digest: Any = None) -> None:
@@ -174,21 +174,18 @@ class Records:
     async def _read(self) -> AsyncIterator[Iterable[bytes]]:
         first_lines = FirstLines()
         waiting: list[bytes] = []  # what came before it was known
-        try:
-            async for piece in self._body:
-                if self._digest is not None:
-                    self._digest.update(piece)
-                first_lines.feed(piece)
-                if first_lines.is_ndjson:
-                    yield chain(waiting, self._lines.feed(piece))
-                    waiting = []
-                else:
-                    waiting += self._lines.feed(piece)
-                    held = PIECE + 2 * self.size + sum(map(len, waiting))  # what looks at the first lines has it, too
-                    await self._room.grow_to(min(held, self._room.most))
-            first_lines.finish()
-        except Mistaken as mistaken:
-            raise ApiProblem(mistaken.mistake.code, format=mistaken.mistake.name) from None
+        async for piece in self._body:
+            if self._digest is not None:
+                self._digest.update(piece)
+            first_lines.feed(piece)
+            if first_lines.is_ndjson:
+                yield chain(waiting, self._lines.feed(piece))
+                waiting = []
+            else:
+                waiting += self._lines.feed(piece)
+                held = PIECE + 2 * self.size + sum(map(len, waiting))  # what looks at the first lines has it, too
+                await self._room.grow_to(min(held, self._room.most))
+        first_lines.finish()
         yield chain(waiting, self._lines.finish())
 
 

@@ -12,7 +12,8 @@ from fastapi.dependencies.utils import get_flat_params
 from fastapi.params import Query
 from fastapi.routing import APIRoute
 
-from producer_api.http.problems import printable, request_error, request_invalid
+from producer_api.http.problems import request_invalid
+from schemas.problems import printable, request_error
 
 _LIKE_ENOUGH: Final = 0.6  # of difflib
 

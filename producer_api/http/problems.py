@@ -14,8 +14,9 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from schemas.errors import Text, field_name
-from schemas.problems import PROBLEMS, REQUEST_ERRORS, quantity
+from schemas.errors import Text
+from schemas.problems import PROBLEMS, quantity, reason_of, request_error
+from schemas.submission import SubmissionRefused
 
 log = logging.getLogger("scanline.api")
 MEDIA_TYPE: Final = "application/problem+json"
@@ -47,21 +48,16 @@ def retry_later(code: str, seconds: int, **extra: Any) -> ApiProblem:
     return ApiProblem(code, headers={"Retry-After": str(seconds)}, extra=extra, seconds=seconds)
 
 
-def request_error(code: str, field: str, *, parameter: bool = False, **params: str | int | Text) -> dict[str, Any]:
-    """One entry of `errors`: where (JSON pointer, or the parameter's name), what, and both texts."""
-    place: dict[str, Any] = {"parameter": field} if parameter else {"pointer": f"/{field}" if field else ""}
-    return {**place, "code": code, "messages": REQUEST_ERRORS[code].fill({"field": field_name(field), **params})}
-
-
-def printable(name: str) -> str:
-    """A name from outside as it may be shown, cut short."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in name[:80])
+def problem_of(refused: SubmissionRefused) -> ApiProblem:
+    """Of a body that is not taken."""
+    problem = ApiProblem(refused.code, errors=refused.errors, extra=refused.extra)
+    problem.params = refused.params
+    return problem
 
 
 def request_invalid(errors: Sequence[Mapping[str, Any]]) -> ApiProblem:
     """422 with each place that is wrong."""
-    first = errors[0]["messages"]
-    return ApiProblem("request_invalid", errors=errors, reason=Text(first["vi"], first["en"]))
+    return ApiProblem("request_invalid", errors=errors, reason=reason_of(errors))
 
 
 def language_of(accept_language: str | None) -> str:

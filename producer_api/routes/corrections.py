@@ -22,16 +22,16 @@ from producer_api.http.bodies import PIECE, BodyLimits, Records, encoding_of, pi
 from producer_api.http.budget import Overloaded, Room
 from producer_api.http.caller import Caller, caller
 from producer_api.http.headers import body_kind, idempotency_key, traceparent, wait_seconds
-from producer_api.http.problems import ApiProblem, request_error, request_invalid
+from producer_api.http.problems import ApiProblem, request_invalid
 from producer_api.kafka.publisher import Delivered, PublishFailed
 from producer_api.kafka.status_messages import Key
 from producer_api.routes.reception import receiving
 from producer_api.routes.scans import ScanId
 from producer_api.services import Services, services
-from producer_api.uploads.submission import Items, read_corrections
 from schemas import topics
 from schemas.messages import headers_for
-from schemas.problems import quantity
+from schemas.problems import quantity, request_error
+from schemas.submission import Items, read_corrections
 
 router = APIRouter()
 _SHOWN: Final = 20  # corrections of a JSON body that are named as wrong

@@ -8,10 +8,11 @@ from fastapi import Request
 
 from producer_api.http.bodies import drain
 from producer_api.http.budget import Overloaded
-from producer_api.http.problems import ApiProblem
+from producer_api.http.problems import ApiProblem, problem_of
 from producer_api.kafka.publisher import PublishFailed
 from producer_api.kafka.statuses import NotCaughtUp
 from producer_api.services import Services
+from schemas.submission import SubmissionRefused
 
 _FAILURES: Final = (ApiProblem, PublishFailed, NotCaughtUp, Overloaded)
 
@@ -24,6 +25,9 @@ async def receiving(
     (`not_queued` where Kafka does not take it), and a client still sending gets to read that."""
     try:
         yield
+    except SubmissionRefused as refused:
+        await drain(request)
+        raise problem_of(refused) from None
     except _FAILURES as failure:
         await drain(request)
         if isinstance(failure, ApiProblem):

@@ -25,10 +25,10 @@ from producer_api.kafka.publisher import PublishFailed
 from producer_api.routes.reception import receiving
 from producer_api.services import Services, services
 from producer_api.uploads.idempotency import Claim, key_reused, new_digest
-from producer_api.uploads.submission import Details, details_of, read_json
 from producer_api.uploads.upload import Upload, count_accepted
 from schemas.arrays import Array, Arrays, cut
 from schemas.problems import quantity
+from schemas.submission import Details, details_of, read_json
 
 router = APIRouter()
 _CATCH_UP_SECONDS: Final = 3.0

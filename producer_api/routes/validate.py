@@ -18,8 +18,8 @@ from producer_api.http.problems import ApiProblem, language_of
 from producer_api.routes.reception import receiving
 from producer_api.routes.scans import json_answer
 from producer_api.services import Services, services
-from producer_api.uploads.submission import read_json
 from schemas.problems import quantity
+from schemas.submission import read_json
 from schemas.validation import Outcome, examine
 
 router = APIRouter()

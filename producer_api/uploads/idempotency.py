@@ -12,8 +12,8 @@ import msgspec
 from producer_api.http.problems import ApiProblem, retry_later
 from producer_api.kafka.status_messages import Key
 from producer_api.kafka.statuses import Entry, StatusStore
-from producer_api.uploads.submission import Details
 from schemas.scan_ids import scan_id_for
+from schemas.submission import Details
 
 _ATTEMPTS: Final = 1_000
 _REMEMBERED: Final = 20_000  # uploads this process knows to be whole

@@ -16,11 +16,11 @@ from producer_api.kafka.status_messages import Key, read
 from producer_api.services import Services
 from producer_api.uploads.idempotency import Claim
 from producer_api.uploads.lease import Hold, LostClaim
-from producer_api.uploads.submission import Details
 from schemas import topics
 from schemas.arrays import Array
 from schemas.messages import Cancelled, Closed, Opened, headers_for
 from schemas.status import Scan, encode_status, status_of
+from schemas.submission import Details
 
 _encode: Final = msgspec.json.Encoder().encode
 log = logging.getLogger("scanline.upload")

@@ -14,14 +14,15 @@ from producer_api.http import cursors
 from producer_api.http.problems import ApiProblem
 from producer_api.kafka import status_messages
 from producer_api.routes import corrections as corrections_route
-from producer_api.uploads import submission
-from schemas import arrays, topics
+from schemas import arrays, submission, topics
 from schemas.errors import MESSAGE_ERRORS, FieldError
 from schemas.messages import Header, MessageRefused, is_tenant_id, read_control, read_envelope, read_mends, write_mends
+from schemas.problems import PROBLEMS
 from schemas.reading import Incoming, acceptable, decode, envelope_of, whose
 from schemas.record import CLOCK_TOLERANCE, Record, decode_record
 from schemas.splitting import is_array, split_records
 from schemas.status import Scan, decode_status, encode_status, error_sample, status_of
+from schemas.submission import SubmissionRefused
 from schemas.text import is_clean, is_plain
 from schemas.validation import Outcome, examine
 from sinks.files.rows import fingerprint, row_of
@@ -260,8 +261,8 @@ def document(raw: bytes) -> None:
     """A JSON body is a submission or a problem; its records are the bytes that stood there."""
     try:
         details, records = submission.read_json(raw, "vi", _MOST_RECORDS)
-    except ApiProblem as problem:
-        assert problem.status in (400, 413, 415, 422)
+    except SubmissionRefused as refused:
+        assert PROBLEMS[refused.code].status in (400, 413, 415, 422)
         return
     msgspec.json.encode(details)
     found = [bytes(each) for each in records]
@@ -274,8 +275,8 @@ def corrections(raw: bytes) -> None:
     """A JSON body of corrections is read or a problem; each is the bytes that stood there, and says its place or is named."""
     try:
         found = [bytes(each) for each in submission.read_corrections(raw, _MOST_RECORDS)]
-    except ApiProblem as problem:
-        assert problem.status in (400, 413, 415, 422)
+    except SubmissionRefused as refused:
+        assert PROBLEMS[refused.code].status in (400, 413, 415, 422)
         return
     assert found and all(each in raw for each in found)
     for each in found:

@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producer_api.http.problems import ApiProblem
-from producer_api.uploads.submission import read_json
 from schemas.arrays import Lines
-from schemas.first_lines import FirstLines, Mistaken
+from schemas.first_lines import FirstLines
 from schemas.problems import PROBLEMS
+from schemas.submission import SubmissionRefused, read_json
 from tests.mistaken import BOM, LINES, MISTAKES
 
 SIZES: Final = [1, 3, 4_096, 262_208, 1 << 30]
@@ -30,15 +29,15 @@ def cut(body: bytes, size: int) -> Iterator[bytes]:
 
 def verdict(pieces: Iterator[bytes]) -> str | None:
     """The code of what is wrong; None where it is NDJSON."""
-    opening = FirstLines()
+    first_lines = FirstLines()
     try:
         for piece in pieces:
-            opening.feed(piece)
-        opening.finish()
-    except Mistaken as mistaken:
-        assert not opening.is_ndjson
-        return mistaken.mistake.code
-    assert opening.is_ndjson
+            first_lines.feed(piece)
+        first_lines.finish()
+    except SubmissionRefused as refused:
+        assert not first_lines.is_ndjson
+        return refused.code
+    assert first_lines.is_ndjson
     return None
 
 
@@ -55,9 +54,9 @@ def test_each_mistake_is_told_of_a_document(name: str) -> None:
     try:
         read_json(mistaken.body, "vi", 10_000)
         code = None
-    except ApiProblem as problem:
-        code = problem.code
-        PROBLEMS[code].detail.fill(problem.params)  # type: ignore[arg-type]
+    except SubmissionRefused as refused:
+        code = refused.code
+        PROBLEMS[code].detail.fill(refused.params)  # type: ignore[arg-type]
     assert code == mistaken.as_json
 
 

@@ -1,16 +1,16 @@
 """What a submission says besides its records, and a JSON body cut into records without decoding them."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, get_args
 
 import msgspec
 
-from producer_api.http.problems import ApiProblem, printable, request_error, request_invalid
 from schemas.arrays import without_half_characters
+from schemas.errors import Text
 from schemas.messages import Language
 from schemas.mistakes import OTHER_CHARSET, WHITE_SPACE, is_utf8, without_bom, wrong_document
-from schemas.problems import quantity
+from schemas.problems import printable, quantity, reason_of, request_error
 from schemas.text import TextRefused, normalise
 from schemas.topics import MAX_RECORD_BYTES
 
@@ -20,6 +20,25 @@ _JUDGED_TOGETHER: Final = 20  # records: where none of the first is UTF-8, the b
 _POSITION: Final = re.compile(r"\(byte (\d+)\)")
 Problems = list[dict[str, Any]]
 Items = list[msgspec.Raw] | list[bytes]
+
+
+class SubmissionRefused(Exception):
+    """The body is not what it should be; nothing of it is to be taken. `code` is of schemas.problems.PROBLEMS, `params` fill its
+    detail; `errors` and the members of `extra` are told beside it."""
+
+    def __init__(
+        self,
+        code: str,
+        *,
+        errors: Sequence[Mapping[str, Any]] = (),
+        extra: Mapping[str, Any] | None = None,
+        **params: str | int | Text,
+    ) -> None:
+        super().__init__(code)
+        self.code = code
+        self.errors = errors
+        self.extra = extra
+        self.params = params
 
 
 class Details(msgspec.Struct):
@@ -95,24 +114,24 @@ def details_of(given: Mapping[str, Any], default_language: str, *, parameter: bo
 
 
 def read_json(body: bytes, default_language: str, most_records: int) -> tuple[Details, Items]:
-    """The details and the records of a JSON body, none only where that is meant. Raises ApiProblem: 400, 413, 415 or 422."""
+    """The details and the records of a JSON body, none only where that is meant. Raises SubmissionRefused."""
     given, records, problems = _read(body, _SUBMISSION)
     details, more = details_of(given, default_language, parameter=False)
     if problems or more:
-        raise request_invalid(problems + more)
+        raise _invalid(problems + more)
     if not records and given.get("complete") is not True:
-        raise ApiProblem("no_records")
+        raise SubmissionRefused("no_records")
     _check(records, _SUBMISSION, most_records)
     return details, records
 
 
 def read_corrections(body: bytes, most: int) -> Items:
-    """The corrections of a JSON body, one at least, each as it came. Raises ApiProblem: 400, 413, 415 or 422."""
+    """The corrections of a JSON body, one at least, each as it came. Raises SubmissionRefused."""
     _, corrections, problems = _read(body, _CORRECTIONS)
     if problems:
-        raise request_invalid(problems)
+        raise _invalid(problems)
     if not corrections:
-        raise ApiProblem("no_records")
+        raise SubmissionRefused("no_records")
     _check(corrections, _CORRECTIONS, most)
     return corrections
 
@@ -121,28 +140,28 @@ def _read(body: bytes, kind: _Kind) -> tuple[dict[str, Any], Items, Problems]:
     """The members beside the items, the items, and what is wrong."""
     body = without_bom(body)
     if not body.strip(WHITE_SPACE):
-        raise ApiProblem("no_records")
+        raise SubmissionRefused("no_records")
     try:
         whole = kind.decode(body)
     except RecursionError:
-        raise ApiProblem("json_too_deep") from None
+        raise SubmissionRefused("json_too_deep") from None
     except (msgspec.MsgspecError, UnicodeDecodeError):
         try:
             return _read_carefully(body, kind)
         except RecursionError:
-            raise ApiProblem("json_too_deep") from None
+            raise SubmissionRefused("json_too_deep") from None
     return {name: getattr(whole, name) for name in kind.others}, getattr(whole, kind.items), []
 
 
 def _check(items: Items, kind: _Kind, most: int) -> None:
-    """Their encoding, number and sizes. Raises ApiProblem."""
+    """Their encoding, number and sizes. Raises SubmissionRefused."""
     if items and not any(is_utf8(bytes(item)) for item in items[:_JUDGED_TOGETHER]):
-        raise ApiProblem("charset_unsupported", format=OTHER_CHARSET)
+        raise SubmissionRefused("charset_unsupported", format=OTHER_CHARSET)
     if len(items) > most:
-        raise ApiProblem("too_many_records", limit=quantity(most), extra={"limit": most})
+        raise SubmissionRefused("too_many_records", limit=quantity(most), extra={"limit": most})
     if items and max(map(len, items)) > MAX_RECORD_BYTES:
         position = next(at for at, item in enumerate(items) if len(item) > MAX_RECORD_BYTES)
-        raise ApiProblem(
+        raise SubmissionRefused(
             "record_too_large",
             limit=quantity(MAX_RECORD_BYTES),
             position=quantity(position + 1),
@@ -207,11 +226,15 @@ def _place_of(structure: bytes, array: bytes, name: str) -> int:
     return place
 
 
-def _malformed(position: int, body: bytes) -> ApiProblem:
+def _invalid(errors: Problems) -> SubmissionRefused:
+    return SubmissionRefused("request_invalid", errors=errors, reason=reason_of(errors))
+
+
+def _malformed(position: int, body: bytes) -> SubmissionRefused:
     mistake = wrong_document(body, position)
     if mistake is not None:
-        return ApiProblem(mistake.code, format=mistake.name)
-    return ApiProblem("json_malformed", position=quantity(position + 1))
+        return SubmissionRefused(mistake.code, format=mistake.name)
+    return SubmissionRefused("json_malformed", position=quantity(position + 1))
 
 
 def _position(error: msgspec.DecodeError, body: bytes) -> int:
