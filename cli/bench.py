@@ -66,7 +66,8 @@ def run(folder: Path, sizes: Sizes, only: str, workers: int, api_processes: int)
 
 
 def _measure_raw(bench: Bench, repeats: dict[int, list[float]]) -> None:
-    """Before and after everything else: a shared machine changes its pace, and the median of both ends is fairer."""
+    """Measures raw COPY before and after everything else: a shared machine changes its pace, and the median of both
+    ends is fairer."""
     stderr.print("COPY…")
     for connections, found in bench.raw().items():
         repeats[connections] += found

@@ -1,5 +1,5 @@
-"""The commands of `scanline`: their names, what they are for, and where each is loaded from once it is asked for. A command's
-module imports at its top whatever the command needs; no other command waits for that."""
+"""The commands of `scanline`: their names, what they are for, and where each is loaded from once it is asked for. A
+command's module imports at its top whatever the command needs; no other command waits for that."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -175,7 +175,7 @@ class Commands(TyperGroup):
 
 
 def all_commands(*, trials: bool) -> Commands:
-    """Without `trials`, those of the production image, which has no such package."""
+    """All commands; without `trials`, those of the production image, which has no such package."""
     return Commands(
         "scanline",
         "Scanline: kết quả quét vào PostgreSQL, mỗi bản ghi đúng một lần. / Scan results into PostgreSQL, exactly once.",

@@ -59,7 +59,8 @@ _FILTERS: Final = signature(_filtered).parameters
 
 
 def _choosing(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command the options that choose letters, in place of its `selection`; `ids` only where it has them itself."""
+    """Gives a command the options that choose letters, in place of its `selection`; `ids` only where it has them
+    itself."""
     own = [each for name, each in signature(command).parameters.items() if name != "selection"]
 
     @wraps(command)
@@ -92,7 +93,7 @@ def _bar(words: str, total: int, *, quiet: bool) -> Iterator[Callable[[int], Non
 
 
 def _progress(words: str, *, quiet: bool) -> runs.Progress:
-    """On standard error."""
+    """A progress bar on standard error."""
 
     def bar(total: int) -> AbstractContextManager[Callable[[int], None]]:
         return _bar(words, total, quiet=quiet)
@@ -120,7 +121,8 @@ def _stoppable(stopping: threading.Event) -> Iterator[threading.Event]:
 
 @contextmanager
 def _reader_of_states(settings: InfraSettings) -> Iterator[Ledger | None]:
-    """None, and a word about it, where PostgreSQL cannot be asked: the letters themselves are in Kafka."""
+    """Opens the ledger. Gives None, and says so, where PostgreSQL cannot be asked: the letters themselves are in
+    Kafka."""
     try:
         ledger = Ledger(settings.url("read"))
     except InfraError as error:
@@ -132,7 +134,7 @@ def _reader_of_states(settings: InfraSettings) -> Iterator[Ledger | None]:
 
 
 def today(letter: Letter) -> str:
-    """What this version would read in it, without saying what stands there."""
+    """Says what this version would read in it, without its content."""
     if letter.not_kept:
         return both(OUTCOMES["not_kept"]._asdict())
     try:
@@ -157,7 +159,7 @@ def _can_be_raw(letter: Letter, output: Path | None) -> None:
 
 
 def _write_raw(value: bytes, output: Path | None) -> None:
-    """Into a new file that its owner alone can read. Raises InfraError."""
+    """Writes the bytes into a new file that its owner alone can read. Raises InfraError."""
     if output is None:
         sys.stdout.buffer.write(value)
         sys.stdout.buffer.flush()

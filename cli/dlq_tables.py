@@ -63,7 +63,7 @@ def letter_row(letter: Mapping[str, Any]) -> dict[str, str]:
 
 
 def show_list(letters: Sequence[Mapping[str, Any]], reasons: Counter[str], matched: int, *, as_json: bool) -> None:
-    """The newest letters, and how many there are by reason."""
+    """Prints the newest letters, and how many there are by reason."""
     if as_json:
         print_json({"matched": matched, "reasons": dict(reasons), "letters": list(letters)})
         return
@@ -84,7 +84,8 @@ def histogram(reasons: Counter[str]) -> None:
 
 
 def show_plan(plan: Plan, *, as_json: bool) -> None:
-    """What a retry would do: reason, what would become of it, how many letters and records; and a histogram of reasons."""
+    """Prints what a retry would do: reason, what would become of it, how many letters and records; and a histogram of
+    reasons."""
     groups = sorted(plan.groups.items(), key=lambda group: -group[1].letters)
     rows = [{**group._asdict(), **sums._asdict()} for group, sums in groups]
     if as_json:
@@ -105,7 +106,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
 
 
 def _outcome(row: Mapping[str, Any]) -> str:
-    """Of a plan: "sent" is still to come there."""
+    """The outcome as a plan's row shows it: there "sent" is still to come."""
     becomes = str(row["becomes"])
     what = both((_WOULD.get(becomes) or Text("", "")).fill({})) if becomes in _WOULD else ""
     if not what and becomes:
@@ -117,7 +118,7 @@ def _outcome(row: Mapping[str, Any]) -> str:
 
 
 def show_counts(counts: Mapping[Outcome, int], *, as_json: bool) -> None:
-    """What a retry did."""
+    """Prints what a retry did."""
     if as_json:
         print_json({name: counts.get(name, 0) for name in OUTCOMES})
         return
@@ -127,7 +128,7 @@ def show_counts(counts: Mapping[Outcome, int], *, as_json: bool) -> None:
 
 
 def show_dropped(done: Mapping[State, int], *, as_json: bool) -> None:
-    """What a drop did."""
+    """Prints what a drop did."""
     if as_json:
         print_json({"dropped": done["dropped"], "retried_before": done["retried"]})
         return
@@ -139,7 +140,7 @@ def show_dropped(done: Mapping[State, int], *, as_json: bool) -> None:
 
 
 def show_letter(letter: Mapping[str, Any], *, as_json: bool) -> None:
-    """Everything about one letter."""
+    """Prints everything about one letter."""
     if as_json:
         print_json(letter)
         return

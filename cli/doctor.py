@@ -96,8 +96,8 @@ def _memory(_: InfraSettings) -> Finding:
 
 
 def settings_table(running: Path) -> list[dict[str, Any]]:
-    """Every setting of every process with its value; secrets are masked. Of processes that run below `running`, as they were
-    given them; of others, as they would be started from here."""
+    """Every setting of every process with its value; secrets are masked. Of processes that run below `running`, as they
+    were given them; of others, as they would be started from here."""
     rows = []
     kinds: dict[str, type[BaseSettings]] = {"infra": InfraSettings, "api": ApiSettings, "worker": WorkerSettings}
     for process, kind in kinds.items():
@@ -115,7 +115,8 @@ def settings_table(running: Path) -> list[dict[str, Any]]:
 
 
 def _show_settings(rows: list[dict[str, Any]], *, as_json: bool) -> None:
-    """For people a table for each process: with its name in each line it would not fit a terminal."""
+    """Prints the settings, for people as a table for each process: with its name in each line it would not fit a
+    terminal."""
     if as_json:
         show(rows, title="settings", as_json=True)
         return

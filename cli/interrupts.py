@@ -9,5 +9,5 @@ def _interrupt(number: int, _: FrameType | None) -> None:
 
 
 def sigterm_as_ctrl_c() -> None:
-    """From here on."""
+    """Makes SIGTERM end the process as Ctrl-C does, from here on."""
     signal.signal(signal.SIGTERM, _interrupt)

@@ -12,5 +12,5 @@ ScanId = Annotated[str, typer.Argument(help="mã lượt quét / scan id")]
 
 
 def below(name: str) -> Any:
-    """Of --data-dir: where a command keeps what it writes."""
+    """The path below --data-dir where a command keeps what it writes."""
     return typer.Option(help=f"default: .data/{name} in the project")

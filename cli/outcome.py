@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, and what is said where it did not do what was asked."""
+"""The end of a command: its exit code, and what is printed where it did not do what was asked."""
 
 import errno
 import os
@@ -58,7 +58,8 @@ def _called(app: Commands) -> int:
 
 
 def _tell(error: InfraError) -> None:
-    """On standard error; where JSON was asked for and none is there yet, as JSON on standard output too."""
+    """Prints the error on standard error; where JSON was asked for and none is there yet, as JSON on standard output
+    too."""
     text = f"[red]{escape(error.vi)}[/red]\n{escape(error.en)}"
     with suppress(OSError):
         output.stderr.print(text)
@@ -75,7 +76,8 @@ def _answer(error: InfraError) -> None:
 
 
 def _is(error: Exception, *classes: str) -> bool:
-    """Whether it is of one of these classes. A library that is not loaded has raised nothing, and is not loaded for this."""
+    """True where the error is of one of these classes. A library that is not loaded has raised nothing, and is not
+    loaded for this."""
     for name in classes:
         module, _, kind = name.rpartition(".")
         loaded = sys.modules.get(module)
@@ -85,8 +87,8 @@ def _is(error: Exception, *classes: str) -> bool:
 
 
 def known(error: Exception) -> InfraError | None:
-    """What went wrong outside of us, as a sentence; None of what is our own fault. Never a value of a setting: there are
-    passwords among them."""
+    """Puts what went wrong outside of us into a sentence; gives None for what is our own fault. Never a value of a
+    setting: there are passwords among them."""
     if isinstance(error, InfraError):
         return error
     if isinstance(error, OSError):

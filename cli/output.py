@@ -1,4 +1,4 @@
-"""How commands print: a table for people, JSON for programs."""
+"""Prints what commands found: a table for people, JSON for programs."""
 
 import json
 import re
@@ -22,7 +22,7 @@ _FRAME: Final = 3  # a line and two spaces around each column
 
 
 def print_json(document: Any) -> None:
-    """On one line. An encoding that lacks letters gets them as escapes: it is the same JSON."""
+    """Prints JSON on one line. An encoding that lacks letters gets them as escapes: it is the same JSON."""
     plain = not terminal.takes_every_letter(sys.stdout)
     sys.stdout.write(json.dumps(document, ensure_ascii=plain, default=str) + "\n")
     sys.stdout.flush()
@@ -36,13 +36,13 @@ def take_output() -> None:
 
 
 def is_taken() -> bool:
-    """Whether standard output has, or will have, what the command was asked for."""
+    """True where standard output has, or will have, what the command was asked for."""
     return _taken
 
 
 def show(rows: Sequence[dict[str, Any]], *, title: str, as_json: bool, empty: str = "-") -> None:
-    """Rows of equal keys as one table, or as a JSON array. No text is cut, and no word is broken, so that an id can be copied:
-    where the terminal is too narrow for that, each row is a block of a few lines instead."""
+    """Rows of equal keys as one table, or as a JSON array. No text is cut, and no word is broken, so that an id can be
+    copied: where the terminal is too narrow for that, each row is a block of a few lines instead."""
     if as_json:
         print_json(list(rows))
         return
@@ -61,8 +61,8 @@ def show(rows: Sequence[dict[str, Any]], *, title: str, as_json: bool, empty: st
 
 
 def _print_block(row: dict[str, str]) -> None:
-    """The first column's value (a number with its name, which alone would say nothing), then all others with their names; a
-    line ends between two of them."""
+    """The first column's value (a number with its name, which alone would say nothing), then all others with their
+    names; a line ends between two of them."""
     (heading, first), *others = row.items()
     head = f"{heading}: {first}" if _NUMBER.fullmatch(first) else first
     console.print(f"[bold]{head}[/bold]", highlight=False, soft_wrap=True)

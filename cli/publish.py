@@ -30,7 +30,7 @@ Look = Callable[[], dict[str, Any] | None]
 
 @dataclass
 class Sending:
-    """What is to be sent, how, and until when its end is waited for: None, not at all."""
+    """A submission to be made: what is sent, how, and until when its end is waited for (None: not at all)."""
 
     tenant: str
     file: RecordsFile
@@ -43,12 +43,12 @@ class Sending:
 
     @property
     def scan_id(self) -> str:
-        """By the API's own rule, so that a key stands for the same scan whichever way it is sent."""
+        """The scan's id by the API's own rule, so that a key stands for the same scan whichever way it is sent."""
         return self.accepted or scan_id_for(self.tenant, self.key)
 
     @property
     def again(self) -> Text:
-        """What to do when it was not sent to its end, or when its end was not waited for."""
+        """The text about what to do when it was not sent to its end, or when its end was not waited for."""
         scan, key = self.scan_id, shlex.quote(self.key)
         return Text(
             f"Lượt quét {scan}, khóa {key}: chạy lại với --idempotency-key {key} để gửi tiếp, phần đã gửi không bị tính hai"

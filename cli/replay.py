@@ -79,7 +79,8 @@ def replay(
     pipeline: Pipeline = PIPELINE,
     json: Json = False,
 ) -> None:
-    """Đọc lại scan.records.v1, không ảnh hưởng đến hệ thống đang chạy. / Read scan.records.v1 again, beside the live system.
+    """Đọc lại scan.records.v1, không ảnh hưởng đến hệ thống đang chạy. / Read scan.records.v1 again, beside the live
+    system.
 
     Bị ngắt giữa chừng: chạy lại cùng lệnh để làm tiếp. /
     Interrupted: the same command again goes on.
@@ -126,7 +127,7 @@ def _tell(report: dict[str, Any], *, as_json: bool, on_stderr: bool) -> None:
 
 
 def tell_differences(differences: list[dict[str, Any]]) -> None:
-    """For people: a scan a line, and below it what differs, with the first of the keys."""
+    """Prints the differences for people: a scan a line, and below it what differs, with the first of the keys."""
     for each in differences:
         _line(f"khác / different: {each['tenant_id']} {each['scan_id']}")
         for name, (replayed, live) in each["counts"].items():
@@ -139,7 +140,7 @@ def tell_differences(differences: list[dict[str, Any]]) -> None:
 
 
 def tell_passed_over(report: Mapping[str, Any]) -> None:
-    """For people: a record a line, of those that could not be handled."""
+    """Prints the skipped records for people, one a line."""
     found = report.get("passed_over") or {"count": 0, "first": []}
     if found["count"]:
         _line(f"bỏ qua, không xử lý được / passed over, could not be handled: {found['count']}")

@@ -57,7 +57,7 @@ def local_time(text: str | None) -> str:
 
 
 def in_vietnam(moment: dt.datetime) -> str:
-    """As it is written there."""
+    """The time as it is written in Vietnam."""
     return moment.astimezone(_ZONE).strftime(_TIME)
 
 

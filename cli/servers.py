@@ -12,7 +12,7 @@ from infra.settings import InfraSettings
 
 
 def service_urls(settings: InfraSettings) -> Urls:
-    """Of the three roles. Raises InfraError where one is missing."""
+    """The URLs of the three roles. Raises InfraError where one is missing."""
     return Urls(settings.url("migrate"), settings.url("write"), settings.url("read"))
 
 

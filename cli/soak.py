@@ -1,4 +1,5 @@
-"""`scanline soak`: a long run at half load with faults now and then; memory, lag and connections against what is promised."""
+"""`scanline soak`: a long run at half load with faults now and then; memory, lag and connections against what is
+promised."""
 
 import datetime as dt
 import json as jsonlib
@@ -32,7 +33,8 @@ def run_soak(
     data_dir: Annotated[Path | None, below("soak")] = None,
     json: Json = False,
 ) -> None:
-    """Chạy lâu ở nửa tải với sự cố: bộ nhớ, lag, kết nối. / Run for long at half load with faults: memory, lag, connections."""
+    """Chạy lâu ở nửa tải với sự cố: bộ nhớ, lag, kết nối. / Run for long at half load with faults: memory, lag,
+    connections."""
     sigterm_as_ctrl_c()
     file = results or _run(minutes, seed, data_dir or InfraSettings().data_dir / "soak")
     measured, samples = _loaded(file)
@@ -105,7 +107,7 @@ def _show(document: dict[str, Any], judged: list[Promise]) -> None:
 
 
 def _row(one: dict[str, Any]) -> dict[str, Any]:
-    """Of one process's memory, narrow enough for a terminal."""
+    """A row about one process's memory, narrow enough for a terminal."""
     names = {
         "first": "first",
         "last": "last",

@@ -34,14 +34,14 @@ def _fit(stream: TextIO | None, number: int) -> TextIO:
 
 
 def leave_output() -> None:
-    """Nothing more is to be written: not by the interpreter at its end, either."""
+    """Makes sure that nothing more is written: not by the interpreter at its end, either."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)
 
 
 def takes_every_letter(stream: TextIO) -> bool:
-    """Whether the stream's encoding has all of Unicode."""
+    """True where the stream's encoding has all of Unicode."""
     return (stream.encoding or "utf-8").lower().startswith("utf")
 
 

@@ -36,7 +36,7 @@ def up(
 
 
 def _run(stack: Stack, *, as_json: bool) -> InfraError | None:
-    """Until Ctrl-C, or until one of the processes ends by itself."""
+    """Runs until Ctrl-C, or until one of the processes ends by itself."""
     forget(stack.data_dir)
     stack.start()
     env = stack.env | {"SCANLINE_API_URL": stack.apis[0].base_url}

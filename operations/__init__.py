@@ -1,1 +1,2 @@
-"""What people do to a running system: dead letters, replays, rebuilding, lag, offsets. May import everything but cli and trials."""
+"""The operations on a running system: dead letters, replays, rebuilding, lag, offsets. May import everything but cli
+and trials."""

@@ -85,7 +85,8 @@ class ApiClient:
             raise self._silent(error) from error
 
     def mend(self, tenant: str, scan_id: str, pieces: Iterable[bytes], wait: float) -> dict[str, Any]:
-        """Sends mended records. Returns the scan's status once they were judged, or what was taken after `wait` seconds."""
+        """Sends mended records. Returns the scan's status once they were judged, or what was taken after `wait`
+        seconds."""
         return self._call(
             "POST",
             f"{_scans(tenant)}/{quote(scan_id, safe='')}/records",
@@ -94,7 +95,7 @@ class ApiClient:
         )
 
     def scans(self, tenant: str, state: str | None, most: int) -> list[dict[str, Any]]:
-        """At most so many scans, newest first."""
+        """Gives at most so many scans, newest first."""
         found: list[dict[str, Any]] = []
         cursor: str | None = None
         while len(found) < most:

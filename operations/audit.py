@@ -1,4 +1,4 @@
-"""What every command says in the audit log of who ran it."""
+"""The name under which a command stands in the audit log: who ran it."""
 
 import getpass
 import os
@@ -11,7 +11,7 @@ NO_TENANT: Final = (
 
 
 def user_name() -> str:
-    """Who is at the keyboard; `uid:1234` where the system has no name for them, as in many containers."""
+    """The name of the user; `uid:1234` where the system has no name for them, as in many containers."""
     try:
         name = getpass.getuser()
     except (KeyError, OSError):  # the latter from Python 3.13 on

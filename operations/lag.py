@@ -1,4 +1,4 @@
-"""How far the worker is behind the end of scan.records.v1, partition by partition. Without SQLAlchemy, which takes longer to be
+"""Measures consumer lag on scan.records.v1, partition by partition. Without SQLAlchemy, which takes longer to be
 loaded than all of this takes: monitors run it often."""
 
 from collections.abc import Iterable, Mapping
@@ -21,8 +21,8 @@ _WRITTEN: Final = "SELECT partition, next_offset, topic_id FROM stream_offsets W
 
 
 class PartitionLag(NamedTuple):
-    """Offsets of one partition. `written` is PostgreSQL's, the truth; `committed` the group's copy of it for monitors. `lag` is
-    all that the log holds where `written` is of another log: a topic made anew, or one that lost its end."""
+    """Offsets of one partition. `written` is PostgreSQL's, the truth; `committed` the group's copy of it for monitors.
+    `lag` is all that the log holds where `written` is of another log: a topic made anew, or one that lost its end."""
 
     partition: int
     end: int
@@ -47,7 +47,8 @@ def written_offsets(read_url: str, pipeline: str) -> dict[int, StoredOffset] | N
 
 
 def measure(bootstrap: str, pipeline: str, written: Mapping[int, StoredOffset] | None) -> list[PartitionLag]:
-    """Every partition, in order. Without `written`, lag is what the group's committed offsets say. Raises InfraError."""
+    """Every partition, in order. Without `written`, lag is what the group's committed offsets say. Raises
+    InfraError."""
     with must_answer(bootstrap):
         return _measure(bootstrap, pipeline, written)
 
@@ -92,8 +93,8 @@ def _committed(bootstrap: str, group: str, partitions: Iterable[int]) -> dict[in
 
 
 def _next_readable(bootstrap: str, starts: Mapping[int, int]) -> dict[int, int]:
-    """The first message at or after each offset, or where the partition ends: the marks of transactions, what was aborted
-    and what was compacted away are nothing to lag behind."""
+    """The first message at or after each offset, or where the partition ends: the marks of transactions, what was
+    aborted and what was compacted away are nothing to lag behind."""
     if not starts:
         return {}
     consumer = unjoined_consumer(

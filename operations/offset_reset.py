@@ -1,4 +1,4 @@
-"""Where a lane goes on, set by an operator: after a topic was made anew, or lost its end."""
+"""Resets the stored offsets for an operator, after a topic was recreated, or lost its end."""
 
 from collections.abc import Mapping
 from typing import Final, NamedTuple
@@ -43,16 +43,17 @@ class Reset(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What was reset. `gone`: partitions with a stored offset that the topic does not have; theirs was left as it is."""
+    """The result of a reset. `gone`: partitions with a stored offset that the topic does not have; theirs was left as
+    it is."""
 
     resets: list[Reset]
     gone: list[int]
 
 
 def reset(bootstrap: str, write_url: str, pipeline: str, partition: int | None, to: str, yes: bool) -> Done:
-    """Sets the offset of the partition, or (None) of each whose lane waits with log_replaced, to `to`: earliest, latest or an
-    offset of the topic as it is now, whose id is stored with it. All in one transaction, with an audit row for each. Raises
-    InfraError, and has then changed nothing."""
+    """Sets the offset of the partition, or (None) of each whose lane waits with log_replaced, to `to`: earliest, latest
+    or an offset of the topic as it is now, whose id is stored with it. All in one transaction, with an audit row for
+    each. Raises InfraError, and has then changed nothing."""
     who = actor()
     engine = create_engine(write_url, connect_args={"connect_timeout": _SECONDS})
     place = {"pipeline": pipeline, "topic": RECORDS_TOPIC}
@@ -83,7 +84,7 @@ def reset(bootstrap: str, write_url: str, pipeline: str, partition: int | None, 
 
 
 def _found(bootstrap: str, wanted: list[int]) -> Found:
-    """Of those of the partitions that the topic has: one that was made again may have fewer."""
+    """Asks about those of the partitions that the topic has: one that was recreated may have fewer."""
     admin = quiet_admin(bootstrap)
     try:
         there = partitions_of(admin, RECORDS_TOPIC, ANSWER_SECONDS)

@@ -109,7 +109,7 @@ def _drain(
     own: Workers,
     on_progress: Callable[[RebuildProgress], None],
 ) -> None:
-    """Until every partition is written up to where it ended at the start."""
+    """Waits until every partition is written up to where it ended at the start."""
     moved = dict.fromkeys(places, (0, time.monotonic()))
     while True:
         stored = written_offsets(read_url, pipeline) or {}

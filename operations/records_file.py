@@ -1,4 +1,5 @@
-"""A file of records as a stream of NDJSON, whatever it is on disk: NDJSON or a JSON document, compressed by gzip or not."""
+"""A file of records as a stream of NDJSON, whatever it is on disk: NDJSON or a JSON document, compressed by gzip or
+not."""
 
 import gzip
 import io
@@ -30,7 +31,7 @@ _LINE_ENDS: Final = bytes.maketrans(b"\r\n", b"  ")
 
 
 class Details(NamedTuple):
-    """What a JSON document says of the scan besides its records."""
+    """The details that a JSON document gives of the scan besides its records."""
 
     source: str | None = None
     language: str | None = None
@@ -64,7 +65,8 @@ class _Begun(io.RawIOBase):
 
 
 class RecordsFile:
-    """A context manager around an open file, or (STANDARD_INPUT) what comes on standard input. `pieces` may be read once."""
+    """A context manager around an open file, or (STANDARD_INPUT) what comes on standard input. `pieces` may be read
+    once."""
 
     def __init__(self, path: Path) -> None:
         """Raises InfraError where it cannot be opened or read, holds no record, or is no file of records."""
@@ -93,7 +95,7 @@ class RecordsFile:
 
     @property
     def found_nothing(self) -> bool:
-        """Whether it says so: a document without records that calls itself complete."""
+        """True for a document without records that calls itself complete."""
         return self._document is not None and not self._document
 
     def pieces(self, on_read: Callable[[int], None] = lambda _: None) -> Iterator[bytes]:
@@ -114,7 +116,7 @@ class RecordsFile:
             on_read(self._source.taken)
 
     def _beginning(self) -> Iterator[bytes]:
-        """As much as tells that it is NDJSON."""
+        """Reads as much as shows that it is NDJSON."""
         first_lines = FirstLines()
         try:
             while not first_lines.is_ndjson:
@@ -144,7 +146,7 @@ class RecordsFile:
         return [bytes(record) for record in records]
 
     def _refused(self, code: str, params: Mapping[str, str | int | Text]) -> InfraError:
-        """What the API says of a body, said of a file."""
+        """The API's problem with a body, as an error about a file."""
         kind = PROBLEMS[code]
         if code == "no_records":
             return InfraError.of("file_without_records", path=self._path, found_nothing=_FOUND_NOTHING)

@@ -23,8 +23,8 @@ _POLL: Final = 0.1
 
 
 class Change(NamedTuple):
-    """One message of scan.status.v1. `status` None is a tombstone; `seen_at` is time.perf_counter(), `told_at` the time that
-    the broker stamped it with."""
+    """One message of scan.status.v1. `status` None is a tombstone; `seen_at` is time.perf_counter(), `told_at` the time
+    that the broker stamped it with."""
 
     key: Key
     status: dict[str, Any] | None
@@ -43,8 +43,8 @@ class StatusFollower:
         on_change: Callable[[Change], None] = lambda _: None,
         on_caught_up: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_caught_up` is called once, when all that was there at first has been read. Raises InfraError where Kafka does
-        not answer or has no such topic."""
+        """`on_caught_up` is called once, when all that was there at first has been read. Raises InfraError where Kafka
+        does not answer or has no such topic."""
         self._on_change = on_change
         self._last: dict[Key, Change] = {}
         self._ended: dict[Key, float] = {}
@@ -82,7 +82,7 @@ class StatusFollower:
         return {key: change.status for key, change in found.items() if change is not None and change.status}
 
     def ended_at(self, key: Key) -> float | None:
-        """When (perf_counter) the scan's first final status was seen; None while it is on its way."""
+        """The time (perf_counter) at which the scan's first final status was seen; None while it is on its way."""
         return self._ended.get(key)
 
     def wait_final(self, keys: Iterable[Key], silence: float, tick: Callable[[], None] = lambda: None) -> set[Key]:

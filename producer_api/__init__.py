@@ -1,1 +1,1 @@
-"""The HTTP API: takes scans, splits them without decoding, publishes them to Kafka, and tells how they fare."""
+"""The HTTP API: takes scans, splits them without decoding, publishes them to Kafka, and says how they fare."""

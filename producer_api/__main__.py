@@ -17,7 +17,8 @@ _FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def _logging(level: str) -> dict[str, Any]:
-    """For logging.config: uvicorn's lines and ours alike. Uvicorn sets it up in each process, also where there are several."""
+    """The configuration for logging.config: uvicorn's lines and ours alike. Uvicorn sets it up in each process, also
+    where there are several."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -44,8 +45,8 @@ def main() -> None:
 
 @contextmanager
 def _metrics_folder(processes: int) -> Iterator[None]:
-    """Where several processes count together: prometheus-client sums them up through files. It must be known before that is
-    imported. Taken away at the end, unless it was given from outside."""
+    """Makes the folder in which several processes count together: prometheus-client sums them up through files. It must
+    be known before that is imported. Taken away at the end, unless it was given from outside."""
     if processes == 1 or _FOLDER in os.environ:
         yield
         return

@@ -1,4 +1,5 @@
-"""Metrics of the API, each with what to do about it. Routes are templates and tenants never a label: series stay bounded."""
+"""Metrics of the API, each with what to do about it. Routes are templates and tenants never a label: series stay
+bounded."""
 
 import os
 import time
@@ -85,7 +86,7 @@ def render(accept: str) -> tuple[bytes, str]:
 
 
 def _forget_the_dead(folder: Path) -> None:
-    """What a process that is gone counted stays; what it held is gone with it."""
+    """Removes what ended processes held; what they counted stays."""
     for pid in {int(file.stem.rpartition("_")[2]) for file in folder.glob("gauge_live*_*.db")}:
         try:
             os.kill(pid, 0)

@@ -25,7 +25,7 @@ class ReadsUnavailable(SourceFailed):
 
 
 class Filters(NamedTuple):
-    """Of processing activities; None means all."""
+    """Filters of processing activities; None means all."""
 
     scan_id: uuid.UUID | None = None
     category: str | None = None
@@ -71,15 +71,16 @@ class Reader:
             self._pool.measure()
 
     def _page(self, query: Select[Any], encode: Callable[[Any], bytes], bounds: Bounds) -> Page[Any]:
-        """Rows come by a cursor of the server's, some at a time: a page that is full leaves the others where they are. One that
-        has anything ends after half the deadline, so that rows which take long are read all the same, page by page."""
+        """Rows come by a cursor of the server's, some at a time: a page that is full leaves the others where they are.
+        One that has anything ends after half the deadline, so that rows which take long are read all the same, page by
+        page."""
         query = query.limit(bounds.items + 1)
         with self._connected() as connection:
             in_pieces = connection.execution_options(stream_results=True, max_row_buffer=_AT_ONCE)
             return page_of(_given(in_pieces, query), encode, bounds._replace(seconds=self._seconds / 2))
 
     def has_scan(self, tenant_id: str, scan_id: str) -> bool:
-        """Whether anything of the scan was written yet."""
+        """True where anything of the scan was written yet."""
         query = select(scans.c.scan_id).where(scans.c.tenant_id == tenant_id, scans.c.scan_id == uuid.UUID(scan_id))
         with self._connected() as connection:
             return connection.execute(query).first() is not None

@@ -1,4 +1,4 @@
-"""What the routes share: one of each per process, made and closed with the app."""
+"""The services that the routes share: one of each per process, made and closed with the app."""
 
 import re
 from contextlib import AbstractAsyncContextManager
@@ -41,15 +41,16 @@ class Services:
 
     @property
     def patience(self) -> Patience:
-        """With clients that send."""
+        """The patience with clients that send."""
         return Patience(self.settings.api_stream_silence_seconds, self.settings.api_stream_bytes_per_second)
 
     def room_for_all(self, request: Request, limits: BodyLimits) -> AbstractAsyncContextManager[Room]:
-        """For a body that is held as a whole. Raises Overloaded."""
+        """Takes room for a body that is held as a whole. Raises Overloaded."""
         return self.budget.hold(PIECE, PIECE + most_of(request, limits))
 
     def room_for_lines(self) -> AbstractAsyncContextManager[Room]:
-        """For a body that is taken line by line: a piece of it, a line, and a message being gathered. Raises Overloaded."""
+        """Takes room for a body that is taken line by line: a piece of it, a line, and a message being gathered. Raises
+        Overloaded."""
         return self.budget.hold(PIECE, PIECE + MOST_GATHERED)
 
     def later(self, code: str, **extra: object) -> ApiProblem:

@@ -9,7 +9,7 @@ MIB = 1024 * 1024
 
 
 class ApiSettings(BaseSettings):
-    """Everything the API can be told. Sizes in bytes, times in seconds."""
+    """All settings of the API. Sizes in bytes, times in seconds."""
 
     model_config = SettingsConfigDict(env_prefix="SCANLINE_", extra="ignore")
 

@@ -1,4 +1,4 @@
-"""What a submission says besides its records, and a JSON body cut into records without decoding them."""
+"""Reads what a submission says besides its records, and cuts a JSON body into records without decoding them."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -42,7 +42,7 @@ class SubmissionRefused(Exception):
 
 
 class Details(msgspec.Struct):
-    """Who sends, in which language to answer, whom to tell."""
+    """The details of a submission: who sends, in which language to answer, whom to notify."""
 
     source: str | None = None
     language: Language = "vi"
@@ -66,7 +66,7 @@ class Corrections(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Kind(NamedTuple):
-    """Of JSON bodies."""
+    """A kind of JSON bodies."""
 
     decode: Callable[[bytes], Any]
     items: str  # the member that holds the list
@@ -170,7 +170,8 @@ def _check(items: Items, kind: _Kind, most: int) -> None:
 
 
 def _read_carefully(body: bytes, kind: _Kind) -> tuple[dict[str, Any], list[bytes], Problems]:
-    """What the one typed decode did not accept: finds each thing that is wrong, or reads what is right after all."""
+    """Reads what the one typed decode did not accept: finds each thing that is wrong, or reads what is right after
+    all."""
     structure = without_half_characters(body)  # byte for byte as long
     try:
         fields = _decode_fields(structure)
@@ -218,7 +219,7 @@ def _originals(body: bytes, structure: bytes, array: bytes, name: str) -> list[b
 
 
 def _place_of(structure: bytes, array: bytes, name: str) -> int:
-    """Where the array that counts (the last, should the name be given twice) begins."""
+    """The offset at which the array that counts (the last, should the name be given twice) begins."""
     place = -1
     for match in re.finditer(rb'"%b"[ \t\r\n]*:[ \t\r\n]*' % name.encode(), structure):
         if structure.startswith(array, match.end()):

@@ -1,1 +1,1 @@
-"""What operators do about messages that could not be read: look, send again, put aside for good."""
+"""Dead letters: looked at, sent again, or put aside for good."""

@@ -1,4 +1,5 @@
-"""What an operator lets go to the dead-letter topic although the limit holds it back (decision 0005)."""
+"""Allowances: messages that an operator lets go to the dead-letter topic although the limit holds them back (decision
+0005)."""
 
 from typing import Final, NamedTuple
 

@@ -1,4 +1,4 @@
-"""What an operator writes, as a selection of letters."""
+"""Turns the arguments that an operator typed into a selection of dead letters."""
 
 import datetime as dt
 import re

@@ -1,4 +1,4 @@
-"""One dead letter as a value, and which of them an operator means."""
+"""A dead letter as a value, and a selection of them."""
 
 import datetime as dt
 import re
@@ -52,12 +52,13 @@ class Letter(NamedTuple):
 
     @property
     def not_kept(self) -> bool:
-        """True where it stands for a message, or for a batch, that was too large to be kept: there is no value to send."""
+        """True where it stands for a message, or for a batch, that was too large to be kept: there is no value to
+        send."""
         return any(name == topics.DLQ_NOT_KEPT for name, _ in self.headers)
 
     @property
     def source(self) -> dict[str, str]:
-        """Where it stood: topic, partition and offset, as the worker wrote them."""
+        """The topic, partition and offset of the message, as the worker wrote them."""
         named = dict(self.headers)
         found = {}
         for name, header in (
@@ -69,7 +70,8 @@ class Letter(NamedTuple):
         return found
 
     def original_headers(self) -> list[Header]:
-        """As its publisher sent it: without the worker's reasons and without the marks of earlier retries."""
+        """The headers as the publisher sent them: without the worker's reasons and without the marks of earlier
+        retries."""
         return [header for header in self.headers if header[0] not in REASON_HEADERS | RETRY_HEADERS]
 
 
@@ -95,12 +97,12 @@ def _whole(value: bytes | None) -> int | None:
 
 
 def judge(letter: Letter, now: dt.datetime) -> Incoming:
-    """What today's code reads in it. Raises MessageRefused where it still cannot be read."""
+    """Reads it by today's code. Raises MessageRefused where it still cannot be read."""
     return decode(letter, envelope_of(letter), now)
 
 
 class Selection(NamedTuple):
-    """Which letters are meant; what is not given does not narrow. `until` is exclusive."""
+    """A selection of dead letters; what is not given does not narrow it. `until` is exclusive."""
 
     ids: frozenset[tuple[int, int]] = frozenset()  # (partition, offset)
     tenant: str | None = None

@@ -1,8 +1,8 @@
-"""What was done about dead letters, in PostgreSQL: rows are only added, so that nobody takes back what was done.
+"""The ledger of what was done about dead letters, in PostgreSQL. Rows are only added, so that nobody takes back what
+was done.
 
-A letter is claimed, sent, marked as sent, in this order. A run that dies between sending and marking leaves a claim without
-a mark; the next run looks in scan.records.v1 whether the message got there (recovery.py).
-"""
+A letter is claimed, sent, marked as sent, in this order. A run that dies between sending and marking leaves a claim
+without a mark; the next run looks in scan.records.v1 whether the message got there (recovery.py)."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -55,7 +55,7 @@ class Claim(NamedTuple):
 
 
 def database_error(error: BaseException) -> InfraError:
-    """What a failed statement means for an operator; never its values."""
+    """The operator's error for a failed statement; never with its values."""
     code = sqlstate(error)
     if code == _UNDEFINED_TABLE:
         return InfraError.of("dlq_table_missing")
@@ -90,7 +90,7 @@ class Ledger:
             raise InfraError.of("dlq_busy")
 
     def states(self, ids: Iterable[LetterId]) -> dict[LetterId, State]:
-        """Of each of these letters."""
+        """The state of each of these letters."""
         wanted = list(ids)
         if not wanted:
             return {}
@@ -102,7 +102,7 @@ class Ledger:
         return {each: found.get(each, "open") for each in wanted}
 
     def in_doubt(self, ids: Iterable[LetterId]) -> list[Claim]:
-        """Of these letters: claims of a run that ended before it could say what became of them."""
+        """The claims on these letters of a run that ended before it could say what became of them."""
         sent, arrived = _table.alias(), _table.alias()
         query = (
             select(_table, arrived.c.details.label("met"))
@@ -117,16 +117,17 @@ class Ledger:
             return [_claim(row) for row in self._connection.execute(query)]
 
     def claim(self, letters: Sequence[Letter], ends: Mapping[int, int]) -> None:
-        """Before sending. Claiming again what an earlier run claimed and did not send changes nothing."""
+        """Claims the letters, before they are sent. Claiming again what an earlier run claimed and did not send changes
+        nothing."""
         told = {str(partition): end for partition, end in ends.items()}
         self._add("claimed", [(each, {"reason": each.reason, "ends": told}) for each in letters])
 
     def mark_sent(self, sent: Sequence[tuple[Letter | Claim, Mapping[str, Any]]]) -> None:
-        """With an audit row for each scan, in one transaction."""
+        """Marks the letters as sent, with an audit row for each scan, in one transaction."""
         self._add("sent", sent, "dead_letters_retried")
 
     def drop(self, letters: Sequence[Letter], note: str) -> None:
-        """For good, with an audit row for each scan, in one transaction."""
+        """Drops the letters for good, with an audit row for each scan, in one transaction."""
         self._add(
             "dropped", [(each, {"reason": each.reason, "note": note}) for each in letters], "dead_letters_dropped"
         )
@@ -193,7 +194,7 @@ class Ledger:
         self._connection.execute(audit_log.insert(), rows)
 
     def history(self, letter: LetterId) -> list[dict[str, Any]]:
-        """What was done about one letter, in order."""
+        """The actions on one letter, in order."""
         query = (
             select(_table.c.at, _table.c.action, _table.c.actor, _table.c.details)
             .where(_place.in_([tuple(letter)]))
@@ -227,7 +228,7 @@ def _state(actions: Sequence[str]) -> State:
 
 
 def _same(other: Any, action: str) -> Any:
-    """That the same letter has another action, too."""
+    """The SQL condition that the same letter has another action, too."""
     return and_(
         other.c.letter_partition == _table.c.letter_partition,
         other.c.letter_offset == _table.c.letter_offset,

@@ -1,4 +1,4 @@
-"""What would become of each letter, before anything is sent. Pure: values in, values out."""
+"""Plans a retry: what would become of each letter, before anything is sent. Pure: values in, values out."""
 
 import datetime as dt
 from collections import Counter
@@ -16,8 +16,8 @@ LEFT: Final[frozenset[Outcome]] = frozenset({"replay_limit", "unreadable", "too_
 
 
 class Rules(NamedTuple):
-    """What may be sent. `anyway`: also what today's code still cannot read. `rate` in messages a second, 0 without end;
-    `limit` in messages, 0 without end."""
+    """The rules of what may be sent. `anyway`: also what today's code still cannot read. `rate` in messages a second, 0
+    without end; `limit` in messages, 0 without end."""
 
     max_replays: int = 3
     anyway: bool = False
@@ -27,7 +27,8 @@ class Rules(NamedTuple):
 
 
 class Would(NamedTuple):
-    """What a letter would become now: an outcome ("sent" where it would be sent), and what the worker would make of it."""
+    """The expected result for a letter: an outcome ("sent" where it would be sent), and what the worker would make of
+    it."""
 
     outcome: Outcome
     becomes: str  # "records", "control", or why it still cannot be read
@@ -64,7 +65,7 @@ class Group(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Of a group."""
+    """The sums of a group."""
 
     letters: int = 0
     records: int = 0
@@ -72,7 +73,8 @@ class Sums(NamedTuple):
 
 
 class Plan:
-    """What a retry would do, summed up: as many entries as there are reasons and outcomes, however many letters."""
+    """A retry's expected results, summed up: as many entries as there are reasons and outcomes, however many
+    letters."""
 
     def __init__(self, rules: Rules) -> None:
         self.groups: dict[Group, Sums] = {}

@@ -22,13 +22,13 @@ _MARGIN_MS: Final = 5 * 60 * 1000
 
 
 def kafka_error(bootstrap: str, error: KafkaException) -> InfraError:
-    """What a failed call means for an operator."""
+    """The operator's error for a failed call."""
     reason = error.args[0].str()
     return InfraError.of("dlq_kafka_refuses", bootstrap=bootstrap, reason=reason)
 
 
 def consumer(bootstrap: str) -> Consumer:
-    """At most 16 MiB and one message are held ahead."""
+    """A consumer that holds at most 16 MiB and one message ahead."""
     return unjoined_consumer(
         bootstrap,
         "scanline-cli",
@@ -40,8 +40,8 @@ def consumer(bootstrap: str) -> Consumer:
 
 
 def spans(client: Consumer, topic: str, bootstrap: str) -> dict[int, tuple[int, int]]:
-    """First offset and end of each partition, now. Raises InfraError where there is no such topic, KafkaException where nobody
-    answers."""
+    """First offset and end of each partition, now. Raises InfraError where there is no such topic, KafkaException where
+    nobody answers."""
     partitions = partitions_of(client, topic, _ANSWER_SECONDS)
     if not partitions:
         raise InfraError.of("kafka_topic_missing", bootstrap=bootstrap, topic=topic)
@@ -100,7 +100,7 @@ class Reader:
         return sum(max(0, end - start) for start, end in self._spans.values())
 
     def _narrowed(self, found: dict[int, tuple[int, int]]) -> dict[int, tuple[int, int]]:
-        """Only what can hold a letter that is meant."""
+        """Narrows the spans to what can hold a letter that is meant."""
         asked = self._selection
         if asked.partition is not None:
             found = {number: span for number, span in found.items() if number == asked.partition}
@@ -125,7 +125,8 @@ class Reader:
         return max(span[0], min(offsets)), min(span[1], max(offsets) + 1)
 
     def letters(self, advance: Callable[[int], None] = lambda _: None) -> Iterator[list[Letter]]:
-        """Those that are meant, some at a time, each partition in its order. `advance` is told how many were passed."""
+        """Gives the letters that are meant, some at a time, each partition in its order. `advance` is called with how
+        many were passed."""
         try:
             for polled in messages(self._consumer, DLQ_TOPIC, self._spans, self._bootstrap):
                 found = [letter for letter in map(letter_of, polled) if self._selection.matches(letter)]

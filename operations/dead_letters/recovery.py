@@ -1,4 +1,5 @@
-"""After a run that died between sending and marking: finds which claimed letters are in scan.records.v1 already."""
+"""Recovers from a run that died between sending and marking: finds which claimed letters are in scan.records.v1
+already."""
 
 from collections.abc import Iterable, Sequence
 
@@ -13,7 +14,7 @@ from schemas.topics import RECORDS_TOPIC, RETRY_LETTER
 
 
 def record_ends(bootstrap: str) -> dict[int, int]:
-    """Where each partition of scan.records.v1 ends now. Raises InfraError."""
+    """The end of each partition of scan.records.v1 now. Raises InfraError."""
     client = consumer(bootstrap)
     try:
         return {number: end for number, (_, end) in spans(client, RECORDS_TOPIC, bootstrap).items()}
@@ -24,7 +25,7 @@ def record_ends(bootstrap: str) -> dict[int, int]:
 
 
 def found_again(bootstrap: str, claims: Sequence[Claim]) -> dict[LetterId, tuple[int, int]]:
-    """Which of these are there, and where. Reads from where the topic ended before the first of them was sent."""
+    """Finds which of these are there, and where. Reads from where the topic ended before the first of them was sent."""
     wanted = {claim.id for claim in claims}
     found: dict[LetterId, tuple[int, int]] = {}
     client = consumer(bootstrap)
@@ -46,7 +47,7 @@ def found_again(bootstrap: str, claims: Sequence[Claim]) -> dict[LetterId, tuple
 
 
 def settle(ledger: Ledger, bootstrap: str, ids: Iterable[LetterId]) -> set[LetterId]:
-    """Of these letters, marks those that were sent and not marked, and returns them; the rest was never sent."""
+    """Marks those of the letters that were sent and not marked, and returns them; the others were never sent."""
     claims = ledger.in_doubt(ids)
     found = {claim.id: claim.arrived for claim in claims if claim.arrived is not None}
     unknown = [claim for claim in claims if claim.arrived is None]

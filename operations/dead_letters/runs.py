@@ -1,5 +1,5 @@
-"""What the commands about dead letters do, without a word printed: which letters are read, what is asked of the ledger, and in
-which order."""
+"""The runs of the commands about dead letters, without anything printed: which letters are read, what is asked of the
+ledger, and in which order."""
 
 import datetime as dt
 import heapq
@@ -33,7 +33,7 @@ class Listing(NamedTuple):
 
 
 def states_of(letters: Sequence[Letter], ledger: Ledger | None) -> dict[LetterId, State | None]:
-    """What was done about each until now; None where nobody knows."""
+    """The state of each letter; None where the ledger cannot be asked."""
     if ledger is None:
         return dict.fromkeys(letter.id for letter in letters)
     return {**ledger.states(letter.id for letter in letters)}
@@ -48,7 +48,7 @@ def listed(
     *,
     everything: bool,
 ) -> Listing:
-    """At most `limit` letters; with `everything` also those about which something was done. Raises InfraError."""
+    """Lists at most `limit` letters; with `everything` also those that were retried or dropped. Raises InfraError."""
     reasons: Counter[str] = Counter()
     kept: list[tuple[Any, dict[str, Any]]] = []  # a heap of the newest
     with Reader(settings.kafka_bootstrap, selection) as reader, progress(reader.total) as advance:
@@ -91,7 +91,7 @@ class _Named:
 
 
 def planned(settings: InfraSettings, selection: Selection, rules: Rules, progress: Progress) -> Plan:
-    """What a retry would do; nothing is done. Raises InfraError."""
+    """Plans a retry; nothing is done. Raises InfraError."""
     plan, named = Plan(rules), _Named(selection)
     with Ledger(settings.url("read")) as ledger, Reader(settings.kafka_bootstrap, selection) as reader:
         with progress(reader.total) as advance:
@@ -114,7 +114,7 @@ def retry(
     progress: Progress,
     on_end: Callable[[Counter[Outcome]], None],
 ) -> Counter[Outcome]:
-    """Sends letters again, until the event of `stoppable` is set. `on_end` is told what became of them, also
+    """Sends letters again, until the event of `stoppable` is set. `on_end` is called with what became of them, also
     where the run broke off. Raises InfraError."""
     named = _Named(selection)
     url, bootstrap = settings.url("write"), settings.kafka_bootstrap

@@ -45,7 +45,8 @@ class Sender:
         )
 
     def send(self, letters: Sequence[Letter]) -> tuple[dict[LetterId, tuple[int, int]], str | None]:
-        """Where each one stands now (partition, offset), and why others are not known to be there, if there are any."""
+        """Sends the letters. Returns the partition and offset of each, and why others are not known to be there, if
+        there are any."""
         arrived: dict[LetterId, tuple[int, int]] = {}
         failures: list[str] = []
         for letter in letters:

@@ -1,4 +1,4 @@
-"""Micro-batches made ready for a sink, without the records that it cannot be given."""
+"""Prepares micro-batches for a sink, without the records that it cannot be given."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from sinks.protocol import MicroBatch, Sink
 
 
 def prepared_for(sink: Sink[Any], batch: MicroBatch, passed_over: PassedOver) -> Any:
-    """What the sink makes of it. Records for which anything is raised are passed over: one never stops the others."""
+    """Prepares the micro-batch. Records for which anything is raised are skipped: one never stops the others."""
     try:
         return sink.prepare(batch)
     except Exception:

@@ -28,7 +28,7 @@ OnProgress = Callable[[Progress], None]
 
 
 class Request(NamedTuple):
-    """What was asked for."""
+    """The request for a replay."""
 
     selection: Selection
     to_ndjson: bool = False
@@ -56,7 +56,7 @@ class Request(NamedTuple):
 
     @property
     def state_file(self) -> Path | None:
-        """Where a local replay remembers how far it is; None: nowhere, it cannot be gone on with."""
+        """The file in which a local replay remembers how far it is; None where it cannot be continued."""
         if self.checkpoint is not None:
             return self.checkpoint
         if self.parquet is not None:
@@ -65,7 +65,7 @@ class Request(NamedTuple):
 
     @property
     def interrupted(self) -> Interrupted:
-        """How to go on."""
+        """The text about how to continue."""
         if self.schema is not None or self.state_file is not None:
             return Interrupted.of("replay_interrupted")
         return Interrupted.of("replay_interrupted_for_good")
@@ -108,8 +108,8 @@ def _into_schema(request: Request, name: str, settings: InfraSettings, on_progre
 
 
 def _insist_on_the_same_log(written: Mapping[int, StoredOffset], places: Mapping[int, Range]) -> None:
-    """The same selection can only end later than it did: where it ends earlier, the topic was made anew by a broker that tells
-    no ids, or lost its end. Raises InfraError."""
+    """The same selection can only end later than it did: where it ends earlier, the topic was made anew by a broker
+    that tells no ids, or lost its end. Raises InfraError."""
     for number, place in places.items():
         at = written[number].next_offset
         if at > max(place.end, place.first):

@@ -1,4 +1,4 @@
-"""What the live tables hold, read as a replay gives it, in one snapshot and with the reader's rights."""
+"""Reads the live tables in the form of a replay, in one snapshot and with the reader's rights."""
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
@@ -83,7 +83,7 @@ class Live:
             raise InfraError.of("replay_postgres_no_answer", reason=str(error).strip()) from None
 
     def offsets(self, pipeline: str) -> dict[int, int]:
-        """How far each partition is written now."""
+        """The stored offset of each partition."""
         found = dict(self._all(_OFFSETS, (pipeline, RECORDS_TOPIC)))
         self._connection.rollback()
         return found
@@ -99,8 +99,8 @@ class Live:
         return {(row[0], row[1]): LiveScan(*row[2:]) for row in self._all(query, _of(selection))}
 
     def rows(self, selection: Selection) -> Iterator[Row]:
-        """The selected rows, in no order, some at a time. Attributes that are longer than any that is accepted are empty, which
-        is no JSON."""
+        """The selected rows, in no order, some at a time. Attributes that are longer than any that is accepted are
+        empty, which is no JSON."""
         with self._connection.cursor("rows") as cursor:
             cursor.itersize = _AT_ONCE
             cursor.execute(f"SELECT {_SELECT} FROM processing_activities {_WHERE}", _of(selection))
@@ -109,8 +109,8 @@ class Live:
                 yield row._replace(discovered_at=_moment(values[_DISCOVERED_AT]))
 
     def outside(self, selection: Selection, read: Mapping[int, Range], topic_id: str | None) -> set[Key]:
-        """Selected scans of which something stands, or may stand, before or behind the offsets that were read, or in another
-        topic of that name."""
+        """Selected scans of which something stands, or may stand, before or behind the offsets that were read, or in
+        another topic of that name."""
         places = {
             "partitions": list(read),
             "starts": [place.start for place in read.values()],
@@ -139,7 +139,8 @@ class Live:
 
 
 def _moment(text: str) -> dt.datetime:
-    """What PostgreSQL writes of a time, in UTC. It has times that Python has not: of those the last one stands for all."""
+    """Reads a time as PostgreSQL writes it, in UTC. It has times that Python has not: of those the last one stands for
+    all."""
     try:
         return dt.datetime.fromisoformat(text).astimezone(dt.UTC)
     except ValueError:

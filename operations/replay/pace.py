@@ -1,4 +1,4 @@
-"""Records a second, kept by waiting before a write: what is written has been waited for."""
+"""Keeps to a number of records a second by waiting before a write."""
 
 import time
 from collections.abc import Callable
@@ -21,7 +21,7 @@ class Pace:
         self._due: float | None = None
 
     def at_most(self, rows: int) -> int:
-        """How many of so many records to take for one write."""
+        """The number of records to take for one write, of so many."""
         return min(rows, max(1, int(self._rate * _PIECE))) if self._rate > 0 else rows
 
     def wait_for(self, records: int) -> None:

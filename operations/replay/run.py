@@ -30,7 +30,8 @@ _PAUSE: Final = 2.0  # seconds between attempts while the sink takes nothing
 
 
 class Progress(NamedTuple):
-    """How far it is. `offsets` of `total`; records and messages of this run. While comparing, offsets are live rows."""
+    """The progress of a run: `offsets` of `total`; records and messages of this run. While comparing, offsets are live
+    rows."""
 
     offsets: int
     total: int
@@ -40,7 +41,7 @@ class Progress(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a run did. `unreadable` {reason: messages}; `lost` {partition: offsets that retention took from an
+    """The outcome of a run. `unreadable` {reason: messages}; `lost` {partition: offsets that retention took from an
     interrupted replay before it could go on}."""
 
     ranges: Mapping[int, Range]
@@ -50,7 +51,7 @@ class Outcome(NamedTuple):
     lost: Mapping[int, int]
 
     def as_json(self) -> dict[str, Any]:
-        """For people and programs. `messages` and `unreadable` are of this run alone."""
+        """The outcome as JSON. `messages` and `unreadable` are of this run alone."""
         return {
             "messages": self.messages,
             "unreadable": dict(self.unreadable),
@@ -60,7 +61,8 @@ class Outcome(NamedTuple):
 
 
 class Replay:
-    """One run, in the worker's own micro-batches; a rate makes them smaller, and `by_day` also ends them at midnight."""
+    """One run, in the worker's own micro-batches; a rate makes them smaller, and `by_day` also ends them at
+    midnight."""
 
     def __init__(
         self,
@@ -115,7 +117,8 @@ class Replay:
             self._write_all(max(self._lanes.values(), key=lambda each: each.bytes))
 
     def _asked_for(self, message: ReadMessage | Oversized) -> bool:
-        """What stands for the rest of a batch that could not be unpacked may hide anybody's messages: it is always counted."""
+        """True where the message is selected. What stands for the rest of a batch that could not be unpacked may hide
+        anybody's messages: it is always counted."""
         nobodys = isinstance(message, Oversized) and message.reason == "batch_unreadable"
         return nobodys or self._selection.takes(message.key, message.headers)
 
@@ -127,7 +130,8 @@ class Replay:
         lane.skipped = 0
 
     def _write_one(self, lane: "_Lane") -> None:
-        """The next micro-batch; or it comes closer to the message that keeps it from being written, and is passed over."""
+        """The next micro-batch; or it comes closer to the message that keeps it from being written, and is passed
+        over."""
         taken: list[ReadMessage | Oversized] = []
         try:
             # what SQLite raises is the disk's or the checkpoint's fault
@@ -182,7 +186,8 @@ class Replay:
             lane.failures[aside] = described(cause)
 
     def _insist(self, call: Callable[[], Any]) -> Any:
-        """Waits for a sink that is away. A commit whose answer was lost shows as Fenced: run again, it goes on from there."""
+        """Waits for a sink that is away. A commit whose answer was lost shows as Fenced: run again, it goes on from
+        there."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return call()
@@ -194,7 +199,7 @@ class Replay:
 
 
 class _Lane:
-    """What is held of one partition, and where it stands."""
+    """The part of a run that reads one partition: what it holds, and the offset after it."""
 
     def __init__(self, partition: int, stored: StoredOffset, start: int) -> None:
         self.partition = partition

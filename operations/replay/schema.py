@@ -1,4 +1,5 @@
-"""A replay into PostgreSQL tables of its own: the live tables' twins in another schema, written by the pipeline's own sink.
+"""A replay into PostgreSQL tables of its own: the live tables' twins in another schema, written by the pipeline's own
+sink.
 
 Its offsets stand in that schema, so an interrupted replay goes on from there, each record exactly once.
 """
@@ -135,7 +136,7 @@ def _prepare(connection: Connection, name: str, selection: str, topic_id: str | 
 
 
 def _insist_on_nothing(connection: Connection, name: str) -> None:
-    """What no replay made is never written into, and never replaced: it may be a live pipeline's."""
+    """Refuses a schema that no replay made: it may be a live pipeline's, and is never written into or replaced."""
     held = "SELECT EXISTS (SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE nspname = :name)"
     if connection.execute(text(held), {"name": name}).scalar_one():
         raise InfraError.of("replay_schema_foreign", name=name)

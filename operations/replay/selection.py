@@ -1,4 +1,4 @@
-"""What is to be read again: whose messages, and from where to where in each partition."""
+"""The selection of what is to be read again: whose messages, and from where to where in each partition."""
 
 import datetime as dt
 import json
@@ -32,7 +32,7 @@ class Range(NamedTuple):
 
     @property
     def offsets(self) -> int:
-        """How many are in it; some may hold no message."""
+        """The number of offsets in it; some may hold no message."""
         return max(0, self.end - self.start)
 
 
@@ -56,7 +56,7 @@ class Selection(NamedTuple):
         starts: Sequence[str] = (),
         ends: Sequence[str] = (),
     ) -> Self:
-        """From what people type. Raises InfraError that names what is wrong."""
+        """Makes a selection from what people type. Raises InfraError that names what is wrong."""
         for tenant in tenants:
             if not is_tenant_id(tenant):
                 raise InfraError.of("replay_tenant_invalid", tenant=tenant)
@@ -76,11 +76,11 @@ class Selection(NamedTuple):
 
     @property
     def has_end(self) -> bool:
-        """Whether what is published from now on is left out by itself."""
+        """True where what is published from now on is left out by itself."""
         return self.until is not None or bool(self.ends)
 
     def takes(self, key: bytes | None, headers: Iterable[Header]) -> bool:
-        """Whether a message is asked for."""
+        """True where a message is selected."""
         if self.tenants and (key or b"") not in self._keys():
             return False
         if self.scans:
@@ -118,13 +118,13 @@ def _places(texts: Sequence[str]) -> dict[int, int]:
 
 
 def ranges(bootstrap: str, selection: Selection) -> dict[int, Range]:
-    """Where to read, partition by partition, up to what is readable now. Raises InfraError."""
+    """The ranges to read, partition by partition, up to what is readable now. Raises InfraError."""
     with must_answer(bootstrap):
         return _ranges(quiet_admin(bootstrap), selection)
 
 
 def topic_id_of(bootstrap: str) -> str | None:
-    """Of the records topic as it is now; None where the broker does not tell."""
+    """The id of the records topic as it is now; None where the broker does not give it."""
     try:
         return ask_topic_id(quiet_admin(bootstrap), RECORDS_TOPIC, ANSWER_SECONDS)
     except (KafkaException, TimeoutError):

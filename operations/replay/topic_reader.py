@@ -1,6 +1,5 @@
-"""Messages of scan.records.v1, read outside every consumer group: partitions are assigned, nothing is committed, and the
-live pipeline's group never hears of it. Batches are unpacked as the worker unpacks them, within its bounds.
-"""
+"""Messages of scan.records.v1, read outside every consumer group: partitions are assigned, nothing is committed, and
+the live pipeline's group never hears of it. Batches are unpacked as the worker unpacks them, within its bounds."""
 
 import asyncio
 import logging
@@ -29,7 +28,7 @@ Answer = TypeVar("Answer")
 
 
 class ReadMessage(NamedTuple):
-    """As the worker's decoding wants it (schemas.reading.Message). Where the publisher stamped the message, that
+    """A message in the form that reading wants (schemas.reading.Message). Where the publisher stamped the message, that
     counts as the time it came in: nothing closer to it is known by now."""
 
     offset: int
@@ -123,7 +122,7 @@ class _Reader:
             consumer.seek(_place(number), offset)
 
     async def look(self) -> list[Piece]:
-        """What one look brings."""
+        """Gives what one look brings."""
         assert self._consumer is not None
         found = await self._consumer.getmany(timeout_ms=_LOOK_MS, max_records=_AT_ONCE)
         pieces = []
@@ -137,7 +136,8 @@ class _Reader:
         return pieces
 
     async def _position(self, number: int) -> int:
-        """Behind the marks of transactions and other holes too, which bring no message."""
+        """The consumer's position, which is past the marks of transactions and other holes, too; they bring no
+        message."""
         assert self._consumer is not None
         try:
             async with asyncio.timeout(_LOOK_MS / 1000):

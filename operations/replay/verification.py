@@ -1,4 +1,4 @@
-"""What a replay gives, compared with the live table scan by scan: by number and checksum, then by name where these differ."""
+"""Compares a replay with the live table scan by scan: by number and checksum, then by name where these differ."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
@@ -19,18 +19,20 @@ _WITHOUT_REFUSED: Final = ("records_total", "messages_unreadable")
 
 
 class Sum(NamedTuple):
-    """Of rows, in whatever order: how many, and their fingerprints added up. A row that is there twice counts twice."""
+    """The sum of rows, in whatever order: how many, and their fingerprints added up. A row that is there twice counts
+    twice."""
 
     rows: int = 0
     checksum: int = 0
 
     def plus(self, mark: bytes) -> "Sum":
-        """With one more row."""
+        """The sum with one more row."""
         return Sum(self.rows + 1, (self.checksum + int.from_bytes(mark)) % _MODULUS)
 
 
 class Difference(NamedTuple):
-    """Of one scan. `counts` {column of scans: [by replay, live]}; rows by their activity_keys, seen from the live table."""
+    """The difference in one scan. `counts` {column of scans: [by replay, live]}; rows by their activity_keys, seen from
+    the live table."""
 
     tenant_id: str
     scan_id: str
@@ -41,7 +43,7 @@ class Difference(NamedTuple):
     altered: Compared
 
     def as_json(self) -> dict[str, Any]:
-        """For people and programs."""
+        """The differences as JSON."""
         return {
             **self._asdict(),
             **{name: getattr(self, name).as_json() for name in ("missing", "extra", "altered")},
@@ -49,7 +51,7 @@ class Difference(NamedTuple):
 
 
 class Verified(NamedTuple):
-    """How many scans and live rows were compared, and what differs."""
+    """The result: how many scans and live rows were compared, and what differs."""
 
     scans: int
     rows: int
@@ -67,9 +69,9 @@ def verify(
     passed_over: PassedOver,
     on_rows: Callable[[int, int], None] = lambda *_: None,
 ) -> Verified:
-    """`read` is what the replay went over, of the topic with that id; `on_rows(done, total)` hears of the live rows. A scan of
-    which something stands outside of it cannot be compared: only where it is the same all the same does it count, as equal.
-    Live rows that nobody can read today are passed over."""
+    """`read` is what the replay went over, of the topic with that id; `on_rows(done, total)` hears of the live rows. A
+    scan of which something stands outside of it cannot be compared: only where it is the same all the same does it
+    count, as equal. Live rows that nobody can read today are passed over."""
     live.begin()
     outside, known = live.outside(selection, read, topic_id), live.scans(selection)
     numbers, replayed, expected = _replayed(state)
@@ -146,7 +148,7 @@ def _difference(
     replayed: Scan | None,
     known: LiveScan | None,
 ) -> Difference | None:
-    """By name; None where the only difference is what PostgreSQL itself refused."""
+    """The difference by name; None where it is only what PostgreSQL itself refused."""
     refused = live.refused(key)
     of_scan = Selection((key[0],), (key[1],))
     known_already = PassedOver()

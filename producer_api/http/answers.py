@@ -1,5 +1,5 @@
-"""What the calls take and answer, as types: the answers are encoded from them where they are made here, and /openapi.json is
-generated from them (producer_api.http.openapi)."""
+"""The bodies and answers of the calls, as types: the answers are encoded from them where they are made here, and
+/openapi.json is generated from them (producer_api.http.openapi)."""
 
 import uuid
 from typing import Annotated, Any, Final
@@ -55,7 +55,7 @@ NextCursor = Annotated[
 
 
 class Links(Struct, rename={"self_": "self"}):
-    """Where the scan is: paths of this API."""
+    """Paths of this API that lead to the scan."""
 
     self_: str
     events: str
@@ -136,7 +136,7 @@ class InvalidRecord(Struct):
 
 
 class ValidationReport(Struct):
-    """What the records would come to."""
+    """The report of a validation: what the records would come to."""
 
     records_total: Count
     records_valid: Count
@@ -151,8 +151,8 @@ class ValidationReport(Struct):
 
 
 class RejectedRecord(Struct):
-    """A rejected record: why (the first thing that is wrong, and up to 50 under `errors`), and the record as it came, ready to
-    be mended and sent back as a correction."""
+    """A rejected record: why (the first thing that is wrong, and up to 50 under `errors`), and the record as it came,
+    ready to be mended and sent back as a correction."""
 
     id: Annotated[int, Meta(ge=1, le=MAX_REJECTION)]
     index: Index
@@ -183,7 +183,7 @@ class RejectedRecordPage(Struct):
 
 
 def _activity_fields() -> list[Any]:
-    """Of a stored record: its own, and what Scanline knows of it."""
+    """The fields of a stored record: its own, and what Scanline knows of it."""
     own: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fields(_Record)}
     own["attributes"] = own["attributes"] | None
     own |= {
@@ -227,7 +227,8 @@ class RequestError(Struct, omit_defaults=True):
 
 
 class Problem(Struct):
-    """RFC 9457. `title` and `detail` are in the language of Accept-Language; the last members are there where they apply."""
+    """RFC 9457. `title` and `detail` are in the language of Accept-Language; the last members are there where they
+    apply."""
 
     type: Annotated[str, Meta(pattern="^urn:scanline:problem:[a-z_]+$")]
     title: str
@@ -262,7 +263,8 @@ class Submission(Struct, forbid_unknown_fields=True):
 
 
 class Correction(Struct):
-    """A rejected record, mended: an entry of the rejected records with `record` changed. Other members are passed over."""
+    """A rejected record, mended: an entry of the rejected records with `record` changed. Other members are passed
+    over."""
 
     record: Annotated[_Record | None, _said("null: vẫn bị từ chối.", "null: it stays rejected.")]  # type: ignore[valid-type]  # made at run time
     index: Index = None

@@ -1,4 +1,5 @@
-"""Request bodies as a bounded stream: received, inflated, counted, cut into lines. Nothing here holds more than a few MiB."""
+"""Request bodies as a bounded stream: received, inflated, counted, cut into lines. Nothing here holds more than a few
+MiB."""
 
 import asyncio
 import time
@@ -23,7 +24,7 @@ _READ: Final = "scanline.body"  # in the ASGI scope: how much of the body was re
 
 
 class BodyLimits(NamedTuple):
-    """In bytes: as sent, and decompressed; `ratio` the most it may grow."""
+    """Limits of a body in bytes, as sent and decompressed; `ratio` the most it may grow."""
 
     received: int
     inflated: int
@@ -31,7 +32,8 @@ class BodyLimits(NamedTuple):
 
 
 class Patience(NamedTuple):
-    """With a client that sends: `seconds` of silence, and after as many of waiting in all a rate that it must keep."""
+    """How long a client that sends is waited for: `seconds` of silence, and after as many of waiting in all a rate that
+    it must keep."""
 
     seconds: float
     bytes_per_second: int
@@ -46,13 +48,13 @@ def encoding_of(request: Request) -> str:
 
 
 def content_length(request: Request) -> int | None:
-    """What the client says its body takes, as sent."""
+    """The length of the body that the client declares, as sent."""
     text = request.headers.get("content-length", "")
     return int(text) if text.isascii() and text.isdigit() else None
 
 
 def most_of(request: Request, limits: BodyLimits) -> int:
-    """What the body may come to: known beforehand only where it is not compressed."""
+    """The most that the body may come to: known beforehand only where it is not compressed."""
     length = content_length(request)
     if length is None or encoding_of(request) not in ("", "identity"):
         return limits.inflated
@@ -103,7 +105,8 @@ def _too_slow(seconds: float) -> ApiProblem:
 
 
 async def _received(request: Request, patience: Patience) -> AsyncIterator[bytes]:
-    """What comes in. Only the time spent waiting for the client counts against it, never our own waits."""
+    """Gives the body as it comes in. Only the time spent waiting for the client counts against it, never our own
+    waits."""
     more = True
     request.scope[_READ] = "some"
     waited = received = 0.0
@@ -130,7 +133,8 @@ async def _received(request: Request, patience: Patience) -> AsyncIterator[bytes
 
 
 async def whole_body(request: Request, limits: BodyLimits, room: Room, patience: Patience, digest: Any = None) -> bytes:
-    """All of a body that is held as a whole, in a room that grows with it and is settled at its size. `digest` is fed with it.
+    """All of a body that is held as a whole, in a room that grows with it and is settled at its size. `digest` is fed
+    with it.
 
     Raises what `pieces` raises, and Overloaded.
     """

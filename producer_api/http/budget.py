@@ -1,13 +1,14 @@
 """Room for bodies: how many bytes of them are held at once, shared so that all uploads move together.
 
-A body takes room as it grows, and says at its start the most that it may come to. It is given more only where afterwards
-every body could still come to its most, one after the other (the banker's algorithm, with bytes for money). So bodies that
-hold room never wait for each other in a circle, and a slow client holds no more than it has sent. A body that cannot be
-given room now waits in line: nothing is read from its client meanwhile, and the client's own buffers hold it back.
+A body takes room as it grows, and says at its start the most that it may come to. It is given more only where
+afterwards every body could still come to its most, one after the other (the banker's algorithm, with bytes for money).
+So bodies that hold room never wait for each other in a circle, and a slow client holds no more than it has sent. A body
+that cannot be given room now waits in line: nothing is read from its client meanwhile, and the client's own buffers
+hold it back.
 
-The line is served in order. One may be passed by another that holds room already and could come to its most with what is
-free: it gives back more than it takes. A body is refused only when the line stands still, nobody in it being given anything
-for SCANLINE_API_BUFFER_WAIT_SECONDS.
+The line is served in order. One may be passed by another that holds room already and could come to its most with what
+is free: it gives back more than it takes. A body is refused only when the line stands still, nobody in it being given
+anything for SCANLINE_API_BUFFER_WAIT_SECONDS.
 
 This is the API's own back-pressure; that of the workers behind it is in producer_api.kafka.backlog.
 """
@@ -28,7 +29,7 @@ class Overloaded(Exception):
 
 
 class Room:
-    """What one body holds of a budget."""
+    """The part of a budget that one body holds."""
 
     def __init__(self, budget: "Budget", most: int) -> None:
         self._budget = budget
@@ -144,7 +145,8 @@ class Budget:
             granted.set_result(None)
 
     def _passing(self) -> Room | None:
-        """The first in line that could come to its most with what is free or on its way back, and give all of it back."""
+        """The first in line that could come to its most with what is free or on its way back, and give all of it
+        back."""
         free = self._limit - self.used
         for room, turn in self._line.items():
             if room.size and turn.size - room.size <= free and room.most - room.size <= free + self._lent:
@@ -152,7 +154,7 @@ class Budget:
         return None
 
     def _is_safe(self, room: Room, size: int) -> bool:
-        """Whether every room could still come to its most, one after the other, once this one holds `size`."""
+        """True where every room could still come to its most, one after the other, once this one holds `size`."""
         free = self._limit - self.used - (size - room.size)
         if free < 0:
             return False

@@ -1,4 +1,5 @@
-"""Who calls. The one seam for identity: every route depends on `caller`, and nothing else asks who it is."""
+"""The identity of the caller. This is the one seam for it: every route depends on `caller`, and nothing else asks who
+it is."""
 
 from typing import Annotated, NamedTuple
 
@@ -10,7 +11,7 @@ from schemas.topics import TENANT_ID_PATTERN
 
 
 class Caller(NamedTuple):
-    """On whose behalf the request is answered."""
+    """The tenant and user on whose behalf the request is answered."""
 
     tenant_id: str
 
@@ -19,7 +20,8 @@ TenantId = Annotated[str, Path(description="the tenant's id", json_schema_extra=
 
 
 async def caller(request: Request, tenant_id: TenantId) -> Caller:
-    """Accepts everyone, for a tenant id of the right form. Runs before any byte of a body is read. Raises ApiProblem."""
+    """Accepts everyone, for a tenant id of the right form. Runs before any byte of a body is read. Raises
+    ApiProblem."""
     if not is_tenant_id(tenant_id):
         raise ApiProblem("tenant_invalid")
     return Caller(tenant_id)

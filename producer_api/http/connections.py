@@ -1,12 +1,12 @@
 """HTTP connections that cannot be held open for nothing, and whose requests end where their senders meant them to end.
 
-Uvicorn times only what lies between two requests. A client that never finishes its headers, or sends headers without an end,
-would hold a connection, and memory, for as long as it likes. Here the head of a request has a time and a size, connections have
-a number, and who breaks one of these, or the grammar of HTTP, is told so as a problem before the connection is closed.
+Uvicorn times only what lies between two requests. A client that never finishes its headers, or sends headers without an
+end, would hold a connection, and memory, for as long as it likes. Here the head of a request has a time and a size,
+connections have a number, and who breaks one of these, or the grammar of HTTP, is told so as a problem before the
+connection is closed.
 
-Uvicorn drops the body of a request that offers another protocol (`Upgrade`), and the app would read an empty one. Here such an
-offer is ignored, whatever it offers. docs/decisions has the reasons for keeping the parser.
-"""
+Uvicorn drops the body of a request that offers another protocol (`Upgrade`), and the app would read an empty one. Here
+such an offer is ignored, whatever it offers. docs/decisions has the reasons for keeping the parser."""
 
 import asyncio
 from asyncio.events import TimerHandle
@@ -32,9 +32,8 @@ SETTINGS: Final = "settings"  # of the app, in the state of its lifespan: what i
 class BoundedProtocol(HttpToolsProtocol):
     """One connection. Uvicorn makes it; named by its import path, so that each of several processes finds it.
 
-    Once something is refused here, nothing more that arrives is taken for HTTP. What was asked before is still answered, then
-    the refusal is written, and the connection closed.
-    """
+    Once something is refused here, nothing more that arrives is taken for HTTP. What was asked before is still
+    answered, then the refusal is written, and the connection closed."""
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -69,7 +68,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Bounds a head by its bytes, and what lies between two parts of a body; the body is bounded by who reads it."""
+        """Bounds a head by its bytes, and what lies between two parts of a body; the body is bounded by who reads
+        it."""
         self._unset_keepalive_if_required()
         limit = self._settings.api_head_bytes
         if self._in_head and self._clock is None:
@@ -112,7 +112,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Trailers come this way, too; they are passed over, never merged into the headers (RFC 9110, section 6.5.1)."""
+        """Trailers come this way, too; they are passed over, never merged into the headers (RFC 9110, section
+        6.5.1)."""
         if self._in_head:
             super().on_header(name, value)
 
@@ -151,7 +152,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """What is left of an answered body may come for as long as a head takes, and is passed over."""
+        """Passes over what is left of an answered body; it may come for as long as a head may take."""
         super().on_response_complete()
         if self._busy or self.transport.is_closing():
             return
@@ -166,7 +167,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @property
     def _busy(self) -> bool:
-        """Whether a request is still to be answered by the app."""
+        """True while the app has a request to answer."""
         running = self._running
         return running is not None and not (running.response_complete or running.disconnected)
 
@@ -188,8 +189,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, problem: ApiProblem, *, doubted: bool = False) -> None:
-        """`doubted`: what was received follows no grammar, so that the body it belongs to, or the length of the body before it,
-        was wrong. That request is refused, unless the app has read it to its end."""
+        """`doubted`: what was received follows no grammar, so that the body it belongs to, or the length of the body
+        before it, was wrong. That request is refused, unless the app has read it to its end."""
         self._stop_clock()
         self._refusal = problem
         if doubted and self.pipeline:
@@ -202,7 +203,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._end(problem)
 
     def _end(self, problem: ApiProblem) -> None:
-        """Answers and closes, but reads on for a moment: a client that is still sending would not see the answer otherwise."""
+        """Answers and closes, but reads on for a moment: a client that is still sending would not see the answer
+        otherwise."""
         if self.transport.is_closing():
             return
         running = self._running

@@ -26,22 +26,22 @@ class NotCompressed(Broken):
 
 
 class WindowTooLarge(Broken):
-    """To inflate it takes more memory than is granted."""
+    """The data takes more memory to inflate than is granted."""
 
 
 def _may_begin(head: bytes, magic: bytes) -> bool:
-    """Whether the data begins like this, as far as there is any."""
+    """True where the data begins like this, as far as there is any."""
     return magic.startswith(head[: len(magic)])
 
 
 class Inflater(Protocol):
-    """Takes compressed bytes as they come; `taken` is how many of them the pieces so far were made from. Bytes that wait, of which
-    a transport may hand over hundreds of KiB at once, say nothing about the ratio."""
+    """Takes compressed bytes as they come; `taken` is how many of them the pieces so far were made from. Bytes that
+    wait, of which a transport may hand over hundreds of KiB at once, say nothing about the ratio."""
 
     taken: int
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """What can be inflated so far. Raises Broken, or one of its kinds."""
+        """Gives what can be inflated so far. Raises Broken, or one of its kinds."""
         ...
 
     def finish(self) -> None:

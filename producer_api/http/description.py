@@ -1,4 +1,5 @@
-"""/openapi.json: what FastAPI finds out, with the schemas of the contract and of the answers, and without what is not so."""
+"""/openapi.json: what FastAPI finds out, with the schemas of the contract and of the answers, and without what is not
+so."""
 
 from typing import Any
 
@@ -40,7 +41,7 @@ def _document(app: FastAPI, settings: ApiSettings) -> dict[str, Any]:
 
 
 def _given(schema: dict[str, Any]) -> dict[str, Any]:
-    """Of a parameter, which is given as text or not at all: there is no null in an address or a header."""
+    """The schema of a parameter, which is given as text or not at all: there is no null in an address or a header."""
     kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
     rest = {name: value for name, value in schema.items() if name not in ("anyOf", "title")}
     return {**kinds[0], **rest} if len(kinds) == 1 else rest

@@ -1,9 +1,9 @@
 """Leaving without losing a request, so that a rolling restart is seen by nobody.
 
-SIGTERM begins the drain: /readyz answers 503 and everything else goes on, with `Connection: close` on each answer, for as long
-as a load balancer needs to look away. Only then event streams are ended (their clients reconnect elsewhere), the port is
-closed, and what still runs gets SCANLINE_API_SHUTDOWN_SECONDS to finish. Each of several processes drains by itself.
-"""
+SIGTERM begins the drain: /readyz answers 503 and everything else goes on, with `Connection: close` on each answer, for
+as long as a load balancer needs to look away. Only then event streams are ended (their clients reconnect elsewhere),
+the port is closed, and what still runs gets SCANLINE_API_SHUTDOWN_SECONDS to finish. Each of several processes drains
+by itself."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 
 
 class Drain:
-    """Of one process. Belongs to the event loop that calls `install`."""
+    """The drain of one process. Belongs to the event loop that calls `install`."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -35,7 +35,7 @@ class Drain:
 
     @property
     def ending(self) -> bool:
-        """Whether the port is being closed: what can be cut short is to end now."""
+        """True while the port is being closed: what can be cut short is to end now."""
         return self._ending.is_set()
 
     def install(self) -> None:
@@ -86,11 +86,11 @@ class Drain:
 
 
 class Leaving:
-    """ASGI middleware: while draining, each answer ends its connection, so that the next request goes to another process.
+    """ASGI middleware: while draining, each answer ends its connection, so that the next request goes to another
+    process.
 
-    Without it a client could send a request on a kept connection in the very moment that the server closes it. What the server
-    cuts off in the end, because it outlasted every patience, is answered 503.
-    """
+    Without it a client could send a request on a kept connection in the very moment that the server closes it. What the
+    server cuts off in the end, because it outlasted every patience, is answered 503."""
 
     def __init__(self, app: ASGIApp, drain: Drain, retry_after: int) -> None:
         self._app = app

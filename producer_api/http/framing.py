@@ -1,9 +1,9 @@
-"""Where the body of a request ends (RFC 9112, section 6), as far as the parser leaves it to us.
+"""Checks where the body of a request ends (RFC 9112, section 6), as far as the parser leaves it to us.
 
-llhttp holds the grammar: two lengths, a length beside chunks, folded or bare line ends and the like are its errors. What it lets
-pass and this API does not decode is refused here, before a byte of the body is read: a body whose end or coding is in doubt must
-never become a scan. An offer to change the protocol is no reason to refuse: it is ignored (RFC 9110, section 7.8).
-"""
+llhttp holds the grammar: two lengths, a length beside chunks, folded or bare line ends and the like are its errors.
+What it lets pass and this API does not decode is refused here, before a byte of the body is read: a body whose end or
+coding is in doubt must never become a scan. An offer to change the protocol is no reason to refuse: it is ignored (RFC
+9110, section 7.8)."""
 
 from collections.abc import Sequence
 from typing import Final

@@ -1,4 +1,4 @@
-"""What a request says in its headers: kind of body, Idempotency-Key, Prefer, traceparent."""
+"""Reads the headers of a request: kind of body, Idempotency-Key, Prefer, traceparent."""
 
 import re
 from typing import Final, Literal

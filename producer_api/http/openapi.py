@@ -1,7 +1,8 @@
-"""What /openapi.json says of each call beyond what FastAPI finds out by itself: bodies, headers, answers, problems.
+"""The parts of /openapi.json that FastAPI does not find out by itself, call by call: bodies, headers, answers,
+problems.
 
-The schemas are those of producer_api.http.answers, by reference; producer_api.http.description puts the document together.
-"""
+The schemas are those of producer_api.http.answers, by reference; producer_api.http.description puts the document
+together."""
 
 from typing import Any, Final
 

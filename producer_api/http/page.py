@@ -1,4 +1,5 @@
-"""Pages of a list: as many items as were asked for, unless bytes or time end the page before. There is always one item."""
+"""Pages of a list: as many items as were asked for, unless bytes or time end the page before. There is always one
+item."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -18,7 +19,7 @@ class SourceFailed(Exception):
 
 
 class Bounds(NamedTuple):
-    """Of one page."""
+    """The bounds of one page."""
 
     items: int
     bytes: int = PAGE_BYTES

@@ -1,4 +1,5 @@
-"""The query of a request against what its call takes: a parameter that would be passed over in silence is refused by name.
+"""The query of a request against what its call takes: a parameter that would be passed over in silence is refused by
+name.
 
 A filter that is written wrong would otherwise give an answer about everything, and nobody would notice.
 """
@@ -40,8 +41,8 @@ def check_parameters(request: Request) -> None:
 
 
 def refuse_parameters(request: Request, names: Iterable[str], code: str) -> None:
-    """For those of the call's parameters that hold only for another kind of body, or of answer: `code` says what to do with
-    them. Raises ApiProblem request_invalid."""
+    """Refuses those of the call's parameters that hold only for another kind of body, or of answer: `code` says what to
+    do with them. Raises ApiProblem request_invalid."""
     wrong = [request_error(code, name, parameter=True) for name in names if name in request.query_params]
     if wrong:
         raise request_invalid(wrong)

@@ -1,1 +1,1 @@
-"""What the API asks of Kafka: publishing, and the statuses it follows."""
+"""The API's use of Kafka: publishing, and the statuses it follows."""

@@ -1,7 +1,8 @@
-"""How far the workers are behind, as the consumer group's committed offsets tell it: above a set limit nothing more is taken.
+"""The backlog: how far the workers are behind by the consumer group's committed offsets. Above a set limit nothing more
+is taken.
 
-Kafka keeps records for some days. Who takes scans without an end while nobody writes them promises what may not be kept.
-"""
+Kafka keeps records for some days. Who takes scans without an end while nobody writes them promises what may not be
+kept."""
 
 import logging
 import threading
@@ -35,7 +36,7 @@ class Backlog:
 
     @property
     def too_long(self) -> bool:
-        """Whether more messages wait for a worker than the settings allow."""
+        """True where more messages wait for a worker than the settings allow."""
         return bool(self._limit) and self._messages > self._limit
 
     def close(self) -> None:

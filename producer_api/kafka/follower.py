@@ -55,7 +55,7 @@ class Follower:
 
     @property
     def alive(self) -> bool:
-        """Whether the topic is still being read."""
+        """True while the topic is being read."""
         return self._thread.is_alive()
 
     async def catch_up(self, seconds: float) -> None:

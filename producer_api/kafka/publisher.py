@@ -1,9 +1,8 @@
 """Publishing to Kafka from an event loop: futures that a poll thread resolves, many at a time.
 
-Two producers. The first gives up on a message after SCANLINE_API_DELIVERY_SECONDS, so that a submission is never left hanging
-and nothing of a refused one arrives later. The second, made when first needed, keeps trying for an hour: it carries the
-cancellation of scans that the first could not publish.
-"""
+Two producers. The first gives up on a message after SCANLINE_API_DELIVERY_SECONDS, so that a submission is never left
+hanging and nothing of a refused one arrives later. The second, made when first needed, keeps trying for an hour: it
+carries the cancellation of scans that the first could not publish."""
 
 import asyncio
 import logging
@@ -35,7 +34,7 @@ class PublishFailed(Exception):
 
 
 class Delivered(NamedTuple):
-    """Where an acknowledged message lies; `timestamp` in milliseconds since 1970."""
+    """The partition and offset of an acknowledged message; `timestamp` in milliseconds since 1970."""
 
     partition: int
     offset: int
@@ -86,11 +85,12 @@ class Publisher:
 
     @property
     def alive(self) -> bool:
-        """Whether acknowledgements are still being collected."""
+        """True while acknowledgements are being collected."""
         return self._thread.is_alive()
 
     def send(self, topic: str, key: bytes, value: bytes, headers: Headers = ()) -> asyncio.Future[Delivered]:
-        """Hands a message over; the future ends when Kafka has it. It (or the call, with a full buffer) raises PublishFailed."""
+        """Hands a message over; the future ends when Kafka has it. It (or the call, with a full buffer) raises
+        PublishFailed."""
         future: asyncio.Future[Delivered] = self._loop.create_future()
         try:
             self._main.produce(
@@ -125,7 +125,7 @@ class Publisher:
             raise PublishFailed("no metadata")
 
     async def probe(self) -> bool:
-        """Whether Kafka answers a metadata request; asked at most once a second, by all callers together."""
+        """True where Kafka answers a metadata request; asked at most once a second, by all callers together."""
         if self._probing is None or (self._probing.done() and time.monotonic() - self._probed_at > _PROBE_EVERY):
             self._probing = asyncio.ensure_future(asyncio.to_thread(self._ask_for_metadata))
         return await asyncio.shield(self._probing)

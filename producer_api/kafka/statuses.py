@@ -1,8 +1,7 @@
 """The statuses of all scans, in memory, as the bytes of scan.status.v1. Fed by the follower, asked by everything else.
 
-The last message of a scan is the truth, also when its version is lower (a database that crashed may step back). Belongs to
-the event loop; the follower's thread hands its batches over.
-"""
+The last message of a scan is the truth, also when its version is lower (a database that crashed may step back). Belongs
+to the event loop; the follower's thread hands its batches over."""
 
 import asyncio
 import heapq
@@ -30,7 +29,7 @@ class NotCaughtUp(Exception):
 
 
 class Entry(NamedTuple):
-    """What is known of one scan."""
+    """The last status of one scan, and what is known of its claim."""
 
     value: bytes
     state: ScanState
@@ -72,7 +71,7 @@ class StatusStore:
         return self._tenants.get(key[0], {}).get(key[1])
 
     def apply(self, batch: Iterable[Told], positions: Mapping[int, int]) -> None:
-        """What the follower has read, and how far it is now."""
+        """Takes what the follower has read, and how far it is now."""
         touched = [told.key for told in batch if self._take(told)]
         for told in batch:
             self._broker_ahead = max(self._broker_ahead, told.told_at - time.monotonic())
@@ -95,7 +94,7 @@ class StatusStore:
             self._tenants[key[0]][key[1]] = entry._replace(failed_upload=True)
 
     def _take(self, told: Told) -> bool:
-        """As _put. A status that cannot be taken keeps no other scan's from being followed."""
+        """Calls _put. A status that cannot be taken keeps no other scan's from being followed."""
         try:
             return self._put(told)
         except Exception as error:
@@ -139,21 +138,21 @@ class StatusStore:
         return True
 
     def _is_later_claim(self, told: Told, before: Entry) -> bool:
-        """Another upload under a key that is taken, or of a scan that has ended: the topic's order decides, the same way in every
-        process."""
+        """Another upload under a key that is taken, or of a scan that has ended: the topic's order decides, the same
+        way in every process."""
         if told.claim is None or told.claim == before.claim:
             return False
         return before.final or self.is_arriving(before, told.told_at)
 
     def now(self) -> float:
-        """Seconds since 1970 to hold against `told_at`. A clock set back would keep a lease from ending; one set forward ends
-        it for this process alone, and the topic's order says no."""
+        """Seconds since 1970 to hold against `told_at`. A clock set back would keep a lease from ending; one set
+        forward ends it for this process alone, and the topic's order says no."""
         return max(time.time(), time.monotonic() + self._broker_ahead)
 
     def is_arriving(self, entry: Entry, now: float) -> bool:
-        """Whether an upload under a key may still be on its way: unfinished, and claimed within the lease. What a worker tells of
-        it does not count: that goes on when the upload is dead. To a process that started after compaction took the claim
-        away, it must do until the upload renews its claim."""
+        """True where an upload under a key may still be on its way: unfinished, and claimed within the lease. What a
+        worker publishes about it does not count: that goes on when the upload is dead. To a process that started after
+        compaction took the claim away, it must do until the upload renews its claim."""
         heard = entry.told_at if entry.claim is None else entry.claimed_at
         return not entry.final and not entry.failed_upload and now - heard < self._lease
 
@@ -179,7 +178,8 @@ class StatusStore:
         return await self._wait(key, lambda entry: entry.final, seconds)
 
     def promise(self, key: Key, changes: int) -> int:
-        """The version that a scan has after so many more changes, those promised shortly before and not yet told included.
+        """The version that a scan has after so many more changes, those promised shortly before and not yet told
+        included.
 
         Call it when they have been published. What other processes publish at the same time is not known here.
         """
@@ -210,7 +210,7 @@ class StatusStore:
                 return None
 
     def has_read(self, targets: Mapping[int, int]) -> bool:
-        """Whether everything below these offsets has been read."""
+        """True where everything below these offsets has been read."""
         return all(self._positions.get(partition, 0) >= offset for partition, offset in targets.items())
 
     async def reach(self, targets: Mapping[int, int], seconds: float) -> None:

@@ -1,9 +1,8 @@
-"""POST /scans/{scan_id}/records: rejected records of a scan, mended, on their way to take the place of their rejections.
+"""POST /scans/{scan_id}/records: corrections of a scan's rejected records, on their way to replace the rejections.
 
-The body is what GET /scans/{scan_id}/errors gives, with `record` mended: its lines, or its entries as `corrections`. Sending
-the same again changes nothing: a rejection is taken away once. So nothing is remembered here, and a request that broke off is
-simply sent again.
-"""
+The body is what GET /scans/{scan_id}/errors gives, with `record` corrected: its lines, or its entries as `corrections`.
+Sending the same again changes nothing: a rejection is taken away once. So nothing is remembered here, and a request
+that broke off is simply sent again."""
 
 import asyncio
 from collections import deque
@@ -46,7 +45,8 @@ class Mend(msgspec.Struct):
 
     @property
     def rejection(self) -> int | None:
-        """As in the envelope of a message: the record's index within the scan, or minus the id of its rejection."""
+        """The rejection as the envelope of a message names it: the record's index within the scan, or minus the id of
+        its rejection."""
         return self.index if self.index is not None else -self.id if self.id is not None else None
 
 
@@ -54,14 +54,14 @@ _decode: Final = msgspec.json.Decoder(Mend).decode
 
 
 class Correction(NamedTuple):
-    """Which rejection a record takes the place of; the record is None where it stays rejected."""
+    """A correction and the rejection that it replaces; the record is None where it stays rejected."""
 
     rejection: int
     record: bytes | None
 
 
 def correction_of(text: bytes) -> Correction | None:
-    """What a line or a correction says; None where it is neither."""
+    """The correction that a line or an entry of `corrections` holds; None where it is neither."""
     try:
         mend = _decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -116,7 +116,8 @@ class Mending:
         await self._room.grow_to(self.size)
 
     async def flush(self, but: int = 0) -> None:
-        """Publishes what was gathered, and waits until at most `but` messages are not acknowledged. Raises PublishFailed."""
+        """Publishes what was gathered, and waits until at most `but` messages are not acknowledged. Raises
+        PublishFailed."""
         if self._records:
             headers = headers_for(
                 topics.MENDED, self.key[1], mends=self._mends, source="/scanline/api", traceparent=self._trace

@@ -113,7 +113,8 @@ async def _take_json(request: Request, who: Caller, service: Services, key: str 
 async def _publish_whole(
     service: Services, upload: Upload, arrays: deque[Array], count: int, digest: str | None
 ) -> None:
-    """Everything of a scan that is at hand, within the deadline. Raises ApiProblem scan_not_queued, scan_unconfirmed."""
+    """Everything of a scan that is at hand, within the deadline. Raises ApiProblem scan_not_queued,
+    scan_unconfirmed."""
     try:
         async with asyncio.timeout(service.settings.api_publish_deadline_seconds):
             await upload.announce()
@@ -127,7 +128,7 @@ async def _publish_whole(
 
 
 def _not_confirmed(service: Services, upload: Upload) -> ApiProblem:
-    """What to say after a failure of Kafka in the middle."""
+    """The problem to answer with after a failure of Kafka in the middle."""
     service.publisher.suspect()
     upload.cancel("publish_failed")
     return service.later("scan_unconfirmed" if upload.closing else "scan_not_queued", scan_id=upload.scan_id)
@@ -235,7 +236,8 @@ async def _compare(first: Iterable[bytes], records: Records, room: Room, claim: 
 
 
 async def _claim(who: Caller, service: Services, key: str | None, digest: str | None) -> Claim:
-    """What the submission may do, by all that is known of its key when its body is there. Raises ApiProblem, NotCaughtUp."""
+    """Decides what the submission may do, by all that is known of its key when its body is there. Raises ApiProblem,
+    NotCaughtUp."""
     if key is None:
         return Claim(str(uuid.uuid4()))
     await service.follower.catch_up(_CATCH_UP_SECONDS)

@@ -28,7 +28,7 @@ _AT_ONCE: Final = 200  # records between two looks at other requests
 
 
 class _Report:
-    """What the records would come to."""
+    """Gathers the report: what the records would come to."""
 
     def __init__(self) -> None:
         self._now = dt.datetime.now(dt.UTC)

@@ -10,7 +10,7 @@ _CLOSE_SECONDS: Final = 3.0  # what Kafka takes at once is gone by then; the res
 
 
 class Cancellations:
-    """Of one app. Belongs to its event loop."""
+    """The cancellations of one app. Belongs to its event loop."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()  # held, or they could be collected before they are done
@@ -22,7 +22,8 @@ class Cancellations:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self, seconds: float = _CLOSE_SECONDS) -> None:
-        """Waits for what can be done soon, and gives up the rest: an upload without a sign of life ends by its lease."""
+        """Waits for what can be done soon, and gives up the rest: an upload without a sign of life ends by its
+        lease."""
         if not self._tasks:
             return
         _, left = await asyncio.wait(self._tasks, timeout=seconds)

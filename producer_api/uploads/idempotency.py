@@ -1,4 +1,5 @@
-"""Idempotency-Key: which scan a key stands for, and what to do when it comes again (docs/decisions/0003-idempotency.md)."""
+"""Idempotency-Key: which scan a key stands for, and what to do when it comes again
+(docs/decisions/0003-idempotency.md)."""
 
 import hashlib
 import uuid
@@ -20,7 +21,7 @@ _REMEMBERED: Final = 20_000  # uploads this process knows to be whole
 
 
 class Claim(NamedTuple):
-    """What a submission may do. `token` marks its first status; None without a key."""
+    """A claim: what a submission may do. `token` marks its first status; None without a key."""
 
     scan_id: str
     token: bytes | None = None
@@ -55,7 +56,8 @@ class Keys:
         return retry_later("submission_in_progress", self._retry_after, scan_id=scan_id)
 
     def look_up(self, tenant_id: str, key: str, digest: str | None) -> Claim:
-        """What the key stands for. `digest` is of the request, where it is known before publishing. Raises ApiProblem.
+        """Looks up what the key stands for. `digest` is of the request, where it is known before publishing. Raises
+        ApiProblem.
 
         The statuses must be caught up (Follower.catch_up), so that what other processes did is known.
         """
@@ -86,7 +88,7 @@ class Keys:
         return Claim(scan_id, uuid.uuid4().hex.encode(), known=entry)
 
     def check_won(self, place: Key, claim: Claim, digest: str | None) -> None:
-        """After the claim's own status was read back: whether it came first in the topic. Raises ApiProblem."""
+        """Checks that the claim came first in the topic, after its own status was read back. Raises ApiProblem."""
         entry = self._statuses.get(place)
         if entry is None or entry.claim == claim.token:
             return

@@ -1,9 +1,9 @@
 """Holding the claim of an upload with an Idempotency-Key: renewed while the upload lives, let go once another has it.
 
-A claim is a lease (docs/decisions/0003-idempotency.md). Its holder may be frozen, or cut off from Kafka, for longer than that,
-and another process may have taken the scan up. So nothing that would harm the other is published on a claim that was not seen
-to be ours within a time that leaves what is published now room to arrive, or to be given up, before the lease ends.
-"""
+A claim is a lease (docs/decisions/0003-idempotency.md). Its holder may be frozen, or cut off from Kafka, for longer
+than that, and another process may have taken the scan up. So nothing that would harm the other is published on a claim
+that was not seen to be ours within a time that leaves what is published now room to arrive, or to be given up, before
+the lease ends."""
 
 import asyncio
 import logging
@@ -32,7 +32,7 @@ class LostClaim(Exception):
 
 
 class Hold:
-    """Of one upload; not sure of anything until `claim` has returned. Belongs to the event loop."""
+    """The lease of one upload; not sure of anything until `claim` has returned. Belongs to the event loop."""
 
     def __init__(
         self,
@@ -46,7 +46,8 @@ class Hold:
         lease_seconds: float,
         delivery_seconds: float,
     ) -> None:
-        """`value` is the scan's status while none is known. A message is given up `delivery_seconds` after it was handed over."""
+        """`value` is the scan's status while none is known. A message is given up `delivery_seconds` after it was
+        handed over."""
         self._place = place
         self._token = token
         self._value = value
@@ -59,13 +60,13 @@ class Hold:
 
     @property
     def lost(self) -> bool:
-        """Whether the topic, as far as it has been read, gives the key to another upload."""
+        """True where the topic, as far as it has been read, gives the key to another upload."""
         entry = self._statuses.get(self._place)
         return entry is not None and entry.claim != self._token
 
     @property
     def is_sure(self) -> bool:
-        """Whether what is handed over now arrives before anybody else can have the key, or not at all."""
+        """True where what is handed over now arrives before anybody else can have the key, or not at all."""
         return not self.lost and time.monotonic() - self._since < self._sure_for
 
     async def claim(self) -> None:
@@ -128,7 +129,8 @@ class Hold:
                 self._publisher.suspect()  # the upload finds out by itself
 
     def while_ours(self, publish: Publish) -> Awaitable[bool]:
-        """Publishes at once where the claim is sure, and until it is delivered, for an hour; False once another has the key."""
+        """Publishes at once where the claim is sure, and until it is delivered, for an hour; False once another has the
+        key."""
         first: Sequence[asyncio.Future[Delivered]] | None = None
         if self.is_sure:
             with suppress(PublishFailed):

@@ -100,7 +100,8 @@ class Upload:
         return nullcontext() if self._hold is None else self._hold.renewed()
 
     async def ensure_ours(self) -> None:
-        """Before anything is published that takes long to arrive. Raises ApiProblem, PublishFailed."""
+        """Checks that the upload still has its claim, before anything is published that takes long to arrive. Raises
+        ApiProblem, PublishFailed."""
         if self._hold is not None:
             try:
                 await self._hold.ensure()
@@ -136,10 +137,9 @@ class Upload:
     def cancel(self, reason: str) -> None:
         """Ends the scan for good, without waiting: also when Kafka comes back only later.
 
-        Not so under a key whose closing message may have arrived: the scan would be whole, the cancellation too late, and the
-        same body sent again another scan. It is left to whoever sends it again, as if this process had died. Nor where another
-        process has taken the scan up, or somebody has been told that its records are taken.
-        """
+        Not so under a key whose closing message may have arrived: the scan would be whole, the cancellation too late,
+        and the same body sent again another scan. It is left to whoever sends it again, as if this process had died.
+        Nor where another process has taken the scan up, or somebody has been told that its records are taken."""
         if self.closing and self._claim.token is not None:
             return
         now = dt.datetime.now(dt.UTC)
