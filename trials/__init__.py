@@ -1,1 +1,1 @@
-"""What tries the system out: chaos and its checker, load, soak, benchmark, demo. Not in the production image."""
+"""Trials of the system: chaos and its checker, load, soak, benchmark, demo. Not in the production image."""

@@ -13,7 +13,7 @@ _SUBJECTS_AT: Final = '"subject_count":'
 
 
 class Expected(NamedTuple):
-    """What the pipeline should make of valid records, worked out from plain JSON alone."""
+    """The result expected of valid records, worked out from plain JSON alone."""
 
     records: int
     distinct: int
@@ -27,7 +27,7 @@ def sample(name: str) -> list[bytes]:
 
 
 def sample_file(name: str) -> Path:
-    """Where one of the SAMPLES lies: NDJSON."""
+    """The file of one of the SAMPLES: NDJSON."""
     return _SAMPLES_FOLDER / f"scan-{name}.ndjson"
 
 

@@ -22,7 +22,7 @@ Say = Callable[[str], None]
 
 
 class Sizes(NamedTuple):
-    """How much of everything."""
+    """The sizes of the cases."""
 
     tenants: int = 100
     direct_records: int = 2_000  # per tenant
@@ -51,7 +51,8 @@ QUICK: Final = Sizes(
 
 
 class Bench:
-    """Runs cases on a stack whose servers run and that has an API; workers are started and stopped as a case needs it."""
+    """Runs cases on a stack whose servers run and that has an API; workers are started and stopped as a case needs
+    it."""
 
     def __init__(self, stack: Stack, workers: int, sizes: Sizes, say: Say = lambda _: None) -> None:
         self._stack = stack
@@ -105,7 +106,8 @@ class Bench:
         return Result.median([case() for _ in range(self._sizes.rounds)])
 
     def _direct(self) -> Result:
-        """A backlog of single records that becomes visible to running workers all at once: from then to the last row."""
+        """A backlog of single records that becomes visible to running workers all at once: from then to the last
+        row."""
         self._start_workers()
         backlog = self._backlog()
         show = backlog.publish_hidden(self._stack.kafka.bootstrap)

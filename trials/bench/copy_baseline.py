@@ -1,4 +1,4 @@
-"""What PostgreSQL takes at most: COPY of ready-made lines into the same table, and nothing else."""
+"""Measures what PostgreSQL takes at most: COPY of ready-made lines into the same table, and nothing else."""
 
 import io
 import statistics

@@ -1,4 +1,5 @@
-"""What a tenant that floods does to others: one scan after the other, from its submission to the answer that it is completed."""
+"""Measures what a tenant that floods does to others: one scan after the other, from its submission to the answer that
+it is completed."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,7 @@ _PATIENCE: Final = 120.0  # seconds until a flood must have been written
 
 
 class FloodSizes(NamedTuple):
-    """How much of everything."""
+    """The sizes of a flood."""
 
     scans: int = 44  # quiet, and beside a flood on another partition
     elsewhere: int = 500_000  # single records of that flood
@@ -31,8 +32,8 @@ class FloodSizes(NamedTuple):
 
 
 class Flood:
-    """On a stack with an API and workers that run. A flood is single records of one tenant in one Kafka transaction: all there at
-    once, as if published by another machine."""
+    """Floods a stack with an API and workers that run. A flood is single records of one tenant in one Kafka
+    transaction: all there at once, as if published by another machine."""
 
     def __init__(self, stack: Stack, tenants: Sequence[str], sizes: FloodSizes) -> None:
         """Raises InfraError where the tenants do not lie as they must: two on a partition, others elsewhere."""

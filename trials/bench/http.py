@@ -21,7 +21,7 @@ class Call(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came of it. `seconds` from opening the connection to the last byte of the answer."""
+    """The answer to a request. `seconds` from opening the connection to the last byte of the answer."""
 
     tenant: str
     status: int

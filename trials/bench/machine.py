@@ -1,4 +1,4 @@
-"""What the figures were measured on, and which process used the processor."""
+"""Describes the machine that the figures were measured on, and which process used the processor."""
 
 import os
 import platform
@@ -73,13 +73,13 @@ def cpu_seconds(stack: Stack) -> dict[str, float]:
 
 
 def cpu_seconds_of(pids: Mapping[str, Iterable[int]]) -> dict[str, float]:
-    """See cpu_seconds; `client` is this process itself, its threads included."""
+    """The processor time of each process; `client` is this process itself, its threads included."""
     own = os.times()
     return {kind: sum(map(_tree, each)) for kind, each in pids.items()} | {"client": own.user + own.system}
 
 
 def _tree(pid: int) -> float:
-    """Of a process, of what runs below it, and of what ran below it and has been waited for."""
+    """The processor time of a process, of what runs below it, and of what ran below it and has been waited for."""
     total = 0.0
     try:
         process = psutil.Process(pid)
@@ -95,5 +95,5 @@ def _tree(pid: int) -> float:
 
 
 def since(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
-    """What was used in between, in seconds."""
+    """The seconds used in between."""
     return {kind: round(after[kind] - before.get(kind, 0.0), 2) for kind in after}

@@ -1,4 +1,5 @@
-"""What a replay does to live scans: a scan of 1,000 records at a steady pace, alone and beside a replay of a large topic."""
+"""Measures what a replay does to live scans: a scan of 1,000 records at a steady pace, alone and beside a replay of a
+large topic."""
 
 import os
 import shutil
@@ -33,7 +34,8 @@ Say = Callable[[str], None]
 
 
 class BesideAReplay:
-    """Cases that share one filled topic. `judge` compares what a case sent with what is in the tables, and empties them."""
+    """Cases that share one filled topic. `judge` compares what a case sent with what is in the tables, and empties
+    them."""
 
     def __init__(
         self,

@@ -7,7 +7,8 @@ from trials.bench.http import percentile
 
 
 class Result(NamedTuple):
-    """Figures of one case. Times in seconds; `rate` in committed rows a second; `cpu` in processor seconds by process."""
+    """Figures of one case. Times in seconds; `rate` in committed rows a second; `cpu` in processor seconds by
+    process."""
 
     case: str
     records: int
@@ -30,11 +31,11 @@ class Result(NamedTuple):
         )
 
     def latency(self, share: float) -> float | None:
-        """Of the API's answers; None where there were none."""
+        """The latency of the API's answers; None where there were none."""
         return percentile(self.latencies, share) if self.latencies else None
 
     def as_json(self, raw: float | None) -> dict[str, Any]:
-        """For the file."""
+        """The result as the file has it."""
         return {
             "case": self.case,
             "records": self.records,
@@ -74,7 +75,7 @@ _LIMITS: Final = (
 
 
 def verdicts(results: Sequence[Result], raw: float | None) -> list[Verdict]:
-    """What was set out to be reached on two cores, against what was measured."""
+    """Compares what was measured with what was set out to be reached on two cores."""
     by_case = {result.case: result for result in results}
     found = []
     for case, wanted in _RATIOS:
@@ -103,7 +104,7 @@ def verdicts(results: Sequence[Result], raw: float | None) -> list[Verdict]:
 
 
 def table_row(result: Result, raw: float | None) -> dict[str, str]:
-    """For the table."""
+    """The result as a row of the table."""
 
     def milliseconds(share: float) -> str:
         value = result.latency(share)

@@ -60,11 +60,11 @@ class Watch:
 
     @property
     def stored(self) -> int:
-        """As last seen."""
+        """The number of rows, as last seen."""
         return self._seen[-1].stored if self._seen else 0
 
     def wait(self, seconds: float) -> None:
-        """Until all are there, or until nothing more has come for `seconds`."""
+        """Waits until all are there, or until nothing more has come for `seconds`."""
         last, since = -1, time.monotonic()
         while not self._ended.wait(0.1):
             if self.stored != last:
@@ -87,7 +87,7 @@ def clear(dsn: str) -> None:
 
 
 def server_version(dsn: str) -> str:
-    """Of PostgreSQL."""
+    """The version of PostgreSQL."""
     with closing(psycopg2.connect(dsn)) as connection, connection.cursor() as cursor:
         cursor.execute("SHOW server_version")
         [(version,)] = cursor.fetchall()

@@ -1,8 +1,7 @@
 """Wall clocks that jump while a process runs: a small library is loaded before libc and moves what the process reads.
 
-Made with the machine's C compiler. libfaketime was tried first: with it Python's time.sleep fails and librdkafka waits for ever,
-because it moves some of the calls that wait and not others.
-"""
+Made with the machine's C compiler. libfaketime was tried first: with it Python's time.sleep fails and librdkafka waits
+for ever, because it moves some of the calls that wait and not others."""
 
 import atexit
 import shutil
@@ -20,7 +19,7 @@ _SOURCE: Final = Path(__file__).with_name("clock.c")
 
 
 def can_jump() -> bool:
-    """Whether there is a C compiler that makes the library."""
+    """True where there is a C compiler that makes the library."""
     return _library() is not None
 
 
@@ -41,7 +40,7 @@ class Clock:
     """The wall clock of every process that is started with `env`; right until it jumps."""
 
     def __init__(self, file: Path) -> None:
-        """What moves it stands in the file. Raises InfraError."""
+        """The file holds by how much it moves. Raises InfraError."""
         self._library = _library()
         if self._library is None:
             raise InfraError.of("chaos_no_compiler")
@@ -55,6 +54,6 @@ class Clock:
         return {"LD_PRELOAD": str(self._library), "CHAOS_CLOCK_FILE": str(self._file)}
 
     def jump(self, seconds: int) -> None:
-        """So many seconds ahead of the machine's clock from now on; below 0: behind it."""
+        """Moves the clock so many seconds ahead of the machine's from now on; below 0: behind it."""
         with self._file.open("r+b") as file:
             file.write(struct.pack("q", seconds))

@@ -17,7 +17,7 @@ _PIECE: Final = 16 * 1024 * 1024
 
 @cache
 def can_mount() -> bool:
-    """Whether this process may mount. Root may not everywhere: most containers do not let it."""
+    """True where this process may mount. Root may not everywhere: most containers do not let it."""
     if os.geteuid() != 0 or shutil.which("mount") is None:
         return False
     folder = Path(tempfile.mkdtemp(prefix="scanline-mount-"))
@@ -84,5 +84,5 @@ class Disk:
         self._filler.unlink(missing_ok=True)
 
     def unmount(self) -> None:
-        """With everything on it."""
+        """Unmounts the disk with everything on it."""
         unmount(self.folder)

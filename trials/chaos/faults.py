@@ -131,7 +131,7 @@ def _workers_churn(rig: Rig, rng: Random) -> Iterator[None]:
 
 @_fault("api-sigkill", 0.2, 3)
 def _api_killed(rig: Rig, rng: Random) -> Iterator[None]:
-    """In the middle of whatever it is taking, uploads among it."""
+    """Kills an API process in the middle of whatever it is taking, uploads among it."""
     victim = rng.choice(rig.apis)
     victim.kill()
     yield
@@ -210,7 +210,8 @@ def _one_after_the_other(rig: Rig, rng: Random) -> Iterator[None]:
 
 @_fault("cluster-majority-sigkill", 4, 10, brokers=3)
 def _majority_killed(rig: Rig, rng: Random) -> Iterator[None]:
-    """Nothing can be acknowledged, and no leader be chosen, until one of the two is back."""
+    """Kills two brokers of three: nothing can be acknowledged, and no leader be chosen, until one of the two is
+    back."""
     victims = rng.sample(rig.kafka.brokers, 2)
     for broker in victims:
         broker.kill()

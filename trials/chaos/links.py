@@ -25,9 +25,8 @@ class Hop(NamedTuple):
 
 
 class Link:
-    """What runs between one kind of client and one server, or all brokers of a cluster. Every break acts on the connections
-    that are open and on new ones, until `heal` or another break. `state` is what it is now, in a word.
-    """
+    """The connections between one kind of client and one server, or all brokers of a cluster. Every break acts on the
+    connections that are open and on new ones, until `heal` or another break. `state` is what it is now, in a word."""
 
     def __init__(self, name: str, hops: Sequence[Hop], log_file: Path) -> None:
         self.name = name
@@ -44,12 +43,12 @@ class Link:
 
     @property
     def port(self) -> int:
-        """For clients of a single server."""
+        """The port for clients of a single server."""
         return self.hops[0].listen
 
     @property
     def pid(self) -> int | None:
-        """Of the proxy."""
+        """The process id of the proxy."""
         return self._child.pid if self._child is not None else None
 
     def start(self) -> None:
@@ -81,27 +80,27 @@ class Link:
     def slow(
         self, latency_ms: int, jitter_ms: int = 0, rate_kb: int | None = None, *, ways: Sequence[str] = _WAYS
     ) -> None:
-        """Each of the ways takes `latency_ms` ± `jitter_ms`, a round trip twice that; at most `rate_kb` KiB a second each way.
-        `ways`: "upstream", to the server; "downstream", its answers."""
+        """Each of the ways takes `latency_ms` ± `jitter_ms`, a round trip twice that; at most `rate_kb` KiB a second
+        each way. `ways`: "upstream", to the server; "downstream", its answers."""
         self._become("slow")
         self._add("latency", ways, latency=latency_ms, jitter=jitter_ms)
         if rate_kb is not None:
             self._add("bandwidth", rate=rate_kb)
 
     def blackhole(self) -> None:
-        """What is sent is lost, both ways, without a word; new connections are accepted, and as silent. Healing closes what
-        was open then: part of it is missing."""
+        """Loses what is sent, both ways, without an error; new connections are accepted, and as silent. Healing closes
+        what was open then: part of it is missing."""
         self._become("blackhole")
         self._add("timeout", timeout=0)
 
     def stall(self) -> None:
-        """As `blackhole`, but nothing is lost: what was under way arrives after the heal, as late as that was."""
+        """Holds what is sent, both ways, until the heal; nothing is lost."""
         self._become("stalled")
         if self._child is not None:
             self._child.signal(signal.SIGSTOP)
 
     def heal(self) -> None:
-        """As if nothing had been."""
+        """Makes the link work again."""
         if self.state == "stalled" and self._child is not None:
             self._child.signal(signal.SIGCONT)
         self.state = "healthy"

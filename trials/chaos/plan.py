@@ -1,4 +1,4 @@
-"""Which faults strike in which round: a seed gives the same plan again."""
+"""Plans which faults strike in which round: a seed gives the same plan again."""
 
 from collections.abc import Sequence
 from random import Random
@@ -11,7 +11,8 @@ _MIXED_EVERY: Final = 4  # of so many rounds, one has two faults at the same tim
 
 
 class Step(NamedTuple):
-    """A round to be: its own seed draws everything in it. `is_long`: its faults last longer than anybody asks and waits."""
+    """A round to be: its own seed draws everything in it. `is_long`: its faults last longer than anybody asks and
+    waits."""
 
     number: int
     seed: int
@@ -20,21 +21,21 @@ class Step(NamedTuple):
 
 
 class Setup(NamedTuple):
-    """What the servers of a round must be; rounds of one setup share them."""
+    """The servers that a round needs; rounds of one setup share them."""
 
     brokers: int
     disk: str
 
 
 def setup_of(fault: Fault) -> Setup:
-    """What the fault needs."""
+    """The setup that the fault needs."""
     return Setup(fault.brokers, fault.disk)
 
 
 def chosen(only: str, *, disks: bool, clocks: bool = True) -> list[Fault]:
     """The faults named in `only` (commas between; a name's beginning is enough), all for an empty text. Without `disks`
-    those that need one of their own are left out, without `clocks` those that move one. Raises InfraError for a name that
-    fits none."""
+    those that need one of their own are left out, without `clocks` those that move one. Raises InfraError for a name
+    that fits none."""
     wanted = [name.strip() for name in only.split(",") if name.strip()]
     unknown = [name for name in wanted if not any(known.startswith(name) for known in FAULTS)]
     if unknown:
@@ -49,8 +50,8 @@ def chosen(only: str, *, disks: bool, clocks: bool = True) -> list[Fault]:
 
 
 def plan(faults: Sequence[Fault], rounds: int, seed: int, long_every: int = 0) -> dict[Setup, list[Step]]:
-    """`rounds` rounds over these faults, each as often as any other, mixed with a second one now and then, by setup. Each
-    `long_every`-th is long; 0: none is.
+    """`rounds` rounds over these faults, each as often as any other, mixed with a second one now and then, by setup.
+    Each `long_every`-th is long; 0: none is.
 
     Numbers and seeds do not depend on the setups, so that one round can be run again by itself.
     """
@@ -77,7 +78,7 @@ def _may_meet(first: Fault, second: Fault) -> bool:
 
 
 def _part(fault: Fault) -> str:
-    """What it strikes: `worker`, `kafka`, ..., or a link."""
+    """The part that it strikes: `worker`, `kafka`, ..., or a link."""
     first, second, *_ = fault.name.split("-")
     kind = {"workers": "worker", "cluster": "kafka"}.get(first, first)
     return f"{kind}-{second}" if second in ("kafka", "postgres", "api") else kind

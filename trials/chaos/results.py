@@ -1,4 +1,4 @@
-"""What chaos rounds showed: one line of JSON each, and their summary per kind of fault."""
+"""The results of chaos rounds: one line of JSON each, and their summary per kind of fault."""
 
 import json
 import statistics
@@ -30,11 +30,11 @@ class Round:
 
     @property
     def passed(self) -> bool:
-        """Everything acknowledged ended once, and was told as it is, in time."""
+        """True where everything acknowledged ended once, and was published as it is, in time."""
         return not self.findings and self.recovered is not None
 
     def as_json(self) -> dict[str, Any]:
-        """For a line of the results file."""
+        """The result as a line of the results file."""
         return asdict(self) | {"passed": self.passed}
 
 
@@ -60,7 +60,7 @@ class Line:
         return None if self.failed else min(1.0, 3 / self.rounds)
 
     def as_row(self) -> dict[str, Any]:
-        """For a table."""
+        """The result as a row of a table."""
         bound = self.bound
         return {
             "fault": self.fault,

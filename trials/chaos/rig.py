@@ -31,10 +31,9 @@ class Rig(Processes):
     """Kafka, PostgreSQL, API processes and workers below one data folder. A context manager that stops all it started,
     frozen or not, and unmounts its disks.
 
-    Links: `api-kafka`, `worker-kafka`, `client-kafka` (direct publishers), `api-postgres`, `worker-postgres`, and for each
-    API process `client-api-1`, `client-api-2`, ... Whoever checks connects past
-    them: `admin_bootstrap`, `admin_dsn`, `env`. Each process has a clock of its own, where `clocks.can_jump`.
-    """
+    Links: `api-kafka`, `worker-kafka`, `client-kafka` (direct publishers), `api-postgres`, `worker-postgres`, and for
+    each API process `client-api-1`, `client-api-2`, ... Whoever checks connects past them: `admin_bootstrap`,
+    `admin_dsn`, `env`. Each process has a clock of its own, where `clocks.can_jump`."""
 
     def __init__(
         self,
@@ -50,10 +49,10 @@ class Rig(Processes):
         kafka_whole_heap: bool = False,
         fresh: bool = True,
     ) -> None:
-        """`*_disk_mb`: MiB of the disk below the first broker's log, the whole cluster, or its write-ahead log alone, which
-        takes root's rights (`disks.can_mount`). `api_env`, `worker_env`: settings of every process of that kind.
-        `kafka_whole_heap`: see KafkaBroker. `fresh` throws away what is below the folder; without it, only what lies on no
-        small disk is still there."""
+        """`*_disk_mb`: MiB of the disk below the first broker's log, the whole cluster, or its write-ahead log alone,
+        which takes root's rights (`disks.can_mount`). `api_env`, `worker_env`: settings of every process of that kind.
+        `kafka_whole_heap`: see KafkaBroker. `fresh` throws away what is below the folder; without it, only what lies on
+        no small disk is still there."""
         settings = InfraSettings()
         super().__init__(data_dir)
         self._partitions = partitions
@@ -85,7 +84,7 @@ class Rig(Processes):
         self._make_server_links()
 
     def _clear(self, fresh: bool) -> None:
-        """What an earlier run left, killed before it could do so itself."""
+        """Removes what an earlier run left, which was killed before it could do so itself."""
         for left in mounted_below(self.data_dir):
             unmount(left)
         if fresh:
@@ -136,12 +135,12 @@ class Rig(Processes):
 
     @property
     def client_bootstrap(self) -> str:
-        """For direct publishers, through `client-kafka`."""
+        """The bootstrap address for direct publishers, through `client-kafka`."""
         return self.links["client-kafka"].bootstrap
 
     @property
     def api_urls(self) -> list[str]:
-        """Of every API process that was started, through its link, whether it runs or not."""
+        """The URL of every API process that was started, through its link, whether it runs or not."""
         return [f"http://127.0.0.1:{link.port}" for name, link in self.links.items() if name.startswith("client-api-")]
 
     def start_servers(self) -> None:
@@ -161,7 +160,8 @@ class Rig(Processes):
     def start_api(
         self, env: Mapping[str, str] | None = None, *, wait: bool = True, replacing: Service | None = None
     ) -> Service:
-        """One more API process behind a link of its own, or one in the place of another that ended: same port, same link."""
+        """One more API process behind a link of its own, or one in the place of another that ended: same port, same
+        link."""
         if replacing is None:
             link = self._link(f"client-api-{len(self.api_urls) + 1}", [Hop(free_port(), free_port())])
             link.start()
@@ -189,11 +189,11 @@ class Rig(Processes):
         return service
 
     def clock_of(self, service: Service) -> Clock:
-        """What this process takes for the time."""
+        """The clock of this process."""
         return self._clocks[service.name]
 
     def link_of(self, api: Service) -> Link:
-        """Between HTTP clients and this API process."""
+        """The link between HTTP clients and this API process."""
         return self.links[self._api_links[api.name]]
 
     def heal(self) -> None:
@@ -227,7 +227,8 @@ class Rig(Processes):
 
 
 def _wal_settings(disk_mb: int | None, wal_disk_mb: int | None) -> dict[str, str]:
-    """A write-ahead log that leaves a small disk room: it may take a quarter of a disk it shares, half of one of its own."""
+    """A write-ahead log that leaves a small disk room: it may take a quarter of a disk it shares, half of one of its
+    own."""
     sizes = [size // part for size, part in ((disk_mb, 4), (wal_disk_mb, 2)) if size is not None]
     if not sizes:
         return {}

@@ -1,9 +1,9 @@
-"""Reconciles a history with everything the system holds, as Jepsen would, and names each record that is not where it must be.
+"""Reconciles a history with everything the system holds, as Jepsen would, and names each record that is not where it
+must be.
 
-The topic is the bridge. What was acknowledged must be in scan.records.v1 as it was sent; what is in there has one right end
-(trials.checker.model), and the tables, the status topic and the dead-letter topic must hold exactly that. Nothing of the
-pipeline's own code is used for it.
-"""
+The topic is the bridge. What was acknowledged must be in scan.records.v1 as it was sent; what is in there has one right
+end (trials.checker.model), and the tables, the status topic and the dead-letter topic must hold exactly that. Nothing
+of the pipeline's own code is used for it."""
 
 import sys
 import time
@@ -37,13 +37,13 @@ def check(
     status_seconds: float = 90.0,
     tenants_at_once: int | None = None,
 ) -> Report:
-    """Everything of this history; what other tenants have is not looked at. The load must be over, and the backlog gone.
+    """Everything of this history; what other tenants have is not looked at. The load must be over, and the backlog
+    gone.
 
     `status_seconds` is how long the status topic may take to say what the database says: a worker tells again, within
-    SCANLINE_STATUS_RECONCILE_SECONDS, what was not told. `tenants_at_once` bounds the memory it takes (1 to 2 KiB a record) by
-    reading everything several times; a record that one tenant of several holds for another is then called unaccounted, not
-    foreign. Raises TimeoutError or psycopg2.Error where a server does not answer.
-    """
+    SCANLINE_STATUS_RECONCILE_SECONDS, what was not told. `tenants_at_once` bounds the memory it takes (1 to 2 KiB a
+    record) by reading everything several times; a record that one tenant of several holds for another is then called
+    unaccounted, not foreign. Raises TimeoutError or psycopg2.Error where a server does not answer."""
     report = Report()
     with Topics(bootstrap) as topics, Tables(dsn) as tables:
         for part in history.parts(tenants_at_once or len(history.tenants)):
@@ -123,7 +123,7 @@ def _offsets(topics: Topics, tables: Tables, pipeline: str) -> list[Finding]:
 
 
 def _has_more(topics: Topics, partition: int, at: int) -> bool:
-    """Whether there is a message from there on: a transaction's end takes an offset too, and holds none."""
+    """True where there is a message from there on: a transaction's end takes an offset too, and holds none."""
     starts = topics.ends(RECORDS) | {partition: at}
     return next(topics.read(RECORDS, starts), None) is not None
 

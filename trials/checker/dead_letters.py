@@ -11,7 +11,8 @@ _ADDED: Final = "scanline_"  # begins the names of the headers that a letter has
 
 
 class Letters:
-    """Which there must be. One may be there twice: a worker that dies between the letter and its offset writes it again."""
+    """The dead letters that there must be. One may be there twice: a worker that dies between the letter and its offset
+    writes it again."""
 
     def __init__(self) -> None:
         self._expected: dict[tuple[int, int], Entry] = {}
@@ -22,7 +23,7 @@ class Letters:
         self._expected[entry.partition, entry.offset] = entry
 
     def findings(self, topics: Topics, history: History) -> list[Finding]:
-        """What is missing, and what should not be there."""
+        """Finds what is missing, and what should not be there."""
         missing = dict(self._expected)
         found = []
         for letter in topics.read(DEAD_LETTERS, history.starts.get(DEAD_LETTERS, {})):

@@ -1,4 +1,4 @@
-"""What a check says: single findings, and the totals."""
+"""The findings of a check, and their totals."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field, fields
@@ -32,8 +32,8 @@ class Finding(NamedTuple):
 
 @dataclass
 class Report:
-    """Counts are records. `maybe` are those that were counted without having been acknowledged (a broken-off upload's beginning);
-    what is stored, rejected and duplicate adds up to acknowledged + maybe."""
+    """Counts are records. `maybe` are those that were counted without having been acknowledged (a broken-off upload's
+    beginning); what is stored, rejected and duplicate adds up to acknowledged + maybe."""
 
     offered: int = 0
     acknowledged: int = 0
@@ -58,9 +58,9 @@ class Report:
 
     @property
     def kinds(self) -> dict[str, int]:
-        """How many findings of each kind."""
+        """The number of findings of each kind."""
         return dict(Counter(finding.kind for finding in self.findings))
 
     def as_json(self) -> dict[str, Any]:
-        """For a file or --json."""
+        """The findings as a file or --json shows them."""
         return asdict(self) | {"findings": [finding._asdict() for finding in self.findings], "passed": self.passed}

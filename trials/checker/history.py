@@ -1,4 +1,5 @@
-"""What was offered and what was acknowledged, as lines of JSON: the one thing a check has to go by besides the servers.
+"""The history of what was offered and what was acknowledged, as lines of JSON: the one thing a check has to go by
+besides the servers.
 
 A record is known by 16 hex digits of its bytes. A *body* is a list of records; an *offer* is one wish to have a body
 taken, which may need several attempts. Two offers may share a body: the same scan sent under another key."""
@@ -16,7 +17,7 @@ Scan = tuple[str, str]  # (tenant_id, scan_id)
 
 
 def digest(data: bytes) -> str:
-    """What a record, or a message, is known by."""
+    """The digest by which a record, or a message, is known."""
     return hashlib.blake2b(data, digest_size=DIGITS // 2).hexdigest()
 
 
@@ -104,11 +105,11 @@ class History:
         self._add("begin", list(tenants), {topic: dict(places) for topic, places in starts.items()})
 
     def add_body(self, body: Body) -> None:
-        """Before anything of it is sent."""
+        """Notes a body, before anything of it is sent."""
         self._add("body", *body)
 
     def add_offer(self, offer: Offer) -> None:
-        """Before anything of it is sent."""
+        """Notes an offer, before anything of it is sent."""
         self._add("offer", *offer)
 
     def add_accepted(self, offer: str, scan: str, records: int) -> None:
@@ -218,7 +219,7 @@ class History:
         return part
 
     def body_of(self, offer: str) -> Body:
-        """What the offer is about."""
+        """The body that the offer is about."""
         return self.bodies[self.offers[offer].body]
 
     def acknowledged_scans(self) -> dict[Scan, str]:

@@ -1,8 +1,8 @@
-"""What scan.records.v1 must lead to, message by message, worked out from the contract alone (docs/kafka-contract.md).
+"""The model of what scan.records.v1 must lead to, message by message, worked out from the contract alone
+(docs/kafka-contract.md).
 
-A tenant's messages lie in one partition in one order, so there is one right end of a scan, however its messages were cut into
-transactions.
-"""
+A tenant's messages lie in one partition in one order, so there is one right end of a scan, however its messages were
+cut into transactions."""
 
 import datetime as dt
 import json
@@ -160,7 +160,7 @@ Refusal = tuple[int | None, str, str, str | None]  # index, code, pointer, activ
 
 @dataclass
 class End:
-    """How a scan must end."""
+    """The end that a scan must have."""
 
     stored: dict[str, Kept] = field(default_factory=dict)
     refused: Counter[Refusal] = field(default_factory=Counter)

@@ -1,4 +1,4 @@
-"""What was offered and acknowledged, against what lies in scan.records.v1."""
+"""Compares what was offered and acknowledged with what lies in scan.records.v1."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -50,7 +50,8 @@ class Offers:
         return scan in self._acknowledged
 
     def findings(self) -> list[Finding]:
-        """What was acknowledged and is not in the topic as it was sent, what is there and was never offered, and wrong answers."""
+        """Finds what was acknowledged and is not in the topic as it was sent, what is there and was never offered, and
+        wrong answers."""
         found = self._deliveries_lost()
         for scan, name in self._acknowledged.items():
             if self._history.offers[name].scan is None:
@@ -165,7 +166,7 @@ class Offers:
         ]
 
     def knows(self, scan: Scan, source: object) -> bool:
-        """Whether somebody of this history can have begun the scan."""
+        """True where somebody of this history can have begun the scan."""
         return scan in self._bodies or source in self._history.bodies
 
     def offered(self) -> int:

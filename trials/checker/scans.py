@@ -13,7 +13,7 @@ _OUTCOMES: Final = ("stored", "rejected", "duplicate")
 
 
 class Owners:
-    """Where a record is known from: told apart by content, whatever its key."""
+    """The bodies that a record is known from: told apart by content, whatever its key."""
 
     def __init__(self, ends: Mapping[Scan, End]) -> None:
         self._scans: dict[str, Scan] = {}
@@ -29,7 +29,7 @@ class Owners:
 
 
 def differences(scan: Scan, end: End, held: Held, owners: Owners) -> list[Finding]:
-    """What is not as it must be."""
+    """Finds what is not as it must be."""
     found: list[Finding] = []
 
     def say(kind: Kind, text: str, key: str = "") -> None:

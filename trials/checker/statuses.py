@@ -1,4 +1,5 @@
-"""The status topic: its last word on each scan is the database's, and who was told of an end was told the truth."""
+"""Checks the status topic: its last status of each scan is the database's, and every end that a client was given was
+true."""
 
 import json
 import time
@@ -42,7 +43,7 @@ class Statuses:
         self.done: set[Scan] = set()  # told as completed at least once
 
     def read(self, topics: Topics) -> None:
-        """What came since the last time."""
+        """Reads what came since the last time."""
         for entry in topics.read(STATUS, self._starts):
             self._starts[entry.partition] = entry.offset + 1
             tenant, _, scan_id = entry.key.decode("utf-8", "replace").partition("/")
@@ -58,7 +59,7 @@ class Statuses:
 
 
 def statuses_wrong(history: History, topics: Topics, tables: Tables, offers: Offers, seconds: float) -> list[Finding]:
-    """What the topic, or an answer of the API, says and the database does not."""
+    """Finds what the topic, or an answer of the API, says and the database does not."""
     statuses = Statuses(history)
     deadline = time.monotonic() + seconds
     while True:

@@ -1,4 +1,4 @@
-"""What PostgreSQL holds of some tenants, read as superuser with plain SQL."""
+"""Reads what PostgreSQL holds of some tenants, as superuser with plain SQL."""
 
 import json
 from collections import Counter, defaultdict
@@ -48,7 +48,7 @@ class Tables:
         self._connection.set_session(readonly=True, isolation_level="REPEATABLE READ")
 
     def held(self, tenants: Sequence[str]) -> dict[Scan, Held]:
-        """By scan, of one moment."""
+        """What the tables hold by scan, at one moment."""
         found: dict[Scan, Held] = defaultdict(Held)
         ours = [list(tenants)]
         for row in self._rows(f"SELECT tenant_id, scan_id::text, {_SCAN_COLUMNS} FROM scans {_OURS}", ours):
@@ -79,7 +79,8 @@ class Tables:
             held.spans.append((details["partition"], details["first_offset"], details["next_offset"]))
 
     def elsewhere(self, tenants: Sequence[str], scans: Sequence[str], mark: str) -> list[tuple[str, str, str]]:
-        """(tenant, scan, activity_key) of rows that have one of these scans, or the mark before their key, and another tenant."""
+        """(tenant, scan, activity_key) of rows that have one of these scans, or the mark before their key, and another
+        tenant."""
         query = """
         SELECT tenant_id, scan_id::text AS scan, activity_key FROM processing_activities
         WHERE tenant_id <> ALL(%s) AND (scan_id = ANY(%s::uuid[]) OR starts_with(activity_key, %s))"""
@@ -89,14 +90,14 @@ class Tables:
         return found
 
     def next_offsets(self, topic: str, pipeline: str) -> dict[int, int]:
-        """Where the pipeline goes on, by partition."""
+        """The stored offsets, by partition."""
         query = "SELECT partition, next_offset FROM stream_offsets WHERE topic = %s AND pipeline = %s"
         found = {row["partition"]: row["next_offset"] for row in self._rows(query, [topic, pipeline])}
         self._connection.rollback()
         return found
 
     def scans(self, tenants: Sequence[str]) -> dict[Scan, dict[str, Any]]:
-        """What `scans` says of each."""
+        """The rows of `scans`."""
         query = f"SELECT tenant_id, scan_id::text AS scan, {_SCAN_COLUMNS} FROM scans {_OURS}"
         found = {(row.pop("tenant_id"), row.pop("scan")): row for row in self._rows(query, [list(tenants)])}
         self._connection.rollback()

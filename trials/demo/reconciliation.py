@@ -1,4 +1,4 @@
-"""Whether every record is accounted for: what was sent, the tables, and the status topic must say the same."""
+"""Checks that every record is accounted for: what was sent, the tables, and the status topic must say the same."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ _COUNTS: Final = {
 
 
 class Held(NamedTuple):
-    """What the tables hold, by scan id."""
+    """The content of the tables, by scan id."""
 
     keys: Mapping[str, list[str]]
     rejected: Mapping[str, int]

@@ -36,7 +36,7 @@ class Phase(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What the demo found."""
+    """The outcome of the demo."""
 
     phases: list[Phase]
     rows: list[dict[str, Any]]
@@ -45,7 +45,7 @@ class Outcome(NamedTuple):
 
 
 def run(stack: Stack, progress_on: Console) -> Outcome:
-    """On a stack that runs and is empty. Raises InfraError when a scan is not taken."""
+    """Runs the demo on a stack that runs and is empty. Raises InfraError when a scan is not taken."""
     bars = _Bars(progress_on)
     with StatusFollower(stack.kafka.bootstrap, on_change=bars.told) as follower:
         api_url = stack.apis[0].base_url

@@ -1,4 +1,5 @@
-"""What the demo sends, and what must become of it: worked out from plain JSON, without the pipeline's code."""
+"""The scans that the demo sends, and what must become of them: worked out from plain JSON, without the pipeline's
+code."""
 
 import json
 import uuid
@@ -15,7 +16,7 @@ _FLAWED: Final = 5  # of each kind, in every generated scan
 
 
 class Wanted(NamedTuple):
-    """What a scan must come to. `keys` are the activity_keys to be stored."""
+    """The result that a scan must have. `keys` are the activity_keys to be stored."""
 
     records: int
     stored: int
@@ -36,7 +37,7 @@ class Sample(NamedTuple):
 
     @property
     def file(self) -> Path:
-        """Where its lines come from."""
+        """The file that its lines come from."""
         return generator.sample_file(self.name)
 
 
@@ -64,7 +65,8 @@ def generated() -> dict[str, list[bytes]]:
 
 
 def wanted(lines: Sequence[bytes]) -> Wanted:
-    """A record without a purpose is to be rejected (the law asks for one specific purpose), a key's second one not counted."""
+    """A record without a purpose is to be rejected (the law asks for one specific purpose), a key's second one not
+    counted."""
     good = [line for line in lines if json.loads(line)["purpose"]]
     counts = generator.expected(good)
     keys = frozenset(json.loads(line)["activity_key"] for line in good)
@@ -95,5 +97,5 @@ class Sent(NamedTuple):
 
 
 def new_scan_id() -> str:
-    """For a publisher that names its scans itself."""
+    """A new scan id, for a publisher that names its scans itself."""
     return str(uuid.uuid4())

@@ -62,7 +62,7 @@ def _stream(lines: Sequence[bytes]) -> Iterator[bytes]:
 
 
 def _publish(sample: Sample, bootstrap: str, scan_id: str) -> None:
-    """With the documentation's publisher: nothing of ours but the contract."""
+    """Publishes with the documentation's publisher: nothing of ours but the contract."""
     done = subprocess.run(
         [sys.executable, str(_PUBLISHER), bootstrap, sample.tenant, str(sample.file), scan_id],
         capture_output=True,

@@ -1,4 +1,5 @@
-"""Submitting over HTTP as a stubborn client: the same request, the same Idempotency-Key, at any address, until it is answered."""
+"""Submitting over HTTP as a stubborn client: the same request, the same Idempotency-Key, at any address, until it is
+answered."""
 
 import gzip
 import json
@@ -37,7 +38,8 @@ class Sender:
     def submit(
         self, tenant: str, offer: Offer, content: Bytes, headers: Mapping[str, str], *, source: str | None = None
     ) -> str | None:
-        """Until it is acknowledged; returns the scan's id. None: given up, or (without a key) no answer to the one attempt."""
+        """Submits until it is acknowledged; returns the scan's id. None: given up, or (without a key) no answer to the
+        one attempt."""
         more = {"Idempotency-Key": f'"{offer.key}"'} if offer.key is not None else {}
         while True:
             answer = self._ask("POST", f"/v1/tenants/{tenant}/scans", content, {**headers, **more}, source)

@@ -1,4 +1,5 @@
-"""Load that never lets go: many tenants, over HTTP and directly, with everything that goes wrong on the sender's side."""
+"""Load that never lets go: many tenants, over HTTP and directly, with everything that goes wrong on the sender's
+side."""
 
 import itertools
 import random
@@ -49,9 +50,8 @@ DIRECT_WAYS: Final = {
 class Load:
     """A context manager. Entered, it sends; left, it stops offering and waits until all that was begun is acknowledged.
 
-    `rate` is in records a second, None for as fast as it goes. `name` begins every tenant's name and every key; it must be new
-    on these servers. `patience` in seconds is for one offer, and for what is under way when the block ends.
-    """
+    `rate` is in records a second, None for as fast as it goes. `name` begins every tenant's name and every key; it must
+    be new on these servers. `patience` in seconds is for one offer, and for what is under way when the block ends."""
 
     def __init__(
         self,
@@ -96,15 +96,15 @@ class Load:
         self._direct = DirectPublisher(history, bootstrap)
 
     def pause(self) -> None:
-        """Nothing new is offered until `resume`."""
+        """Offers nothing new until `resume`."""
         self._going.clear()
 
     def resume(self) -> None:
-        """See pause."""
+        """Offers new records again after `pause`."""
         self._going.set()
 
     def stop_offering(self) -> None:
-        """Nothing new is offered any more; what was begun goes on."""
+        """Offers nothing new any more; what was begun goes on."""
         if not self._ending.is_set():
             self._give_up_at = time.monotonic() + self._patience
         self._ending.set()
@@ -122,8 +122,8 @@ class Load:
             raise self._errors[0]
 
     def one_scan(self, way: str = "json", records: int = 100, tenant: str | None = None) -> str | None:
-        """Sends exactly this, in the caller's thread, by one of HTTP_WAYS or DIRECT_WAYS. Returns the scan's id, None where it
-        was not acknowledged. What is published directly may be acknowledged later."""
+        """Sends exactly this, in the caller's thread, by one of HTTP_WAYS or DIRECT_WAYS. Returns the scan's id, None
+        where it was not acknowledged. What is published directly may be acknowledged later."""
         rng = random.Random(f"{self._seed}/{way}/{next(self._numbers)}")
         tenant = tenant if tenant is not None else rng.choice(self.tenants)
         if way in DIRECT_WAYS:
@@ -273,7 +273,7 @@ def _size(rng: random.Random) -> int:
 
 
 def ends_of(bootstrap: str) -> dict[str, dict[int, int]]:
-    """Where each topic ends now."""
+    """The end of each topic now."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "not-used", "log_level": 0})
     try:
         ends: dict[str, dict[int, int]] = {}

@@ -1,8 +1,7 @@
-"""Whether the memory of a process is flat: what a rule can tell apart without knowing the process.
+"""Judges whether the memory of a process is flat, as far as a rule can without knowing the process.
 
-A process warms up (caches, a heap that grows to its limit, shared buffers that fill), takes more for a moment (a backlog
-after a fault) and does not give all of it back. None of this is a leak. What rises again and again, is.
-"""
+A process warms up (caches, a heap that grows to its limit, shared buffers that fill), takes more for a moment (a
+backlog after a fault) and does not give all of it back. None of this is a leak. What rises again and again, is."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -23,8 +22,9 @@ Verdict = Literal["flat", "grows", "too much", "too short"]
 
 @dataclass(frozen=True)
 class Memory:
-    """One process from its first sample to its last, in seconds of the run and MiB. `climb` is what it gained again and again
-    while it was looked at, and what it keeps by contract is taken off; None where its life was too short to say."""
+    """One process from its first sample to its last, in seconds of the run and MiB. `climb` is what it gained again and
+    again while it was looked at, and what it keeps by contract is taken off; None where its life was too short to
+    say."""
 
     process: str
     began: float
@@ -38,13 +38,13 @@ class Memory:
     verdict: Verdict
 
     def as_json(self) -> dict[str, Any]:
-        """For a file or a table."""
+        """The verdict as a file or a table shows it."""
         return asdict(self)
 
 
 def judge(process: str, times: Sequence[float], values: Sequence[float], kept: Sequence[float] = ()) -> Memory:
-    """`values` in MiB at `times` in seconds, ascending, at least one. `kept`: of these, what the process holds because it
-    should, such as the statuses of all scans. `process` begins with one of the names in MOST."""
+    """`values` in MiB at `times` in seconds, ascending, at least one. `kept`: of these, what the process holds because
+    it should, such as the statuses of all scans. `process` begins with one of the names in MOST."""
     most = MOST[process.partition("-")[0]]
     own = [value - held for value, held in zip(values, kept, strict=True)] if kept else list(values)
     warm = max(WARM_UP, (times[-1] - times[0]) / 2)
@@ -72,7 +72,7 @@ def judge(process: str, times: Sequence[float], values: Sequence[float], kept: S
 
 
 def steady_climb(values: Sequence[float]) -> float:
-    """By how much the level rises over six parts of equal length, its largest step left out and made up for by the mean of
+    """The rise of the level over six parts of equal length, its largest step left out and made up for by the mean of
     the others: a line keeps what it gained, a single step is nothing, and what levels off loses most of it."""
     size = len(values) / _PARTS
     levels = [statistics.median(values[round(number * size) : round((number + 1) * size)]) for number in range(_PARTS)]
@@ -81,7 +81,7 @@ def steady_climb(values: Sequence[float]) -> float:
 
 
 def slope_per_hour(points: Sequence[tuple[float, float]]) -> float:
-    """Of the straight line through (seconds, value), in units an hour."""
+    """The slope of the straight line through (seconds, value), in units an hour."""
     xs, ys = [at for at, _ in points], [value for _, value in points]
     if len(set(xs)) < 2:
         return 0.0

@@ -1,4 +1,4 @@
-"""What a soak promises, held against what it measured."""
+"""Compares what a soak promises with what it measured."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -14,9 +14,9 @@ _NOTHING: Final = 100.0  # messages that wait for less than the time between two
 
 
 class _Pool(NamedTuple):
-    """Connections of all processes together: the most they may open, and what they open in time without any harm (a pool keeps
-    what it once needed): one for each lane, whose call may take long while others go on, and one more for each worker; one for
-    the one reader of the soak, in each API."""
+    """Connections of all processes together: the most they may open, and what they open in time without any harm (a
+    pool keeps what it once needed): one for each lane, whose call may take long while others go on, and one more for
+    each worker; one for the one reader of the soak, in each API."""
 
     most: int
     needed: int
@@ -41,8 +41,9 @@ class Promise(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """A fault's backlog: the most messages between its strike and the next one's, samples in between once it was healed, and
-    seconds from there until one of these showed no more than there was before the first fault, or next to nothing."""
+    """A fault's backlog: the most messages between its strike and the next one's, samples in between once it was
+    healed, and seconds from there until one of these showed no more than there was before the first fault, or next to
+    nothing."""
 
     fault: str
     most: float
@@ -63,7 +64,7 @@ def promises(measured: Mapping[str, Any], samples: Sequence[Sample]) -> list[Pro
 
 
 def memory(samples: Sequence[Sample]) -> list[Memory]:
-    """Of every process that was there."""
+    """Judges the memory of every process that was there."""
     found = []
     for column in columns(samples):
         if not column.startswith("memory "):
@@ -85,7 +86,7 @@ def _kept(samples: Sequence[Sample], process: str) -> list[float]:
 
 
 def settled(samples: Sequence[Sample], faults: Sequence[Struck]) -> list[Settled]:
-    """How each fault's backlog went away."""
+    """The time in which each fault's backlog went away."""
     quiet = max(_NOTHING, _most_before(samples, faults, "lag"))
     found = []
     for number, fault in enumerate(faults):
@@ -100,7 +101,7 @@ def settled(samples: Sequence[Sample], faults: Sequence[Struck]) -> list[Settled
 
 
 def _most_before(samples: Sequence[Sample], faults: Sequence[Struck], name: str) -> float:
-    """In the quiet time before the first fault."""
+    """The most in the quiet time before the first fault."""
     end = faults[0].began if faults else float("inf")
     return max((one[name] for one in samples if name in one and one["seconds"] < end), default=0.0)
 

@@ -1,4 +1,4 @@
-"""What a look at a running rig tells: each process by a name of its own, one that was started anew by another."""
+"""Measures a running rig: each process under a name of its own, one that was started again under another."""
 
 import re
 from collections import defaultdict
@@ -16,7 +16,8 @@ _MIB: Final = 1 << 20
 
 class Watch:
     """Call it for a sample: `memory P` and, for an API, `kept P` (statuses it must hold) in MiB, `lag` in messages,
-    `connections write` and `read`, `stored` in records since the servers were made. What cannot be told is left out."""
+    `connections write` and `read`, `stored` in records since the servers were made. What cannot be measured is left
+    out."""
 
     def __init__(self, rig: Rig) -> None:
         self._rig = rig

@@ -17,8 +17,8 @@ _MIB: Final = 1 << 20
 
 
 def memory_mib(pids: Mapping[str, int]) -> Sample:
-    """Of each named process that is there and those below it, MiB. PSS where the system tells it: what PostgreSQL's processes
-    share counts once."""
+    """The memory of each named process that is there and of those below it, in MiB. PSS where the system gives it: what
+    PostgreSQL's processes share counts once."""
     taken = {name: sum(map(_pss, _tree(pid))) / _MIB for name, pid in pids.items()}
     return {f"memory {name}": round(mib, 1) for name, mib in taken.items() if mib}
 
@@ -112,7 +112,7 @@ class Sampler:
         self.save()
 
     def save(self) -> None:
-        """As CSV, one line a sample; a column that a sample lacks stays empty."""
+        """Writes CSV, one line a sample; a column that a sample lacks stays empty."""
         with self._file.open("w", newline="") as opened:
             writer = csv.DictWriter(opened, columns(self.samples))
             writer.writeheader()

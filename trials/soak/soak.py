@@ -43,9 +43,9 @@ Tell = Callable[[str], None]
 
 
 class Measured(dict[str, Any]):
-    """What a soak measured, ready for JSON: `flat_out` and `rate` in records a second; `busy_flat_out` and `busy_half` as
-    {kind of process: processors used}, with `machine` for everything that runs there; `faults` as [name, began, ended] in
-    seconds; `drained_after` in seconds or None; `findings` as sentences; the counts of the check."""
+    """The figures that a soak measured, ready for JSON: `flat_out` and `rate` in records a second; `busy_flat_out` and
+    `busy_half` as {kind of process: processors used}, with `machine` for everything that runs there; `faults` as [name,
+    began, ended] in seconds; `drained_after` in seconds or None; `findings` as sentences; the counts of the check."""
 
 
 def soak(
@@ -114,8 +114,8 @@ def _check(history: History, rig: Rig) -> Report:
 
 
 def _flat_out(rig: Rig, folder: Path, seed: int, seconds: float) -> tuple[float, dict[str, float]]:
-    """Records stored a second while the load offers as fast as it can, until all of it is; and who used the processors while
-    it offered."""
+    """Records stored a second while the load offers as fast as it can, until all of it is; and who used the processors
+    while it offered."""
     history = History(folder / "history-flat-out.jsonl")
     # a seed of its own: direct publishers draw their scans' ids from it
     load = Load(history, rig.api_urls, rig.client_bootstrap, seed=seed + 1, name="flatout")
@@ -129,7 +129,8 @@ def _flat_out(rig: Rig, folder: Path, seed: int, seconds: float) -> tuple[float,
 
 
 def _busy_during(rig: Rig, run: Callable[[], None]) -> dict[str, float]:
-    """Processors used by each kind of process while `run` does; `machine` is everything, other people's work included."""
+    """Processors used by each kind of process while `run` does; `machine` is everything, other people's work
+    included."""
     began, before = time.monotonic(), _used(rig)
     run()
     spent = time.monotonic() - began
@@ -153,7 +154,8 @@ def _used(rig: Rig) -> dict[str, float]:
 def _faults_now_and_then(
     rig: Rig, sampler: Sampler, seconds: float, faults: tuple[str, ...], rng: Random, tell: Tell
 ) -> dict[str, float]:
-    """Evenly over the middle: the first and the last tenth of the time are quiet. Returns who used the processors in the first."""
+    """Evenly over the middle: the first and the last tenth of the time are quiet. Returns who used the processors in
+    the first."""
     step = seconds * (1 - 2 * _QUIET) / max(1, len(faults))
     busy = _busy_during(rig, lambda: _wait_until(sampler, seconds * _QUIET, tell))
     for number, name in enumerate(faults):
@@ -170,7 +172,7 @@ def _faults_now_and_then(
 
 
 def _wait_until(sampler: Sampler, seconds: float, tell: Tell) -> None:
-    """Until so much of the run is over; says every minute how it stands."""
+    """Waits until so much of the run is over; says every minute how it stands."""
     while (left := seconds - sampler.seconds) > 0:
         time.sleep(min(left, _TELL_EVERY - sampler.seconds % _TELL_EVERY))
         if sampler.seconds < seconds and sampler.samples:
