@@ -218,7 +218,6 @@ class StatusTopic:
                 "bootstrap.servers": bootstrap,
                 "group.id": "not-used",
                 "enable.auto.commit": False,
-                "fetch.wait.max.ms": 10,
                 "log_level": 0,
             }
         )

@@ -15,17 +15,18 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, T
 from faust.types import TP, ConsumerMessage
 
 from schemas.topics import RECORDS_TOPIC
-from stream_app.faust_bridge.fetcher import bound_the_fetcher
+from stream_app.faust_bridge.fetcher import bound_the_fetcher, let_the_fetcher_wait
 from stream_app.lanes.group import Lanes
 from stream_app.lanes.inbox import Slice
 from stream_app.lanes.log_checks import Logs
 
 log = logging.getLogger("scanline.transport")
-_FETCH_WAIT_MS = 20
 _FULL_LANES_POLL = 0.02  # seconds between looks while some lanes are full
 
 
-bound_the_fetcher()  # no other consumer runs in this process
+# No other consumer runs in this process.
+bound_the_fetcher()
+let_the_fetcher_wait()
 
 
 class _ConsumerThread(AIOKafkaConsumerThread):
@@ -82,9 +83,6 @@ class _ConsumerThread(AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         # A publisher's aborted transaction was never sent, as far as we are concerned (KIP-98).
         consumer._isolation_level = "read_committed"
-        # One fetch is under way to a broker at a time: while it waits for news of the partitions that are drained, the
-        # others cannot be fetched. Faust's 1.5 s would make every lane wait for the slowest publisher.
-        consumer._fetch_max_wait_ms = _FETCH_WAIT_MS
         return consumer
 
     async def commit_for_monitors(self, offsets: Mapping[TP, int]) -> None:
