@@ -17,6 +17,7 @@ from infra.stack import Stack
 from tests.helpers import Database, StatusTopic
 from tests.servers import Servers
 from tests.servers import servers as start_servers
+from tests.stock_servers import end, lay, stock
 
 # No test asserts how long anything takes: the machine may be busy with others.
 settings.register_profile("untimed", deadline=None)
@@ -78,9 +79,21 @@ def statuses(servers: Servers) -> Iterator[StatusTopic]:
         yield opened
 
 
+@pytest.fixture(scope="session")
+def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where servers that were made once lie; one place for all test processes of a run."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    return stock(shared / "stock")
+
+
 @pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
-    """Native servers of this test alone, running, to be broken at will."""
-    with Stack(tmp_path / "stack") as own:
+def stack(tmp_path: Path, stocked: Path) -> Iterator[Stack]:
+    """Native servers of this test alone, running, to be broken at will; of what they leave only the logs are kept."""
+    lay(stocked, tmp_path / "stack")
+    own = Stack(tmp_path / "stack")
+    try:
         own.start_servers()
         yield own
+    finally:
+        end(own)

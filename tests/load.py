@@ -33,7 +33,7 @@ class Load:
     """Scans of several tenants, round after round until the block ends: half of each in numbered arrays, half in single
     records. A context manager; at its end everything published is acknowledged."""
 
-    def __init__(self, bootstrap: str, *, tenants: int = 8, records: int = 200, pause: float = 0.4) -> None:
+    def __init__(self, bootstrap: str, *, tenants: int = 8, records: int = 100, pause: float = 0.4) -> None:
         """A round is one scan of `records` for each tenant, then `pause` seconds."""
         self._tenants = [f"tenant-{number:02}" for number in range(tenants)]
         self._records = records
