@@ -7,6 +7,7 @@ import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import httpx
 import pytest
@@ -30,6 +31,14 @@ for _name in [name for name in os.environ if name.lower() in ("http_proxy", "htt
 # What a script starts in the background ignores Ctrl-C, and so would every command that the tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+COLLECTED: Final = pytest.StashKey[list[pytest.Item]]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keeps what was collected, before -m takes away what shall not run."""
+    config.stash[COLLECTED] = list(items)
 
 
 @pytest.fixture(scope="session")

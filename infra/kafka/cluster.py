@@ -77,7 +77,7 @@ class KafkaCluster:
         for broker in away:
             broker.start()
 
-    def wait_until_ready(self, seconds: float = 90) -> None:
+    def wait_until_ready(self, seconds: float = 180) -> None:
         """Until every broker answers and knows all others. Raises InfraError."""
         deadline = time.monotonic() + seconds
         for broker in self.brokers:

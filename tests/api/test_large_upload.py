@@ -17,6 +17,8 @@ from infra.processes.services import Service
 from infra.stack import Stack
 from tests.helpers import RECORDS, headers_of, peak_memory
 
+pytestmark = pytest.mark.long
+
 COUNT: Final = 1_000_000
 PIECE: Final = 2_000  # records sent at a time
 MIB: Final = 1024 * 1024

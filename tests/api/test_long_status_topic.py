@@ -5,11 +5,14 @@ import random
 import uuid
 
 import httpx
+import pytest
 from confluent_kafka import Producer
 from reading import Tenant
 
 from infra.stack import Stack
 from tests.helpers import STATUS, peak_memory, wait_for
+
+pytestmark = pytest.mark.long
 
 MIB = 1024 * 1024
 SCANS = 500

@@ -121,6 +121,7 @@ def test_kafka_away(stack: Stack, service: Service, caller: Tenant, tenant: str)
     assert_whole(stack, tenant)
 
 
+@pytest.mark.long
 def test_kafka_goes_away_midway(stack: Stack, service: Service, caller: Tenant, tenant: str) -> None:
     lines = generator.records(30_000, 3, tenant)
     key = {"Idempotency-Key": "lượt 7".encode().hex(), **NDJSON}

@@ -8,6 +8,8 @@ import json
 import os
 from collections.abc import Iterator
 
+import pytest
+
 from infra.stack import Stack
 from tests.helpers import (
     Database,
@@ -22,6 +24,8 @@ from tests.helpers import (
 )
 from tests.load import assert_same_keys
 from trials import generator
+
+pytestmark = pytest.mark.long
 
 MIB = 1024 * 1024
 BOUND = 400 * MIB

@@ -48,6 +48,7 @@ def stored_with_result(http: httpx.Client, tenant: str, number: int) -> tuple[Sc
     return (tenant, answer.json()["scan_id"]), keys_of(lines)
 
 
+@pytest.mark.long
 def test_the_clocks_of_both_jump_while_records_arrive(
     stack: Stack, http: httpx.Client, worker_clock: Clock, api_clock: Clock
 ) -> None:
@@ -68,6 +69,7 @@ def test_the_clocks_of_both_jump_while_records_arrive(
     assert worker.returncode is None and "has stood still" not in worker_log(worker)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_what_was_found_now_is_not_in_the_future(stack: Stack, worker_clock: Clock, hours: int) -> None:
     """Judged by the broker's stamp, by a worker that is an hour behind and by one that is an hour ahead."""
@@ -91,6 +93,7 @@ def told_wrongly(bootstrap: str, tenant: str, scan: str, status: dict[str, Any])
     assert not producer.flush(PATIENCE)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_what_changed_of_late_is_told_again(stack: Stack, worker_clock: Clock, hours: int) -> None:
     """Five minutes ago: long before the partition's last change, and by no clock but PostgreSQL's."""
@@ -133,6 +136,7 @@ def test_a_lease_does_not_end_because_a_clock_is_ahead(stack: Stack, http: httpx
         assert (row["status"], row["records_stored"]) == ("completed", 2_500)
 
 
+@pytest.mark.long
 def test_a_lease_ends_although_the_clock_was_set_back(stack: Stack, api_clock: Clock) -> None:
     """The API that took the upload is dead; the one that is asked again has lost an hour."""
     stream = generator.ndjson(generator.records(2_500, 4, "tenant"))

@@ -21,6 +21,8 @@ from tests.helpers import Database, wait_for
 from tests.load import LONG, Load, assert_exactly, hold, metric, wait_for_messages, worker_log
 from trials.chaos.rig import Rig
 
+pytestmark = pytest.mark.long
+
 AWAY_SECONDS = 30.0  # the worker asks every two seconds, for five at most, and believes what it hears three times
 PARTITIONS = list(range(12))
 

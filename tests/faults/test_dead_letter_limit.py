@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from infra.processes.services import Service
@@ -102,6 +103,7 @@ def test_a_lane_stops_and_goes_on_when_it_may(stack: Stack) -> None:
     assert "quá nhiều thông điệp không đọc được" in log and "too many messages cannot be read" in log
 
 
+@pytest.mark.long
 def test_one_sender_cannot_stop_the_others_of_its_partition(stack: Stack) -> None:
     worker = stack.start_worker(SETTINGS)
     flood, other = tenants_of_one_partition(2)
@@ -119,6 +121,7 @@ def test_one_sender_cannot_stop_the_others_of_its_partition(stack: Stack) -> Non
         assert_told(database, statuses, [flood, other])
 
 
+@pytest.mark.long
 def test_a_better_worker_goes_on_by_itself(stack: Stack) -> None:
     """Several senders at once: the fault is ours. A worker that can read the messages needs nobody's leave; here it is one
     whose limit is higher."""

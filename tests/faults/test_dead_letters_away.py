@@ -1,5 +1,6 @@
 """A dead-letter topic that takes nothing: the offset does not move past what could not be put there."""
 
+import pytest
 from confluent_kafka.admin import ResourceType
 
 from infra.stack import Stack
@@ -9,6 +10,8 @@ from tests.helpers import DEAD_LETTERS, Database, Publisher, new_scan, wait_for
 from tests.load import LONG, worker_log
 from tests.murmur2 import partition_of
 from trials import generator
+
+pytestmark = pytest.mark.long
 
 SMALL, USUAL = "100", str(2 * 1024 * 1024)
 

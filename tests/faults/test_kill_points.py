@@ -47,7 +47,9 @@ def published(stack: Stack) -> dict[Scan, list[str]]:
     return scans
 
 
-@pytest.mark.parametrize(("point", "committed"), [("before the commit", 2), ("after the commit", 3)])
+@pytest.mark.parametrize(
+    ("point", "committed"), [pytest.param("before the commit", 2, marks=pytest.mark.long), ("after the commit", 3)]
+)
 def test_killed_beside_a_commit(stack: Stack, point: str, committed: int) -> None:
     scans = published(stack)
     assert_died(start_dying(stack, point))
@@ -63,7 +65,10 @@ def test_killed_beside_a_commit(stack: Stack, point: str, committed: int) -> Non
     assert_exactly(stack, scans)
 
 
-@pytest.mark.parametrize("point", ["while partitions are taken away", "while partitions are given to it"])
+@pytest.mark.parametrize(
+    "point",
+    [pytest.param("while partitions are taken away", marks=pytest.mark.long), "while partitions are given to it"],
+)
 def test_killed_during_a_rebalance(stack: Stack, point: str) -> None:
     """The one dies that had partitions, when another comes; or the one that comes, as soon as it has some."""
     with Load(stack.kafka.bootstrap) as load, Database(stack.postgres.superuser_dsn()) as database:
@@ -82,7 +87,7 @@ def test_killed_during_a_rebalance(stack: Stack, point: str) -> None:
     assert_exactly(stack, load.published)
 
 
-@pytest.mark.parametrize("kind", [JSON, NDJSON], ids=["json", "ndjson"])
+@pytest.mark.parametrize("kind", [JSON, pytest.param(NDJSON, marks=pytest.mark.long)], ids=["json", "ndjson"])
 def test_an_api_killed_between_kafkas_answer_and_its_own(stack: Stack, kind: dict[str, str]) -> None:
     """The client knows nothing and sends the same again under its key: it is told of the one scan there is."""
     port = free_port()

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
@@ -50,6 +51,7 @@ def test_retention_took_what_was_not_read(stack: Stack) -> None:
         assert f"partition {partition}: 11 offsets from {read} on were deleted" in worker_log(worker)
 
 
+@pytest.mark.long
 def test_a_topic_made_anew(stack: Stack, tmp_path: Path) -> None:
     """Its offsets begin at 0 while PostgreSQL waits for a higher one: the lane waits for an operator, and others go on."""
     tenants = tenants_by_partition("anew")
@@ -91,6 +93,7 @@ def test_a_topic_made_anew(stack: Stack, tmp_path: Path) -> None:
         assert [row["details"]["before"] for row in audit] == [stored] and set(audit[0]["message"]) == {"vi", "en"}
 
 
+@pytest.mark.long
 def test_a_log_that_lost_its_end(stack: Stack, tmp_path: Path) -> None:
     """The topic is the same, and ends before the stored offset: its id says nothing, and an operator decides."""
     tenant = tenants_by_partition("end")[3]

@@ -2,6 +2,8 @@
 
 import signal
 
+import pytest
+
 from infra.processes.services import Service
 from infra.stack import Stack
 from tests.freezing import freeze_with_open_transaction
@@ -23,6 +25,7 @@ def crash(stack: Stack) -> None:
     stack.postgres.wait_until_ready()
 
 
+@pytest.mark.long
 def test_crashes_under_load(stack: Stack) -> None:
     worker = stack.start_worker()
     with Load(stack.kafka.bootstrap) as load:
@@ -97,6 +100,7 @@ class Open:
         return {(tenant, scan): keys_of(self.lines[tenant][: self.sent]) for tenant, scan in self.scans.items()}
 
 
+@pytest.mark.long
 def test_what_a_crash_takes_is_read_again(stack: Stack) -> None:
     """From lanes with work in hand, and from lanes with nothing to do. PostgreSQL's log is flushed every ten seconds whatever
     happens: a crash just after that takes nothing, and another is needed."""

@@ -23,6 +23,8 @@ from trials.chaos.disks import can_mount, mounted_below
 from trials.chaos.links import Link
 from trials.chaos.rig import Rig
 
+pytestmark = pytest.mark.long
+
 SLOW_MS = 300
 
 

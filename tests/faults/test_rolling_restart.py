@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Final, Self
 
 import httpx
+import pytest
 
 from infra.processes.services import Service
 from infra.stack import Stack
@@ -17,6 +18,8 @@ from tests.helpers import Database
 from tests.load import LONG, Load, Scan, assert_exactly, keys_of, wait_for_messages
 from tests.submitting import JSON, NDJSON, HeldUpload, scans_of, wait_until_taken
 from trials import generator
+
+pytestmark = pytest.mark.long
 
 CLIENTS: Final = 3
 PAUSE_SECONDS: Final = 0.05  # of a client, after each scan

@@ -46,6 +46,7 @@ def start_worker(stack: Stack, link: Link, stall_seconds: int) -> Service:
     return stack.start_worker(settings)
 
 
+@pytest.mark.long
 def test_over_a_slow_link_everything_is_stored(stack: Stack, link: Link) -> None:
     """Neither the rows of one message, nor the bytes of one refused record, pass within a statement's deadline; and a call that
     takes longer than a lane may stand still is not started again while it gets on."""

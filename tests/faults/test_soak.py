@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from trials.soak.picture import draw
 from trials.soak.promises import memory, promises
 from trials.soak.sampler import Struck, columns, load
 from trials.soak.soak import soak
+
+pytestmark = pytest.mark.long
 
 FAULT = "worker-sigkill"
 

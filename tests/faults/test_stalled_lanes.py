@@ -76,6 +76,7 @@ def waiting_backend(database: Database) -> int | None:
     return int(rows[0]["pid"]) if rows else None
 
 
+@pytest.mark.long
 def test_a_session_that_is_frozen_in_postgresql(stack: Stack) -> None:
     """The server's side of a connection stands still: its kernel answers, and no timeout of ours runs there. The partition's
     offset stays locked until it ends; the other partitions go on."""
@@ -114,6 +115,7 @@ def start_stopping_worker(stack: Stack, way: str, settings: dict[str, str]) -> S
     return worker
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["paused", "buffer full"])
 def test_a_consumer_that_stops_delivering_is_made_to_go_on(stack: Stack, way: str) -> None:
     """Partitions are left out behind the lanes' backs: their word for what is to be read cannot be trusted then."""
@@ -128,6 +130,7 @@ def test_a_consumer_that_stops_delivering_is_made_to_go_on(stack: Stack, way: st
     assert "(fetching)" in worker_log(worker)
 
 
+@pytest.mark.long
 def test_a_consumer_in_the_wrong_place_is_called_back(stack: Stack) -> None:
     """Its lanes know where they wait."""
     worker = start_stopping_worker(stack, "wrong place", {"SCANLINE_STREAM_STALL_SECONDS": "600"})
@@ -179,6 +182,7 @@ def test_what_no_restart_mends_ends_the_process(stack: Stack) -> None:
     assert_exactly(stack, load.published)
 
 
+@pytest.mark.long
 def test_waiting_is_not_standing_still(stack: Stack) -> None:
     """Lanes that wait for a database that is away, and a worker that was frozen, are nobody to be started again."""
     worker = stack.start_worker(SETTINGS)

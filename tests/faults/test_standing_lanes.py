@@ -4,6 +4,8 @@ says when it goes on."""
 import signal
 from typing import Any, Final
 
+import pytest
+
 from infra.processes.services import Service
 from infra.stack import Stack
 from schemas.status import PAUSES
@@ -67,6 +69,7 @@ def test_a_write_that_takes_long(stack: Stack) -> None:
         assert_told(database, statuses, ["standing"])
 
 
+@pytest.mark.long
 def test_messages_that_are_not_fetched(stack: Stack) -> None:
     """The lane itself has nothing in hand, and the broker has."""
     worker = start_stopping_worker(stack, "paused", SETTINGS)

@@ -10,6 +10,8 @@ from infra.stack import Stack
 from tests.helpers import Database, wait_for
 from tests.load import Load, assert_exactly, hold, wait_for_messages
 
+pytestmark = pytest.mark.long
+
 SHUTDOWN_SECONDS = 5
 PATIENCE = 30.0  # far below what clients wait for a broker by themselves (minutes), and enough on a busy machine
 AWAY_SECONDS = 2  # until the worker has noticed

@@ -92,6 +92,7 @@ def test_grown_past_the_stored_offset_while_no_worker_runs(stack: Stack, scanlin
         assert audit["details"]["topic_id"] == new
 
 
+@pytest.mark.long
 def test_made_anew_and_refilled_under_a_running_worker(stack: Stack, scanline: Commands) -> None:
     """It may have read messages of the new topic behind the old offset before it looked: they are kept, those before are not
     passed over, and nothing is there twice."""
@@ -120,6 +121,7 @@ def test_made_anew_and_refilled_under_a_running_worker(stack: Stack, scanline: C
         assert (done.returncode, found["compared"], found["equal"], found["not_comparable"]) == (0, 2, 1, 1), found
 
 
+@pytest.mark.long
 def test_made_anew_with_fewer_partitions(stack: Stack, scanline: Commands) -> None:
     """Those that are gone keep their offsets and hinder nobody; each command that looks at partitions still works."""
     worker = stack.start_worker()
@@ -143,6 +145,7 @@ def test_made_anew_with_fewer_partitions(stack: Stack, scanline: Commands) -> No
             assert database.finished(tenant, again, LONG)["records_stored"] == 7
 
 
+@pytest.mark.long
 def test_an_operator_passes_over_messages(stack: Stack, scanline: Commands) -> None:
     """--to OFFSET within the log, and only with --yes; outside of it not at all."""
 
@@ -171,6 +174,7 @@ def test_an_operator_passes_over_messages(stack: Stack, scanline: Commands) -> N
         assert audit["details"]["passed_over"] == 3
 
 
+@pytest.mark.long
 def test_nothing_stops_where_the_topic_is_the_same(stack: Stack) -> None:
     """A database from before the ids, restarts and rebalances: ids are taken on, and no lane waits for anybody."""
     ids = "SELECT DISTINCT topic_id FROM stream_offsets WHERE next_offset > 0"

@@ -16,6 +16,8 @@ from trials import generator
 from trials.chaos.rig import Rig
 from trials.load.load import ends_of
 
+pytestmark = pytest.mark.long
+
 LATENCY_MS = 600  # between Kafka's taking the end and the API's hearing of it: the time to stop the answer
 TRIES = 6
 API_ENV = {

@@ -4,6 +4,8 @@ https://github.com/faust-streaming/faust/issues/606 (open, as is its pull reques
 0.15.3 with two actors on a stream commits the highest offset that is done, where the one before it is not.
 """
 
+import pytest
+
 from infra.stack import Stack
 from tests.blocking import held, tenants_by_partition
 from tests.helpers import Database, Publisher, new_scan, wait_for
@@ -17,6 +19,7 @@ OTHERS = 10
 SESSION = {"SCANLINE_SESSION_TIMEOUT_SECONDS": "2"}  # how soon the other worker takes over
 
 
+@pytest.mark.long
 def test_stock_loses_the_message_it_was_working_on(stack: Stack) -> None:
     with Stock(stack, "gaps", "2") as stock:
         stock.send([SLOW, *(b"%d" % number for number in range(OTHERS))])

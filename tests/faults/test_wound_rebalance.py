@@ -8,6 +8,8 @@ has not committed yet a second time.
 from itertools import pairwise
 from typing import Final
 
+import pytest
+
 from infra.processes.services import Service
 from infra.stack import Stack
 from tests.helpers import Database, wait_for
@@ -29,6 +31,7 @@ CREATE TRIGGER trail AFTER UPDATE ON stream_offsets FOR EACH ROW EXECUTE FUNCTIO
 """
 
 
+@pytest.mark.long
 def test_stock_handles_messages_twice(stack: Stack) -> None:
     """A worker that dies between two commits: whatever it had handled since the last one comes again."""
     with Stock(stack, "repeating", "1") as stock:

@@ -23,6 +23,7 @@ PATIENT = {"SCANLINE_WRITE_DEADLINE_SECONDS": "600", "SCANLINE_STREAM_STALL_SECO
 STALLED_SECONDS = 5  # long enough for stock to handle all of FREE several times over
 
 
+@pytest.mark.long
 def test_stock_starves_the_other_partition(stack: Stack) -> None:
     with Stock(stack, "starving", "isolated", partitions=2) as stock:
         stock.send([SLOW, *(b"%d" % number for number in range(MORE_THAN_A_BUFFER))], 0)
@@ -36,7 +37,7 @@ def test_stock_starves_the_other_partition(stack: Stack) -> None:
         assert handled < FREE  # and it would stay so for as long as partition 0 takes
 
 
-@pytest.mark.parametrize("slow_partitions", [1, 9])
+@pytest.mark.parametrize("slow_partitions", [1, pytest.param(9, marks=pytest.mark.long)])
 def test_ours_goes_on_with_every_other_partition(stack: Stack, slow_partitions: int) -> None:
     """Nine slow ones are more than twice as many as write at the same time: who waits long gives its place to others."""
     tenants = tenants_by_partition("lane")

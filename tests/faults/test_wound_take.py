@@ -23,6 +23,7 @@ GOOD = 20
 TENANTS = 4
 
 
+@pytest.mark.long
 def test_stock_acknowledges_a_batch_that_raised(stack: Stack) -> None:
     with Stock(stack, "taking", "batches") as stock:
         stock.send([b"good"] * GOOD + [BAD])
@@ -31,6 +32,9 @@ def test_stock_acknowledges_a_batch_that_raised(stack: Stack) -> None:
         stock.send([b"after"])
         wait_for(lambda: stock.done(), "its agent goes on", LONG)
         assert {done.value for done in stock.done()} == {"after"}
+
+
+QUICK = ("decoding", "after the commit")
 
 
 class Raising(Stack):
@@ -77,7 +81,9 @@ def publish(stack: Raising, place: str) -> None:
             stack.published[tenant, scan] = keys_of(lines)
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    "place", [place if place in QUICK else pytest.param(place, marks=pytest.mark.long) for place in PLACES]
+)
 def test_ours_loses_nothing_wherever_it_raises(raising: Raising, place: str) -> None:
     """Half of the messages are there when the worker starts, the other half come while it works."""
     publish(raising, place)

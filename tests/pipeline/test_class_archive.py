@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from infra.kafka.broker import KafkaBroker
 from infra.kafka.class_archive import ClassArchive
 from infra.settings import InfraSettings
@@ -26,6 +28,7 @@ def test_the_next_broker_maps_what_the_first_left(tmp_path: Path) -> None:
         broker.stop()
 
 
+@pytest.mark.long
 def test_what_a_killed_broker_wrote_is_not_taken(tmp_path: Path) -> None:
     libs = tmp_path / "libs"
     archive = ClassArchive(libs, "java")

@@ -14,6 +14,8 @@ from tests.broker_settings import COMPACTED, configure
 from tests.helpers import RECORDS, Database, Publisher, StatusTopic, assert_accounted, assert_told, new_scan, wait_for
 from trials import generator
 
+pytestmark = pytest.mark.long
+
 ROUNDS: Final = 4
 
 

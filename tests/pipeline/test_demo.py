@@ -32,6 +32,7 @@ def test_every_record_of_the_demo_is_accounted_for(commands: Commands) -> None:
     assert set(document["api_latency_ms"]) == {"p50", "p95", "p99"}
 
 
+@pytest.mark.long
 def test_an_interrupted_demo_leaves_no_process(commands: Commands) -> None:
     process = commands.start("demo")
     ours = psutil.Process(process.pid)

@@ -64,7 +64,13 @@ def test_while_it_still_loads(command: str, module: str, tmp_path: Path) -> None
     assert "Traceback" not in rest
 
 
-@pytest.mark.parametrize("sign", ["kafka/kafka.log", "postgres", "logs/api-1.log", "running.worker.env"])
+@pytest.mark.parametrize(
+    "sign",
+    [
+        "kafka/kafka.log",
+        *(pytest.param(each, marks=pytest.mark.long) for each in ("postgres", "logs/api-1.log", "running.worker.env")),
+    ],
+)
 def test_while_a_system_starts(sign: str, tmp_path: Path) -> None:
     """Sent when this file or folder is there: from the first server to the last moment before it runs."""
     commands = Commands({"SCANLINE_DATA_DIR": str(tmp_path)})

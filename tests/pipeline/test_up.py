@@ -66,6 +66,7 @@ def test_a_running_system_is_found_and_leaves_nothing_behind(
     assert done.returncode == 1 and "scanline up" in done.stderr
 
 
+@pytest.mark.long
 def test_what_a_killed_run_left_is_not_believed(commands: Commands, tmp_path: Path) -> None:
     folder = tmp_path / "data" / "up"
     folder.mkdir(parents=True)
