@@ -19,7 +19,7 @@ from trials.chaos.results import Round, read, summary
 from trials.chaos.rounds import run
 
 
-def _tell(one: Round) -> None:
+def _print_round(one: Round) -> None:
     mark = "[green]✓[/green]" if one.passed else "[red]✗[/red]"
     recovered = "-" if one.recovered is None else f"{one.recovered:.1f} s"
     stderr.print(
@@ -83,5 +83,5 @@ def _run(rounds: int, seed: int, only: str, rate: int, long_every: int, folder: 
     stderr.print(f"seed {seed}, {rounds} vòng / rounds, {file}")
     done: list[Round] = []
     for at, (setup, steps) in enumerate(plan(faults, rounds, seed, long_every).items()):
-        done += run(setup, steps, folder / f"{now:%Y%m%dT%H%M%SZ}-{at}", file, rate, _tell)
+        done += run(setup, steps, folder / f"{now:%Y%m%dT%H%M%SZ}-{at}", file, rate, _print_round)
     return done

@@ -79,8 +79,8 @@ def histogram(reasons: Counter[str]) -> None:
     most = max(reasons.values(), default=1)
     for reason, count in reasons.most_common():
         bar = "█" * max(1, round(30 * count / most))
-        told = f"{escape(reason)}: [dim]{both(meaning(reason))}[/dim]"
-        console.print(f"  {number(count, 'vi'):>9}  {bar:<30}  {told}", highlight=False, soft_wrap=True)
+        text = f"{escape(reason)}: [dim]{both(meaning(reason))}[/dim]"
+        console.print(f"  {number(count, 'vi'):>9}  {bar:<30}  {text}", highlight=False, soft_wrap=True)
 
 
 def show_plan(plan: Plan, *, as_json: bool) -> None:

@@ -35,10 +35,10 @@ def run(app: Commands) -> int:
         terminal.leave_output()
         return _NOT_READ
     except Exception as error:
-        told = known(error)
-        if told is None:
+        sentence = known(error)
+        if sentence is None:
             raise
-        _tell(told)
+        _print_error(sentence)
         return INTERRUPTED if isinstance(error, Interrupted) else _FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -57,7 +57,7 @@ def _called(app: Commands) -> int:
     return 0
 
 
-def _tell(error: InfraError) -> None:
+def _print_error(error: InfraError) -> None:
     """Prints the error on standard error; where JSON was asked for and none is there yet, as JSON on standard output
     too."""
     text = f"[red]{escape(error.vi)}[/red]\n{escape(error.en)}"

@@ -8,7 +8,7 @@ import typer
 from cli.interrupts import sigterm_as_ctrl_c
 from cli.options import PIPELINE, Json, Pipeline
 from cli.output import print_json, show, stderr
-from cli.replay import exit_code_of, progress_bar, tell_differences, tell_passed_over
+from cli.replay import exit_code_of, print_differences, print_passed_over, progress_bar
 from cli.servers import service_urls
 from infra.settings import InfraSettings
 from operations.rebuild import RebuildProgress
@@ -22,7 +22,7 @@ def _say(vi: str, en: str) -> None:
     stderr.print(f"{vi} / {en}", markup=False)
 
 
-def _tell_cut(cut: Mapping[int, int]) -> None:
+def _print_cut(cut: Mapping[int, int]) -> None:
     where = ", ".join(f"{partition}:{first}" for partition, first in cut.items())
     _say(
         f"CHÚ Ý: thời hạn lưu của topic đã xóa phần đầu; không dựng lại được những gì trước {where}.",
@@ -44,7 +44,8 @@ def rebuild(
     pipeline: Pipeline = PIPELINE,
     json: Json = False,
 ) -> None:
-    """Dựng lại các bảng từ scan.records.v1 khi mất cơ sở dữ liệu. / Rebuild the tables from the topic: the database was lost.
+    """Dựng lại các bảng từ scan.records.v1 khi mất cơ sở dữ liệu. / Rebuild the tables from the topic: the database was
+    lost.
 
     Bị ngắt giữa chừng: chạy lại với --continue. /
     Interrupted: run it again with --continue.
@@ -54,18 +55,18 @@ def rebuild(
     sigterm_as_ctrl_c()
     settings = InfraSettings()
     cut: dict[int, int] = {}
-    told: set[int] = set()
+    printed: set[int] = set()
 
     def on_cut(found: Mapping[int, int]) -> None:
         cut.update(found)
-        _tell_cut(found)
+        _print_cut(found)
 
     with progress_bar(quiet=json) as on_progress:
 
         def on_offsets(now: RebuildProgress) -> None:
             on_progress(Progress(now.offsets, now.total, 0, now.offsets, doing="Dựng lại / rebuilding"))
-            for partition in now.still.keys() - told:
-                told.add(partition)
+            for partition in now.still.keys() - printed:
+                printed.add(partition)
                 _say(
                     f"Phân vùng {partition} đứng ở {now.still[partition]}: hãy xem nhật ký của tiến trình xử lý "
                     "(giới hạn thông điệp lỗi? xem `scanline dlq allow`).",
@@ -94,6 +95,6 @@ def rebuild(
     else:
         shown = {name: value for name, value in report.items() if not isinstance(value, list | dict)}
         show([shown], title="rebuild", as_json=False)
-        tell_differences(report.get("differences", []))
-        tell_passed_over(report)
+        print_differences(report.get("differences", []))
+        print_passed_over(report)
     raise typer.Exit(exit_code_of(report))

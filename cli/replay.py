@@ -110,11 +110,11 @@ def replay(
             report = run(request, InfraSettings(), on_progress)
     except KeyboardInterrupt:
         raise request.interrupted from None
-    _tell(report, as_json=json, on_stderr=to_ndjson and output is None)
+    _print_report(report, as_json=json, on_stderr=to_ndjson and output is None)
     raise typer.Exit(exit_code_of(report))
 
 
-def _tell(report: dict[str, Any], *, as_json: bool, on_stderr: bool) -> None:
+def _print_report(report: dict[str, Any], *, as_json: bool, on_stderr: bool) -> None:
     if on_stderr:  # standard output is the records'
         stderr.print_json(jsonlib.dumps(report, default=str))
     elif as_json:
@@ -122,11 +122,11 @@ def _tell(report: dict[str, Any], *, as_json: bool, on_stderr: bool) -> None:
     else:
         shown = {name: value for name, value in report.items() if not isinstance(value, list | dict)}
         show([shown], title="replay", as_json=False)
-        tell_differences(report.get("differences", []))
-        tell_passed_over(report)
+        print_differences(report.get("differences", []))
+        print_passed_over(report)
 
 
-def tell_differences(differences: list[dict[str, Any]]) -> None:
+def print_differences(differences: list[dict[str, Any]]) -> None:
     """Prints the differences for people: a scan a line, and below it what differs, with the first of the keys."""
     for each in differences:
         _line(f"khác / different: {each['tenant_id']} {each['scan_id']}")
@@ -139,7 +139,7 @@ def tell_differences(differences: list[dict[str, Any]]) -> None:
                 _line(f"  {what}: {keys['count']}: {', '.join(keys['first'])}{more}")
 
 
-def tell_passed_over(report: Mapping[str, Any]) -> None:
+def print_passed_over(report: Mapping[str, Any]) -> None:
     """Prints the skipped records for people, one a line."""
     found = report.get("passed_over") or {"count": 0, "first": []}
     if found["count"]:

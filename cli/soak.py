@@ -21,7 +21,7 @@ from trials.soak.soak import Measured, soak
 _MARKS = {True: "✓", False: "✗", None: "-"}
 
 
-def _tell(text: str) -> None:
+def _print_step(text: str) -> None:
     stderr.print(f"{dt.datetime.now():%H:%M:%S}  {text}")
 
 
@@ -66,8 +66,8 @@ def _run(minutes: float, seed: int, folder: Path) -> Path:
     seed = seed or int(now.timestamp())
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{now:%Y%m%dT%H%M%SZ}-seed-{seed}.json"
-    _tell(f"seed {seed}, {minutes:g} ph/min, {file}")
-    measured: Measured = soak(folder / "run", file.with_suffix(".csv"), minutes, seed, _tell)
+    _print_step(f"seed {seed}, {minutes:g} ph/min, {file}")
+    measured: Measured = soak(folder / "run", file.with_suffix(".csv"), minutes, seed, _print_step)
     file.write_text(jsonlib.dumps(measured, ensure_ascii=False, indent=1) + "\n")
     return file
 

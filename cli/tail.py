@@ -24,13 +24,13 @@ def _checked_scan(scan_id: str) -> str:
 
 
 def _as_json(change: Change) -> dict[str, Any]:
-    """The status as it was told; of a scan that was cleaned up, its name alone."""
+    """The status as it was published; of a scan that was cleaned up, its name alone."""
     removed = {"tenant_id": change.key[0], "scan_id": change.key[1], "status": None}
     return change.status or removed
 
 
 def _as_text(change: Change) -> str:
-    where = f"{in_vietnam(change.told_at)}  [bold]{change.key[0]}[/bold]  {change.key[1]}"
+    where = f"{in_vietnam(change.published_at)}  [bold]{change.key[0]}[/bold]  {change.key[1]}"
     status: dict[str, Any] | None = change.status
     if status is None:
         return f"{where}  [dim]đã dọn / removed[/dim]"
@@ -73,7 +73,8 @@ def _follow(bootstrap: str, tenant: str, scan: str, *, from_start: bool, as_json
 
 
 def _say_unknown(scan: str) -> None:
-    """It may be about to begin, and so it is waited for; a wrong id, or another tenant's, would be waited for in vain."""
+    """It may be about to begin, and so it is waited for; a wrong id, or another tenant's, would be waited for in
+    vain."""
     stderr.print(
         f"Chưa có lượt quét nào mang mã {scan} (đúng mã và tổ chức chưa?); vẫn chờ. /"
         f" No scan {scan} is known yet (is it the right id, and the right tenant?); waiting for it.",

@@ -6,7 +6,7 @@ from infra.error_texts import TEXTS
 
 
 class InfraError(Exception):
-    """What happened, where, and what to do, for the operator. `code` tells it from others, for programs."""
+    """What happened, where, and what to do, for the operator. `code` names it for programs."""
 
     def __init__(self, vi: str, en: str, code: str) -> None:
         super().__init__(f"{vi}\n{en}")
@@ -16,8 +16,8 @@ class InfraError(Exception):
 
     @classmethod
     def of(cls, code: str, **values: object) -> Self:
-        """One of the catalogue, its text filled with the values. A value that has a text in each language (`vi` and `en`) gives
-        the one that fits."""
+        """One of the catalogue, its text filled with the values. A value that has a text in each language (`vi` and
+        `en`) gives the one that fits."""
         vi, en = (
             template.format(**{name: getattr(value, language, value) for name, value in values.items()})
             for language, template in zip(("vi", "en"), TEXTS[code], strict=True)

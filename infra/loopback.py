@@ -10,7 +10,7 @@ _OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def is_loopback(url: str) -> bool:
-    """Whether the URL's host is this machine, as far as its name tells."""
+    """True where the URL's host is this machine, as far as its name shows."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -19,6 +19,7 @@ def is_loopback(url: str) -> bool:
 
 
 def opened(url: str, seconds: float) -> HTTPResponse:
-    """The answer to a GET, as urlopen gives it. Raises OSError, urllib.error.HTTPError for a status that is no success."""
+    """The answer to a GET, as urlopen gives it. Raises OSError, urllib.error.HTTPError for a status that is no
+    success."""
     answer: HTTPResponse = _OPENER.open(url, timeout=seconds)
     return answer

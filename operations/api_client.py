@@ -25,7 +25,7 @@ class Refused(InfraError):
             place = error.get("parameter") or error.get("pointer") or "/"
             for language, lines in texts.items():
                 reason = str(error["messages"][language])
-                if reason not in lines[0]:  # the first one is told there already
+                if reason not in lines[0]:  # the first one is there already
                     lines.append(f"  {place}: {reason}")
         super().__init__("\n".join(texts["vi"]), "\n".join(texts["en"]), str(problem["code"]))
         self.status = int(problem["status"])

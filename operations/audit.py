@@ -5,9 +5,7 @@ import os
 import socket
 from typing import Final
 
-NO_TENANT: Final = (
-    "-"  # about a partition, or about letters that do not tell whose they are; no tenant can have this id
-)
+NO_TENANT: Final = "-"  # about a partition, or about letters that do not say whose they are; no tenant can have this id
 
 
 def user_name() -> str:

@@ -20,7 +20,7 @@ from schemas.submission import SubmissionRefused, read_json
 
 STANDARD_INPUT: Final = Path("-")
 _PIECE: Final = 256 * 1024
-_LOOK: Final = 4096  # so much of it tells what it is
+_LOOK: Final = 4096  # so much of it shows what it is
 _GZIP: Final = b"\x1f\x8b"
 # a document begins with one of the submission's own fields, which no record has; or it is an array
 _DOCUMENT: Final = re.compile(rb'\s*(?:\[|\{\s*"(?:records|source|language|notify|complete)"\s*:)')
@@ -99,7 +99,8 @@ class RecordsFile:
         return self._document is not None and not self._document
 
     def pieces(self, on_read: Callable[[int], None] = lambda _: None) -> Iterator[bytes]:
-        """NDJSON, piece by piece; `on_read` is told how many bytes of the file have been read. Raises InfraError."""
+        """NDJSON, piece by piece; `on_read` is called with how many bytes of the file have been read. Raises
+        InfraError."""
         if self._document is not None:
             yield from _as_lines(self._document)
             on_read(self._source.taken)

@@ -23,13 +23,13 @@ _POLL: Final = 0.1
 
 
 class Change(NamedTuple):
-    """One message of scan.status.v1. `status` None is a tombstone; `seen_at` is time.perf_counter(), `told_at` the time
-    that the broker stamped it with."""
+    """One message of scan.status.v1. `status` None is a tombstone; `seen_at` is time.perf_counter(), `published_at` the
+    time that the broker stamped it with."""
 
     key: Key
     status: dict[str, Any] | None
     seen_at: float
-    told_at: dt.datetime
+    published_at: dt.datetime
 
 
 class StatusFollower:
@@ -62,7 +62,7 @@ class StatusFollower:
             partitions = partitions_of(self._consumer, STATUS_TOPIC, ANSWER_SECONDS)
             if not partitions:
                 raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
-            # asked now: OFFSET_END would be the end at some later time, and what is told until then would be missed
+            # asked now: OFFSET_END would be the end at some later time, and what is published until then would be missed
             ends = {} if from_start else spans_of(self._consumer, STATUS_TOPIC, partitions, ANSWER_SECONDS)
             places = [
                 TopicPartition(STATUS_TOPIC, number, ends[number][1] if ends else OFFSET_BEGINNING)
@@ -76,7 +76,7 @@ class StatusFollower:
             ) from error
 
     def last(self, keys: Iterable[Key]) -> dict[Key, dict[str, Any]]:
-        """The last status of each of these scans that was told of."""
+        """The last status of each of these scans that has one."""
         with self._changed:
             found = {key: self._last.get(key) for key in keys}
         return {key: change.status for key, change in found.items() if change is not None and change.status}
@@ -86,7 +86,8 @@ class StatusFollower:
         return self._ended.get(key)
 
     def wait_final(self, keys: Iterable[Key], silence: float, tick: Callable[[], None] = lambda: None) -> set[Key]:
-        """Waits until all have ended, or until nothing was told for `silence` seconds. Returns those that have not."""
+        """Waits until all have ended, or until nothing was published for `silence` seconds. Returns those that have
+        not."""
         left, heard = set(keys), time.monotonic()
         while left and time.monotonic() - heard < silence:
             with self._changed:
@@ -112,8 +113,8 @@ class StatusFollower:
             except (ValueError, RecursionError, msgspec.MsgspecError):
                 continue  # not one of ours; the API's follower logs it
             if is_tenant_id(key[0]):
-                told_at = dt.datetime.fromtimestamp(message.timestamp()[1] / 1000, dt.UTC)
-                self._take(Change(key, status, time.perf_counter(), told_at))
+                published_at = dt.datetime.fromtimestamp(message.timestamp()[1] / 1000, dt.UTC)
+                self._take(Change(key, status, time.perf_counter(), published_at))
 
     def _reached_an_end(self, error: KafkaError, partition: int) -> None:
         if error.code() == KafkaError._PARTITION_EOF and self._behind:

@@ -58,7 +58,7 @@ class Services:
         return retry_later(code, self.settings.api_retry_after_seconds, **extra)
 
     async def find(self, tenant_id: str, scan_id: str) -> Entry | None:
-        """A scan's status; before the answer is None, everything told so far has been read. Raises ApiProblem."""
+        """A scan's status; before the answer is None, everything published so far has been read. Raises ApiProblem."""
         key = (tenant_id, scan_id)
         entry = self.statuses.get(key)
         if entry is None:

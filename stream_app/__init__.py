@@ -12,9 +12,9 @@ The way of a slice, module by module:
 6. `lanes.assembler` takes messages off the inbox, `lanes.batch` has each read by `schemas.reading` until the
    micro-batch is full, and `lanes.dead_letter_gate` says whether those that cannot be read may go to the dead letters.
 7. The sink writes it in one transaction, with the offset; another worker's offset in between fences the lane.
-8. `publisher` tells the statuses that the transaction made.
+8. `publisher` publishes the statuses that the transaction made.
 
-Beside it: `lanes.poison_search` and `lanes.poison_check` find the message on which our own code fails; `lanes.log_checks` and
-`lanes.log_guard` notice that a topic was made anew; `faust_bridge.skipped_messages` finds what Faust fetched and dropped;
-`lanes.watchdog` restarts a lane that gets nowhere; `lanes.standstill` says how long one has stood.
-"""
+Beside it: `lanes.poison_search` and `lanes.poison_check` find the message on which our own code fails;
+`lanes.log_checks` and `lanes.log_guard` notice that a topic was made anew; `faust_bridge.skipped_messages` finds what
+Faust fetched and dropped; `lanes.watchdog` restarts a lane that gets nowhere; `lanes.standstill` says how long one has
+stood."""

@@ -18,7 +18,7 @@ from stream_app import metrics
 from stream_app.faust_bridge.record_batches import Oversized
 
 # Statuses that could not be delivered for this long are given up and read from PostgreSQL again: a worker that was frozen
-# must not wake up and tell what is no longer true.
+# must not wake up and publish what is no longer true.
 STATUS_TIMEOUT_MS: Final = 10_000
 _DEAD_LETTER_SECONDS: Final = 10.0
 log = logging.getLogger("scanline.publishing")
@@ -55,7 +55,7 @@ class Publisher:
         while not self._stopping.is_set():
             self._producer.poll(0.2)
 
-    def tell(self, partition: int, statuses: Sequence[ScanStatus]) -> None:
+    def publish_statuses(self, partition: int, statuses: Sequence[ScanStatus]) -> None:
         """Publishes without waiting. What fails makes `partition` show up in failed_partitions()."""
 
         def delivered(error: Any, _: Any) -> None:
@@ -70,9 +70,11 @@ class Publisher:
                 self._producer.produce(topics.STATUS_TOPIC, encode_status(status), key, on_delivery=delivered)
             except (BufferError, KafkaException):
                 self._fail(partition)
-            except Exception as error:  # this one only: other scans' are told, and telling it again would not help
+            except (
+                Exception
+            ) as error:  # this one only: other scans' are published, and publishing it again would not help
                 metrics.STATUS_FAILURES.inc()
-                log.error("the status of scan %s could not be told: %s", status.scan_id, described(error))
+                log.error("the status of scan %s could not be published: %s", status.scan_id, described(error))
 
     def _fail(self, partition: int) -> None:
         metrics.STATUS_FAILURES.inc()

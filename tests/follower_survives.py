@@ -1,4 +1,5 @@
-"""One message on which our own code fails keeps the API from nothing else: statuses are followed on, the backlog is asked again.
+"""One message on which our own code fails keeps the API from nothing else: statuses are followed on, the backlog is
+asked again.
 
 Run by tests/unit/test_follower.py in a process of its own: API and worker have metrics of the same names.
 """
@@ -9,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from producer_api.kafka import backlog, follower
-from producer_api.kafka.status_messages import Head, Told
+from producer_api.kafka.status_messages import Head, StatusMessage
 from producer_api.kafka.statuses import StatusStore
 from producer_api.settings import ApiSettings
 from tests.helpers import wait_for
@@ -46,7 +47,7 @@ class Raising(NamedTuple):
 def test_a_status_that_cannot_be_read_is_named_and_passed_over(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert follower._told(Raising(error)) is None  # type: ignore[arg-type]
+    assert follower._read_status(Raising(error)) is None  # type: ignore[arg-type]
     assert f"scan.status.v1-3, offset 7: {type(error).__name__} at " in caplog.text
     assert SECRET not in caplog.text
 
@@ -61,7 +62,7 @@ class Odd(dt.datetime):
 async def test_a_status_that_cannot_be_kept_takes_no_other_along(caplog: pytest.LogCaptureFixture) -> None:
     store = StatusStore(60)
     heads = [Head("completed"), Head("completed", submitted_at=Odd(2026, 1, 1, tzinfo=dt.UTC)), Head("completed")]
-    batch = [Told(("tenant", str(at)), b"{}", head, False, 0, at, 1.0) for at, head in enumerate(heads)]
+    batch = [StatusMessage(("tenant", str(at)), b"{}", head, False, 0, at, 1.0) for at, head in enumerate(heads)]
     store.apply(batch, {0: 3})
     assert [store.get(("tenant", str(at))) is not None for at in range(3)] == [True, False, True]
     assert store.has_read({0: 3})

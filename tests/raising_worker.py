@@ -1,8 +1,7 @@
 """A worker of ours with a fault planted: `SCANLINE_TEST_RAISE_IN=<place> python -m tests.raising_worker`.
 
-A chosen place of the worker's own code raises, a few times in each partition where it can tell, as a defect that nobody thought of
-would. Everything else is the worker as it is.
-"""
+A chosen place of the worker's own code raises, a few times in each partition where it can tell, as a defect that nobody
+thought of would. Everything else is the worker as it is."""
 
 import functools
 import os
@@ -71,7 +70,7 @@ PLACES: Final[dict[str, tuple[type, str, Any]]] = {
     "formatting rows": (PostgresSink, "prepare", _before),
     "before the transaction": (PostgresSink, "write", _before),
     "after the commit": (PostgresSink, "write", _after),
-    "telling the status": (Publisher, "tell", _before),
+    "telling the status": (Publisher, "publish_statuses", _before),
 }
 
 

@@ -36,7 +36,7 @@ _CLUSTER_SESSION_MS: Final = (
 
 
 class Listener(NamedTuple):
-    """One more port for clients, who are told `advertised` instead: the port of a proxy in front of it."""
+    """One more port for clients, to whom `advertised` is named instead: the port of a proxy in front of it."""
 
     name: str  # capital letters
     port: int
@@ -66,8 +66,8 @@ class KafkaBroker:
         heap: str = _HEAP,
         whole_heap: bool = False,
     ) -> None:
-        """Alone, or with `node` one of several. `whole_heap`: it takes all of its heap when it starts, so that whatever it takes
-        later is something else."""
+        """Alone, or with `node` one of several. `whole_heap`: it takes all of its heap when it starts, so that whatever
+        it takes later is something else."""
         self._data_dir = data_dir
         self._libs = libs
         self._java = java
@@ -87,7 +87,8 @@ class KafkaBroker:
         self._archive = ClassArchive(libs, java)
 
     def _ports(self, wanted: int | None) -> tuple[int, int]:
-        """Of broker and controller: the last run's, so that clients find the broker again, unless somebody took them."""
+        """Of broker and controller: the last run's, so that clients find the broker again, unless somebody took
+        them."""
         if wanted is None and self._port_file.exists():
             last, controller = map(int, self._port_file.read_text().split())
             if is_free(last) and is_free(controller):
@@ -145,7 +146,7 @@ class KafkaBroker:
             "voters": ",".join(f"{number}@127.0.0.1:{port}" for number, port in enumerate(ports, 1)),
             "listeners": ",".join(f"{name}://127.0.0.1:{port}" for name, port, _ in own)
             + f",CONTROLLER://127.0.0.1:{ports[self._node.id - 1]}",
-            "advertised": ",".join(f"{name}://127.0.0.1:{told}" for name, _, told in own),
+            "advertised": ",".join(f"{name}://127.0.0.1:{advertised}" for name, _, advertised in own),
             "protocols": ",".join(f"{name}:PLAINTEXT" for name in ("CONTROLLER", *(name for name, _, _ in own))),
             "log_dir": self.log_dir,
             "replicas": min(3, len(ports)),
@@ -174,8 +175,8 @@ class KafkaBroker:
             raise InfraError.of("kafka_format_failed", reason=done.stderr[-500:])
 
     def wait_until_ready(self, seconds: float = 180) -> None:
-        """Waits for a metadata answer that names this broker and a controller; an open port is not enough. A process that ended is
-        noticed at once: the patience is for slow machines. Raises InfraError."""
+        """Waits for a metadata answer that names this broker and a controller; an open port is not enough. A process
+        that ended is noticed at once: the patience is for slow machines. Raises InfraError."""
         admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 200})
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

@@ -1,4 +1,5 @@
-"""The broker's classes, parsed once and shared by every later start (JEP 350): a start takes a third less processor time."""
+"""The broker's classes, parsed once and shared by every later start (JEP 350): a start takes a third less processor
+time."""
 
 import shutil
 import uuid
@@ -6,7 +7,8 @@ from pathlib import Path
 
 
 class ClassArchive:
-    """Beside the jars that it was made from, for one Java. The first broker that is stopped in order leaves it behind."""
+    """Beside the jars that it was made from, for one Java. The first broker that is stopped in order leaves it
+    behind."""
 
     def __init__(self, libs: Path, java: str) -> None:
         program = Path(shutil.which(java) or java).resolve()
@@ -15,7 +17,7 @@ class ClassArchive:
         self._draft = self.file.with_suffix(f".{uuid.uuid4().hex}")
 
     def wanted(self) -> list[str]:
-        """What tells a broker to write the archive when it ends; nothing where there is one."""
+        """The option that makes a broker write the archive when it ends; nothing where there is one."""
         return [] if self.file.exists() else [f"-XX:ArchiveClassesAtExit={self._draft}"]
 
     def keep(self, *, whole: bool) -> None:

@@ -17,9 +17,8 @@ _HEAP_OF_SEVERAL: Final = "320m"
 
 
 class KafkaCluster:
-    """Brokers on 127.0.0.1, each in a folder `1`, `2`, ... below `data_dir`. Several replicate everything three times and
-    acknowledge (acks=all) what two have.
-    """
+    """Brokers on 127.0.0.1, each in a folder `1`, `2`, ... below `data_dir`. Several replicate everything three times
+    and acknowledge (acks=all) what two have."""
 
     def __init__(
         self,
@@ -31,7 +30,7 @@ class KafkaCluster:
         listeners: Sequence[str] = (),
         whole_heap: bool = False,
     ) -> None:
-        """Each broker has a port for each of the names in `listeners`, and tells clients of another one in its place.
+        """Each broker has a port for each of the names in `listeners`, and names another one to clients in its place.
         `whole_heap`: see KafkaBroker."""
         ports = [free_port() for _ in range(brokers)]
         cluster_id = _kept_id(data_dir / "cluster-id")
@@ -82,7 +81,7 @@ class KafkaCluster:
         deadline = time.monotonic() + seconds
         for broker in self.brokers:
             broker.wait_until_ready(max(1.0, deadline - time.monotonic()))
-        self._wait(lambda told: len(told.brokers) == len(self.brokers), deadline)
+        self._wait(lambda metadata: len(metadata.brokers) == len(self.brokers), deadline)
 
     def wait_until_in_sync(self, seconds: float = 90) -> None:
         """Until every partition has a leader and all its copies again. Raises InfraError."""
@@ -99,7 +98,7 @@ class KafkaCluster:
         raise InfraError.of("kafka_cluster_not_whole", folder=self.brokers[0].log_file.parent.parent)
 
     def _metadata(self) -> ClusterMetadata:
-        """What the cluster tells of itself, from any broker that answers."""
+        """The cluster's metadata, from any broker that answers."""
         running = ",".join(broker.bootstrap for broker in self.brokers if broker.running)
         return AdminClient({"bootstrap.servers": running, "log_level": 0}).list_topics(timeout=5)
 
@@ -107,8 +106,8 @@ class KafkaCluster:
         """The broker that leads the partition now; waits while nobody does. Raises InfraError."""
         found: list[int] = []
 
-        def look(told: ClusterMetadata) -> bool:
-            found[:] = [told.topics[topic].partitions[partition].leader] if topic in told.topics else []
+        def look(metadata: ClusterMetadata) -> bool:
+            found[:] = [metadata.topics[topic].partitions[partition].leader] if topic in metadata.topics else []
             return bool(found) and found[0] > 0
 
         self._wait(look, time.monotonic() + seconds)
@@ -128,8 +127,8 @@ class KafkaCluster:
             broker.kill()
 
 
-def _in_sync(told: ClusterMetadata) -> bool:
-    partitions = [one for topic in told.topics.values() for one in topic.partitions.values()]
+def _in_sync(metadata: ClusterMetadata) -> bool:
+    partitions = [one for topic in metadata.topics.values() for one in topic.partitions.values()]
     return all(one.leader > 0 and len(one.isrs) == len(one.replicas) for one in partitions)
 
 

@@ -70,8 +70,8 @@ def specs(partitions: int = 12, min_insync_replicas: int = 1) -> list[TopicSpec]
                 "segment.ms": str(10 * 60 * 1000),
                 "delete.retention.ms": str(_DAY_MS),
             },
-            # More partitions would move keys: what was told of a scan before would stay in the old partition for ever, and who
-            # reads the topic from its beginning could take that for the last word.
+            # More partitions would move keys: what was published about a scan before would stay in the old partition for
+            # ever, and who reads the topic from its beginning could take that for the last word.
             grows=False,
         ),
         TopicSpec(
@@ -92,9 +92,8 @@ def reconcile(
 ) -> list[TopicChange]:
     """Compares, and with `apply` creates, adds partitions and alters settings. Returns every difference found.
 
-    Partitions are never taken away: Kafka cannot, and the order of a tenant's messages hangs on them. Where a topic does not
-    grow, none are added. Raises InfraError when the broker does not answer or refuses.
-    """
+    Partitions are never taken away: Kafka cannot, and the order of a tenant's messages hangs on them. Where a topic
+    does not grow, none are added. Raises InfraError when the broker does not answer or refuses."""
     try:
         return _reconcile(
             AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}), wanted or specs(), apply, replication
@@ -129,12 +128,12 @@ def _as_large_as_it_was_made(spec: TopicSpec, present: Mapping[str, TopicMetadat
 
 
 def _wait_until_told(admin: AdminClient, wanted: list[TopicSpec], seconds: float = 30) -> None:
-    """A topic is made before its broker tells of it: a client that asks in between sees a topic without partitions."""
+    """A topic is made before its broker lists it: a client that asks in between sees a topic without partitions."""
     deadline = time.monotonic() + seconds
     while True:
-        told = admin.list_topics(timeout=15).topics
+        known = admin.list_topics(timeout=15).topics
         missing = [
-            spec.name for spec in wanted if spec.name not in told or len(told[spec.name].partitions) < spec.partitions
+            spec.name for spec in wanted if spec.name not in known or len(known[spec.name].partitions) < spec.partitions
         ]
         if not missing:
             return

@@ -1,4 +1,4 @@
-"""The file that tells other commands where a running system is."""
+"""The file in which other commands find where a running system is."""
 
 import os
 import shlex

@@ -18,7 +18,7 @@ _POLL: Final = 0.05
 
 
 class Service:
-    """A process of ours with an HTTP port that tells its health."""
+    """A process of ours with an HTTP port for its health."""
 
     def __init__(self, child: Child, base_url: str, settings: Mapping[str, str]) -> None:
         self._child = child
@@ -86,7 +86,7 @@ def _real(folder: Path) -> Path:
     """The folder by its whole name, which goes into the servers' settings. Raises InfraError."""
     found = os.path.realpath(
         folder
-    )  # Path.resolve would raise where links lead in a circle; making the folder tells that
+    )  # Path.resolve would raise where links lead in a circle; making the folder shows that
     if found != os.fsencode(found).decode("utf-8", "replace"):
         shown = os.fsencode(found).decode("utf-8", "backslashreplace")
         raise InfraError.of("path_not_utf8", path=shown)

@@ -119,8 +119,8 @@ class Ledger:
     def claim(self, letters: Sequence[Letter], ends: Mapping[int, int]) -> None:
         """Claims the letters, before they are sent. Claiming again what an earlier run claimed and did not send changes
         nothing."""
-        told = {str(partition): end for partition, end in ends.items()}
-        self._add("claimed", [(each, {"reason": each.reason, "ends": told}) for each in letters])
+        by_name = {str(partition): end for partition, end in ends.items()}
+        self._add("claimed", [(each, {"reason": each.reason, "ends": by_name}) for each in letters])
 
     def mark_sent(self, sent: Sequence[tuple[Letter | Claim, Mapping[str, Any]]]) -> None:
         """Marks the letters as sent, with an audit row for each scan, in one transaction."""

@@ -103,7 +103,7 @@ class _Reader:
 
     async def start(self) -> None:
         bound_the_fetcher()
-        # what it logs of a broker that is away is told by `read`, in our words
+        # what it logs of a broker that is away is reported by `read`, in our words
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         # small fetches: what is live comes first
         self._consumer = consumer = AIOKafkaConsumer(

@@ -2,7 +2,7 @@
 
 Uvicorn times only what lies between two requests. A client that never finishes its headers, or sends headers without an
 end, would hold a connection, and memory, for as long as it likes. Here the head of a request has a time and a size,
-connections have a number, and who breaks one of these, or the grammar of HTTP, is told so as a problem before the
+connections have a number, and who breaks one of these, or the grammar of HTTP, is answered with a problem before the
 connection is closed.
 
 Uvicorn drops the body of a request that offers another protocol (`Upgrade`), and the app would read an empty one. Here
@@ -24,7 +24,7 @@ from producer_api.http.problems import MEDIA_TYPE, ApiProblem, answer, document,
 from producer_api.settings import ApiSettings
 from schemas.problems import quantity
 
-_HOPELESS: Final = 2  # times the most connections: beyond that nobody is told any more
+_HOPELESS: Final = 2  # times the most connections: beyond that nobody is answered any more
 _LINGER_SECONDS: Final = 2.0  # a refused connection is read on, and what comes passed over
 SETTINGS: Final = "settings"  # of the app, in the state of its lifespan: what its connections are bounded by
 
@@ -61,7 +61,7 @@ class BoundedProtocol(HttpToolsProtocol):
         await answer(problem, Request(scope, receive))(scope, receive, send)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Uvicorn would tell only the last of several requests on their way."""
+        """Uvicorn would notify only the last of several requests on their way."""
         self._stop_clock()
         if self._running is not None and self._busy:
             _break_off(self._running)
@@ -228,7 +228,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def _break_off(cycle: RequestResponseCycle) -> None:
-    """The app finds the client gone, and tells it nothing more."""
+    """The app finds the client gone, and sends it nothing more."""
     cycle.disconnected = True
     cycle.waiting_for_100_continue = False
     cycle.message_event.set()

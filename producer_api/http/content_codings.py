@@ -7,7 +7,7 @@ from typing import Final, Protocol
 import zstandard
 
 _PIECE: Final = 256 * 1024  # of inflated data at a time
-# zstd cannot be told how much to give back. A block takes 4 bytes at least and inflates to 128 KiB at most, so 64 bytes at a
+# zstd takes no limit on how much to give back. A block takes 4 bytes at least and inflates to 128 KiB at most, so 64 bytes at a
 # time stay under 2 MiB whatever they say.
 _ZSTD_FEED: Final = 64
 ZSTD_WINDOW: Final = 8 * 1024 * 1024  # RFC 9659: what a decoder of zstd content encoding must support

@@ -58,7 +58,7 @@ class Drain:
             signal.signal(signal.SIGTERM, self._before)
 
     def _begin(self, loop: asyncio.AbstractEventLoop, server_handler: Any) -> None:
-        if self.begun:  # a process group is told by its parent and by the system: one drain
+        if self.begun:  # a process group gets the signal from its parent and from the system: one drain
             return
         self.begun = True
         log.info(

@@ -20,7 +20,7 @@ from kafka_client.message_headers import headers_of
 from kafka_client.offsets import offsets_of
 from kafka_client.received_message import Received
 from producer_api import metrics
-from producer_api.kafka.status_messages import Told, read
+from producer_api.kafka.status_messages import StatusMessage, read
 from producer_api.kafka.statuses import NotCaughtUp, StatusStore
 from producer_api.settings import ApiSettings
 from schemas.messages import is_tenant_id
@@ -148,25 +148,25 @@ class Follower:
         first = consumer.poll(0.2)
         if first is None:
             return
-        batch: list[Told] = []
+        batch: list[StatusMessage] = []
         positions: dict[int, int] = {}
         polled: list[Any] = [first, *consumer.consume(_BATCH, 0)]
         for message in polled:
             error = message.error()
             if error is None:
                 positions[message.partition()] = message.offset() + 1
-                told = _told(message)
-                if told is not None:
-                    batch.append(told)
+                status = _read_status(message)
+                if status is not None:
+                    batch.append(status)
             elif error.code() == KafkaError._PARTITION_EOF:
                 positions[message.partition()] = message.offset()
         if batch:
             metrics.FOLLOWER_MESSAGES.inc(len(batch))
-            metrics.FOLLOWER_LAG.set(max(0.0, time.time() - batch[-1].told_at))
+            metrics.FOLLOWER_LAG.set(max(0.0, time.time() - batch[-1].published_at))
         if batch or positions:
             self._hand_over(batch, positions)
 
-    def _hand_over(self, batch: list[Told], positions: dict[int, int]) -> None:
+    def _hand_over(self, batch: list[StatusMessage], positions: dict[int, int]) -> None:
         while not self._places.acquire(timeout=_HAND_OVER_SECONDS):
             if self._stopping.is_set():
                 return
@@ -175,19 +175,19 @@ class Follower:
         except RuntimeError:  # the loop is closed
             self._stopping.set()
 
-    def _apply(self, batch: list[Told], positions: dict[int, int]) -> None:
+    def _apply(self, batch: list[StatusMessage], positions: dict[int, int]) -> None:
         self._places.release()
         self._store.apply(batch, positions)
 
 
-def _told(message: Received) -> Told | None:
+def _read_status(message: Received) -> StatusMessage | None:
     try:
         key = split_status_key(message.key() or b"")
         if not is_tenant_id(key[0]):
             return None
         claim = next((value for name, value in headers_of(message) if name == CLAIM_HEADER), None)
-        told_at = message.timestamp()[1] / 1000
-        return read(key, message.value(), message.partition(), message.offset(), told_at, claim)
+        published_at = message.timestamp()[1] / 1000
+        return read(key, message.value(), message.partition(), message.offset(), published_at, claim)
     except Exception as error:  # whatever it holds: every other scan's status is read on
         log.error(
             "no status at %s-%d, offset %d: %s", STATUS_TOPIC, message.partition(), message.offset(), described(error)

@@ -188,7 +188,7 @@ class Publisher:
                 metrics.PUBLISH_FAILURES.inc()
                 if not future.done():
                     future.set_exception(PublishFailed(error.name()))
-                    future.exception()  # marked as seen: who gave up on it must not be told again
+                    future.exception()  # marked as seen: who gave up on it must not hear of it again
                 continue
             metrics.PUBLISH.observe(now - since)
             if not future.done():

@@ -20,8 +20,8 @@ class Head(msgspec.Struct):
     cancel_reason: str | None = None
 
 
-class Told(NamedTuple):
-    """One message of the status topic. `value` None is a tombstone; `told_at` in seconds since 1970."""
+class StatusMessage(NamedTuple):
+    """One message of the status topic. `value` None is a tombstone; `published_at` in seconds since 1970."""
 
     key: Key
     value: bytes | None
@@ -29,20 +29,22 @@ class Told(NamedTuple):
     failed_upload: bool
     partition: int
     offset: int
-    told_at: float
+    published_at: float
     claim: bytes | None = None
 
 
 _decode_head: Final = msgspec.json.Decoder(Head).decode
 
 
-def read(key: Key, value: bytes | None, partition: int, offset: int, told_at: float, claim: bytes | None) -> Told:
+def read(
+    key: Key, value: bytes | None, partition: int, offset: int, published_at: float, claim: bytes | None
+) -> StatusMessage:
     """Looks into a status. Raises ValueError for what is none."""
     if not value:
-        return Told(key, None, None, False, partition, offset, told_at)
+        return StatusMessage(key, None, None, False, partition, offset, published_at)
     try:
         head = _decode_head(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise ValueError("no status") from None
     failed = head.status == "cancelled" and head.cancel_reason in _FAILED_UPLOADS
-    return Told(key, value, head, failed, partition, offset, told_at, claim)
+    return StatusMessage(key, value, head, failed, partition, offset, published_at, claim)

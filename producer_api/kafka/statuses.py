@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from producer_api import metrics
-from producer_api.kafka.status_messages import Key, Told
+from producer_api.kafka.status_messages import Key, StatusMessage
 from schemas.codes import FINAL_STATES, ScanState
 from schemas.unexpected import described
 
@@ -37,7 +37,7 @@ class Entry(NamedTuple):
     submitted_at: float
     partition: int
     offset: int
-    told_at: float
+    published_at: float
     digest: str | None  # sticky: the worker may not know it yet
     failed_upload: bool  # sticky: cancelled because it never arrived whole
     claim: bytes | None  # whose upload it is (docs/decisions/0003-idempotency.md)
@@ -70,22 +70,22 @@ class StatusStore:
     def get(self, key: Key) -> Entry | None:
         return self._tenants.get(key[0], {}).get(key[1])
 
-    def apply(self, batch: Iterable[Told], positions: Mapping[int, int]) -> None:
+    def apply(self, batch: Iterable[StatusMessage], positions: Mapping[int, int]) -> None:
         """Takes what the follower has read, and how far it is now."""
-        touched = [told.key for told in batch if self._take(told)]
-        for told in batch:
-            self._broker_ahead = max(self._broker_ahead, told.told_at - time.monotonic())
+        touched = [status.key for status in batch if self._take(status)]
+        for status in batch:
+            self._broker_ahead = max(self._broker_ahead, status.published_at - time.monotonic())
         self._positions.update(positions)
-        self._tell(touched)
+        self._notify(touched)
         if self._waiting:
             self._waiting = [each for each in self._waiting if not self._settle(*each)]
         metrics.FOLLOWED.set(self._count)
         metrics.KEPT.set(self._bytes + self._count * _ENTRY_BYTES)
 
-    def note(self, told: Told) -> None:
+    def note(self, status: StatusMessage) -> None:
         """A status this process has published itself: found at once, not only when the follower gets there."""
-        if self._positions.get(told.partition, 0) <= told.offset and self._put(told):
-            self._tell([told.key])
+        if self._positions.get(status.partition, 0) <= status.offset and self._put(status):
+            self._notify([status.key])
 
     def retire(self, key: Key) -> None:
         """This process gives an upload up; its cancellation is on the way."""
@@ -93,59 +93,61 @@ class StatusStore:
         if entry is not None:
             self._tenants[key[0]][key[1]] = entry._replace(failed_upload=True)
 
-    def _take(self, told: Told) -> bool:
+    def _take(self, status: StatusMessage) -> bool:
         """Calls _put. A status that cannot be taken keeps no other scan's from being followed."""
         try:
-            return self._put(told)
+            return self._put(status)
         except Exception as error:
-            log.error("the status at partition %d, offset %d: %s", told.partition, told.offset, described(error))
+            log.error("the status at partition %d, offset %d: %s", status.partition, status.offset, described(error))
             return False
 
-    def _put(self, told: Told) -> bool:
-        scans = self._tenants.setdefault(told.key[0], {})
-        before = scans.get(told.key[1])
-        if before is not None and before.partition == told.partition and told.offset < before.offset:
+    def _put(self, status: StatusMessage) -> bool:
+        scans = self._tenants.setdefault(status.key[0], {})
+        before = scans.get(status.key[1])
+        if before is not None and before.partition == status.partition and status.offset < before.offset:
             return False
-        if told.head is None or told.value is None:
+        if status.head is None or status.value is None:
             if before is not None:
-                del scans[told.key[1]]
+                del scans[status.key[1]]
                 self._count -= 1
                 self._bytes -= len(before.value)
             return before is not None
-        renewed = before is not None and told.claim is not None and told.claim == before.claim
-        if before is not None and (renewed or self._is_later_claim(told, before)):
-            if renewed:  # it lives, no more than that: what a renewal repeats may be older than what the worker told
-                scans[told.key[1]] = before._replace(claimed_at=told.told_at)
+        renewed = before is not None and status.claim is not None and status.claim == before.claim
+        if before is not None and (renewed or self._is_later_claim(status, before)):
+            if (
+                renewed
+            ):  # it lives, no more than that: what a renewal repeats may be older than what the worker published
+                scans[status.key[1]] = before._replace(claimed_at=status.published_at)
             return False
-        taken = before is None or told.claim is not None  # by a new upload
-        head = told.head
-        submitted = head.submitted_at.timestamp() if head.submitted_at else told.told_at
-        scans[told.key[1]] = Entry(
-            told.value,
+        taken = before is None or status.claim is not None  # by a new upload
+        head = status.head
+        submitted = head.submitted_at.timestamp() if head.submitted_at else status.published_at
+        scans[status.key[1]] = Entry(
+            status.value,
             head.status,  # type: ignore[arg-type]  # what a newer worker says is handed on, whatever it is
             head.version,
             submitted,
-            told.partition,
-            told.offset,
-            told.told_at,
+            status.partition,
+            status.offset,
+            status.published_at,
             head.request_digest or (before.digest if before else None),
-            told.failed_upload or (not taken and before is not None and before.failed_upload),
-            told.claim or (before.claim if before else None),
-            told.told_at if taken or before is None else before.claimed_at,
+            status.failed_upload or (not taken and before is not None and before.failed_upload),
+            status.claim or (before.claim if before else None),
+            status.published_at if taken or before is None else before.claimed_at,
         )
         self._count += before is None
-        self._bytes += len(told.value) - (len(before.value) if before else 0)
+        self._bytes += len(status.value) - (len(before.value) if before else 0)
         return True
 
-    def _is_later_claim(self, told: Told, before: Entry) -> bool:
+    def _is_later_claim(self, status: StatusMessage, before: Entry) -> bool:
         """Another upload under a key that is taken, or of a scan that has ended: the topic's order decides, the same
         way in every process."""
-        if told.claim is None or told.claim == before.claim:
+        if status.claim is None or status.claim == before.claim:
             return False
-        return before.final or self.is_arriving(before, told.told_at)
+        return before.final or self.is_arriving(before, status.published_at)
 
     def now(self) -> float:
-        """Seconds since 1970 to hold against `told_at`. A clock set back would keep a lease from ending; one set
+        """Seconds since 1970 to hold against `published_at`. A clock set back would keep a lease from ending; one set
         forward ends it for this process alone, and the topic's order says no."""
         return max(time.time(), time.monotonic() + self._broker_ahead)
 
@@ -153,10 +155,10 @@ class StatusStore:
         """True where an upload under a key may still be on its way: unfinished, and claimed within the lease. What a
         worker publishes about it does not count: that goes on when the upload is dead. To a process that started after
         compaction took the claim away, it must do until the upload renews its claim."""
-        heard = entry.told_at if entry.claim is None else entry.claimed_at
+        heard = entry.published_at if entry.claim is None else entry.claimed_at
         return not entry.final and not entry.failed_upload and now - heard < self._lease
 
-    def _tell(self, keys: Iterable[Key]) -> None:
+    def _notify(self, keys: Iterable[Key]) -> None:
         for key in keys:
             for event in self._watchers.get(key, ()):
                 event.set()
@@ -178,7 +180,7 @@ class StatusStore:
         return await self._wait(key, lambda entry: entry.final, seconds)
 
     def promise(self, key: Key, changes: int) -> int:
-        """The version that a scan has after so many more changes, those promised shortly before and not yet told
+        """The version that a scan has after so many more changes, those promised shortly before and not yet published
         included.
 
         Call it when they have been published. What other processes publish at the same time is not known here.

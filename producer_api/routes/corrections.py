@@ -186,7 +186,7 @@ async def _take_lines(request: Request, service: Services, begin: Callable[[Room
 
 
 async def _take_json(request: Request, service: Services, begin: Callable[[Room], Mending]) -> Mending:
-    """All or nothing, as far as the body decides: what is wrong with it is told before anything is published."""
+    """All or nothing, as far as the body decides: what is wrong with it is answered before anything is published."""
     settings = service.settings
     limits = BodyLimits(settings.api_json_bytes, settings.api_json_inflated_bytes, settings.api_inflation_ratio)
     async with service.room_for_all(request, limits) as room:

@@ -146,8 +146,8 @@ async def errors(
 
 
 async def _stored(service: Services, tenant_id: str, scan_id: str) -> str:
-    """The scan id in its canonical form. What is rejected is in PostgreSQL a moment before its status is told, so that
-    one is asked, too. Raises ApiProblem, ReadsUnavailable."""
+    """The scan id in its canonical form. What is rejected is in PostgreSQL a moment before its status is published, so
+    that one is asked, too. Raises ApiProblem, ReadsUnavailable."""
     try:
         return (await service.found(tenant_id, scan_id))[0]
     except ApiProblem as problem:

@@ -80,7 +80,7 @@ class Keys:
         if known is not None and digest is not None and known != digest:
             raise key_reused(scan_id)
         if known is not None and (place in self._whole or entry.final or digest is None):
-            # a stream's digest is told only after its last array, so a stream with a digest is whole
+            # a stream's digest is published only after its last array, so a stream with a digest is whole
             return Claim(scan_id, digest=known)
         if known is None and self._statuses.is_arriving(entry, self._statuses.now()):
             raise self.busy(scan_id)

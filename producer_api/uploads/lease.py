@@ -75,9 +75,9 @@ class Hold:
         entry = self._statuses.get(self._place)
         value = entry.value if entry is not None else self._value
         key = topics.status_key(*self._place)
-        told = await self._publisher.send(topics.STATUS_TOPIC, key, value, [(CLAIM_HEADER, self._token)])
+        delivered = await self._publisher.send(topics.STATUS_TOPIC, key, value, [(CLAIM_HEADER, self._token)])
         try:
-            await self._statuses.reach({told.partition: told.offset + 1}, _READ_BACK_SECONDS)
+            await self._statuses.reach({delivered.partition: delivered.offset + 1}, _READ_BACK_SECONDS)
         except NotCaughtUp:
             raise PublishFailed("the status was not read back") from None
         self._since = began
@@ -95,7 +95,7 @@ class Hold:
                 raise PublishFailed("the statuses could not be read") from None
         entry = self._statuses.get(self._place)
         if entry is not None and entry.final and not self.lost:
-            self._since = time.monotonic()  # nobody takes up what has ended, and it must not be told as unfinished
+            self._since = time.monotonic()  # nobody takes up what has ended, and it must not be published as unfinished
             return
         if not self.lost:
             await self.claim()
@@ -113,7 +113,7 @@ class Hold:
             task.cancel()  # what it has handed over lies before the cancellation that follows
             raise
         stopping.set()
-        await task  # a renewal under way must not arrive after the worker has told of the scan's end
+        await task  # a renewal under way must not arrive after the worker has published the scan's end
 
     async def _keep(self, stopping: asyncio.Event) -> None:
         while not stopping.is_set():

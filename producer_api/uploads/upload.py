@@ -51,7 +51,7 @@ class Upload:
         self._tenant = tenant_id.encode()
         self._place: Key = (tenant_id, claim.scan_id)
         self._claim = claim
-        # a body that was sent before, maybe to its end: whoever sent it may have been told that it is taken
+        # a body that was sent before, maybe to its end: whoever sent it may have the answer that it is taken
         self._again = claim.known is not None and claim.known.digest is not None
         self._digest = digest
         self._trace = trace
@@ -92,8 +92,10 @@ class Upload:
             self._services.keys.check_won(self._place, self._claim, self._digest)
             return
         value = encode_status(status_of(self._scan))
-        told = await self._services.publisher.send(topics.STATUS_TOPIC, topics.status_key(*self._place), value)
-        self._services.statuses.note(read(self._place, value, told.partition, told.offset, told.timestamp / 1000, None))
+        delivered = await self._services.publisher.send(topics.STATUS_TOPIC, topics.status_key(*self._place), value)
+        self._services.statuses.note(
+            read(self._place, value, delivered.partition, delivered.offset, delivered.timestamp / 1000, None)
+        )
 
     def renewed(self) -> AbstractAsyncContextManager[None]:
         """While the block runs, the key stays ours, however long the body takes."""
@@ -139,7 +141,7 @@ class Upload:
 
         Not so under a key whose closing message may have arrived: the scan would be whole, the cancellation too late,
         and the same body sent again another scan. It is left to whoever sends it again, as if this process had died.
-        Nor where another process has taken the scan up, or somebody has been told that its records are taken."""
+        Nor where another process has taken the scan up, or somebody has the answer that its records are taken."""
         if self.closing and self._claim.token is not None:
             return
         now = dt.datetime.now(dt.UTC)

@@ -39,7 +39,7 @@ def meaning(error: BaseException) -> Meaning:
 
 def may_be_a_messages(error: BaseException) -> bool:
     """True where a value in a micro-batch may be why it was refused as a whole. PostgreSQL's internal error can be
-    one's, or its own: what else it takes will tell (docs/decisions/0009-unexpected-errors.md)."""
+    one's, or its own: what else it takes will show that (docs/decisions/0009-unexpected-errors.md)."""
     return meaning(error) == "data" or _code(error) == errorcodes.INTERNAL_ERROR
 
 

@@ -33,7 +33,7 @@ FROM json_populate_recordset(NULL::scans, %(scan_rows)s::json) AS v
 WHERE s.tenant_id = v.tenant_id AND s.scan_id = v.scan_id
 """.format(assignments=", ".join(f"{name} = v.{name}" for name in _CHANGED))
 
-# Whoever wrote last may have died before it could tell, however long ago that was: what changed shortly before the
+# Whoever wrote last may have died before it could publish, however long ago that was: what changed shortly before the
 # partition's last change counts as recent.
 _MARGIN: Final = dt.timedelta(minutes=1)
 _CHANGED_WITHIN: Final = f"""
@@ -66,8 +66,8 @@ def lock(cursor: TimedCursor, partition: int, keys: Iterable[Key]) -> dict[Key, 
 
 
 def changed_within(cursor: TimedCursor, partition: int, within: dt.timedelta) -> list[Scan]:
-    """Unfinished scans of the partition and those changed within that time, as of one moment. Page by page, so that a slow link
-    brings them however many they are."""
+    """Unfinished scans of the partition and those changed within that time, as of one moment. Page by page, so that a
+    slow link brings them however many they are."""
     found: list[Scan] = []
     statement = _CHANGED_WITHIN
     while True:

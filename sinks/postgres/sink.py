@@ -183,7 +183,7 @@ class PostgresSink:
             locked[key].errors_sample = first_errors(cursor, *key)
         for scan in locked.values():
             scan.settle(now)
-        # Whoever is told that a scan is finished must be able to rely on it: that commit waits for the disk, and takes
+        # Whoever reads that a scan is finished must be able to rely on it: that commit waits for the disk, and takes
         # everything written before it along. All others may lose their tail in a crash, with their offsets.
         durable = any(scan.finished for scan in locked.values())
         self._finish(cursor, batch.partition, list(locked.values()), effects.audit_rows(self._owner), durable=durable)

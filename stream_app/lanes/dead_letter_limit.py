@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-Sender = str | None  # tenant_id, None where the message does not tell
+Sender = str | None  # tenant_id, None where the message does not say
 _GOOD: Final = object()
 
 

@@ -62,7 +62,7 @@ class Lanes:
             partition,
             self._rewind,
             stored,
-            self._tell_after,
+            self._publish_after,
             lambda: self.topic_id,
         )
 
@@ -78,7 +78,7 @@ class Lanes:
             self._sink.interrupt(thread)
         self._lanes[partition] = self._make(partition, None)
 
-    def _tell_after(self, partition: int) -> None:
+    def _publish_after(self, partition: int) -> None:
         """Has the lane that came after a written-off thread publish what that thread wrote after all."""
         lane = self._lanes.get(partition)
         if lane is not None:
@@ -97,7 +97,7 @@ class Lanes:
         """Stops every lane; running micro-batches are finished first."""
         lanes, self._lanes = self._lanes, {}
         metrics.LANES.set(0)
-        metrics.LAG.clear()  # another worker's to tell from now on
+        metrics.LAG.clear()  # another worker's to report from now on
         await asyncio.gather(*(lane.stop() for lane in lanes.values()))
 
     async def deliver(self, partition: int, piece: Slice) -> None:
@@ -129,7 +129,8 @@ class Lanes:
 
     async def verify(self) -> None:
         """A crash of PostgreSQL may take its last unsynchronised transactions, with their offsets. A lane that is
-        writing notices at its next micro-batch; one with nothing to do is told here, and reads those messages again."""
+        writing notices at its next micro-batch; one with nothing to do is notified here, and reads those messages
+        again."""
         before = self.positions()
         stored = await self.load_offsets(list(before)) if before else {}
         for partition, offset in stored.items():
@@ -153,7 +154,7 @@ class Lanes:
                 metrics.LAG.labels(partition).set(lag)
 
     def tell_again(self, every: bool) -> None:
-        """Statuses that could not be delivered are told again; `every`: all that changed of late."""
+        """Publishes statuses again that could not be delivered; `every`: all that changed recently."""
         since = time.monotonic() - RETELL
         failed = self._publisher.failed_partitions()
         for partition, lane in self._lanes.items():
@@ -161,7 +162,7 @@ class Lanes:
                 lane.tell_again(since)
 
     async def close(self) -> None:
-        """Stops everything and delivers what is left to tell."""
+        """Stops everything and delivers what is left to publish."""
         await self.revoke()
         self._writers.close()
         await asyncio.get_running_loop().run_in_executor(None, self._publisher.close)

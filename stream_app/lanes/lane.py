@@ -101,7 +101,7 @@ class Lane:
         self._scans = UnfinishedScans()
         self._paused_since: float | None = None
         self._stands = False  # with work on one offset, for too long
-        # A call that takes long may end while its scans are told to wait: its word must be the last.
+        # A call that takes long may end while its scans are published as waiting: its word must be the last.
         self._telling = threading.Lock()
         self._limiter = Limiter(sink, topic, partition, settings.dead_letters)
         self._culprits = Culprits()
@@ -116,7 +116,7 @@ class Lane:
             settings.probe_seconds,
             sink.probe,
             self._limiter.look,
-            self._tell_waiting,
+            self._publish_waiting,
         )
         self._task = asyncio.create_task(self._run(), name=f"lane-{partition}")
 
@@ -204,7 +204,7 @@ class Lane:
 
     def write_off(self) -> None:
         """Gives up a lane that hangs. A thread that is still in a call can do no harm when it comes back: what it
-        writes, it writes by the offset's compare-and-swap; what it would tell is left to the lane that follows."""
+        writes, it writes by the offset's compare-and-swap; what it would publish is left to the lane that follows."""
         self._written_off = self.caller.stopping = True
         self._task.cancel()
 
@@ -231,7 +231,7 @@ class Lane:
                 self._after_pause()
                 await self._wait_for_work()
                 if self._retell is not None:
-                    await self._tell()
+                    await self._publish_statuses()
                 if self._lost_place and not self.footing.held:
                     self._lost_place = False
                     self._start_over()
@@ -307,7 +307,7 @@ class Lane:
             except TimeoutError:
                 return
 
-    async def _tell(self) -> None:
+    async def _publish_statuses(self) -> None:
         since, self._retell = self._retell, None
         assert since is not None
 
@@ -318,24 +318,24 @@ class Lane:
         if statuses is not None:
             with self._telling:
                 self._scans.note_all(statuses)
-                self._publisher.tell(self.partition, statuses)
+                self._publisher.publish_statuses(self.partition, statuses)
 
     def _told(self, statuses: Sequence[ScanStatus]) -> None:
         with self._telling:
             self._scans.note(statuses)
-            self._publisher.tell(self.partition, statuses)
+            self._publisher.publish_statuses(self.partition, statuses)
 
     def stand(self, *, too_long: bool) -> None:
-        """Whether it has had work and stood on one offset for too long: its unfinished scans are told to wait, or that
-        they do not any more."""
+        """Notes whether it has had work and stood on one offset for too long: its unfinished scans are published as
+        waiting, or as going on."""
         self._stands = too_long
         if too_long:
-            self._tell_waiting()
+            self._publish_waiting()
         elif self.caller.paused is None:
             self._after_pause()
 
-    def _tell_waiting(self) -> None:
-        """A pause began, or goes on: unfinished scans are told to wait, each once. Afterwards all are told anew."""
+    def _publish_waiting(self) -> None:
+        """Publishes unfinished scans as waiting, each once in a pause. Afterwards all are published again."""
         reason = self.caller.paused or ("standing" if self._stands else None)
         if reason is None or self.caller.stopping:
             return
@@ -345,9 +345,11 @@ class Lane:
         in_hand = work.controls if work is not None else ()
         try:
             with self._telling:
-                self._publisher.tell(self.partition, self._scans.waiting(in_hand, list(self._inbox.messages), reason))
+                self._publisher.publish_statuses(
+                    self.partition, self._scans.waiting(in_hand, list(self._inbox.messages), reason)
+                )
         except Exception as error:  # a lane that waits has to go on waiting
-            log.error("partition %d: scans were not told to wait: %s", self.partition, described(error))
+            log.error("partition %d: scans were not published as waiting: %s", self.partition, described(error))
 
     def _after_pause(self) -> None:
         if self._paused_since is None or self._stands:

@@ -51,7 +51,7 @@ class Logs:
         return await self._lanes.load_offsets(partitions, self._lanes.topic_id)
 
     async def look(self) -> None:
-        """Holds the lanes whose log may be another, stops them when that is certain, and tells of what retention
+        """Holds the lanes whose log may be another, stops them when that is certain, and reports what retention
         took."""
         # read before the broker is asked: an end that is older than the offset proves nothing
         offsets = self._lanes.stored_offsets()
@@ -65,7 +65,7 @@ class Logs:
             lane = lanes.get(partition)
             if lane is None:
                 continue
-            _tell_lost(lane, bounds.begin)
+            _report_lost(lane, bounds.begin)
             stored, before = offsets[partition], self._doubts.get(partition)
             if lane.footing.topic_id != stored.topic_id:
                 continue  # it started anew while the broker was asked
@@ -77,7 +77,7 @@ class Logs:
             if doubt is None:
                 lane.footing.trust()
                 if stored.topic_id is None and found.topic_id is not None:
-                    lane.start_again()  # which stores the id: the broker did not tell it when the lane started
+                    lane.start_again()  # which stores the id: the broker did not give it when the lane started
                 continue
             doubts[partition] = doubt
             if doubt.other is not None and doubt.at == 0:
@@ -103,7 +103,7 @@ def _doubted(stored: StoredOffset, end: int, topic_id: str | None, before: _Doub
     return _Doubt(at, other, looks + 1)
 
 
-def _tell_lost(lane: Lane, begin: int) -> None:
+def _report_lost(lane: Lane, begin: int) -> None:
     """Of the stretches that were missing, what lies before the log's begin was deleted unread."""
     for first, after in lane.footing.take_gaps():
         lost = min(after, begin) - first

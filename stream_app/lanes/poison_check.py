@@ -17,10 +17,10 @@ class Trial:
     """Checks the suspected messages of one lane. Called in the lane's thread."""
 
     def __init__(
-        self, topic: str, partition: int, sink: Sink[Any], culprits: Culprits, tell: Callable[[str], None]
+        self, topic: str, partition: int, sink: Sink[Any], culprits: Culprits, report: Callable[[str], None]
     ) -> None:
-        """`tell` hears what comes to light, for a log."""
-        self._tell = tell
+        """`report` is called with what comes to light, for a log."""
+        self._report = report
         self._topic = topic
         self._partition = partition
         self._sink = sink
@@ -32,7 +32,7 @@ class Trial:
         offsets = unexpected.offsets
         following = self._culprits.failed(offsets)
         first = min(offsets, default=stored.next_offset)
-        self._tell(f"{len(offsets)} messages from offset {first} on raised {described(unexpected)}: {following}")
+        self._report(f"{len(offsets)} messages from offset {first} on raised {described(unexpected)}: {following}")
         if following == "nobody" or (following == "accused" and not self._can_write_nothing(stored)):
             raise unexpected
         if following != "accused":
@@ -48,7 +48,7 @@ class Trial:
         except (Fenced, Unavailable):
             raise
         except Exception as error:
-            self._tell(f"without any message it raises {described(error)}, too")
+            self._report(f"without any message it raises {described(error)}, too")
             return False
         return True
 

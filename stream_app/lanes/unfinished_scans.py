@@ -16,11 +16,11 @@ MOST_SCANS: Final = 256  # of a lane: those it touched last
 
 
 class UnfinishedScans:
-    """The unfinished scans of a lane as they were told last, and those that its buffer opens. Bounded."""
+    """The unfinished scans of a lane as they were published last, and those that its buffer opens. Bounded."""
 
     def __init__(self) -> None:
         self._last: OrderedDict[Key, ScanStatus] = OrderedDict()
-        self._told: set[Key] = set()  # that they wait
+        self._published: set[Key] = set()  # that they wait
         self._looked = -1  # offset of the last buffered message that was looked at
         self._fresh: dict[Key, Scan | None] = {}  # opened by buffered messages; None: cancelled as well
 
@@ -49,17 +49,17 @@ class UnfinishedScans:
                 self._heed(incoming.envelope, incoming.control)
         self._look_at(buffered)
         found = {**{key: status_of(scan) for key, scan in self._fresh.items() if scan is not None}, **self._last}
-        new = [paused_status(status, reason) for key, status in found.items() if key not in self._told]
-        self._told |= found.keys()
+        new = [paused_status(status, reason) for key, status in found.items() if key not in self._published]
+        self._published |= found.keys()
         return new
 
     def go_on(self) -> bool:
-        """The pause is over. True when scans were told to wait: they must be told anew."""
-        told = bool(self._told)
-        self._told = set()
+        """The pause is over. True where scans were published as waiting: they must be published again."""
+        published = bool(self._published)
+        self._published = set()
         self._looked = -1
         self._fresh = {}
-        return told
+        return published
 
     def _look_at(self, buffered: Sequence[Message]) -> None:
         for message in buffered:

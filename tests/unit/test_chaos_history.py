@@ -5,7 +5,7 @@ from pathlib import Path
 from random import Random
 
 from trials.checker.history import Accepted, Delivery, Fault, History, Offer, digest
-from trials.checker.model import End, Told, end_of, read
+from trials.checker.model import End, Message, end_of, read
 from trials.checker.topics import Entry
 from trials.load.mix import make
 
@@ -24,7 +24,7 @@ RECORD = {
 }
 
 
-def message(offset: int, kind: str, value: bytes, first: int | None = None) -> Told:
+def message(offset: int, kind: str, value: bytes, first: int | None = None) -> Message:
     headers = {"ce_type": f"vn.scanline.scan.{kind}.v1".encode(), "ce_subject": SCAN.encode()}
     if first is not None:
         headers["ce_firstindex"] = str(first).encode()
@@ -39,11 +39,11 @@ def array(*records: bytes) -> bytes:
     return b"[" + b",".join(records) + b"]"
 
 
-def closed(offset: int, total: int) -> Told:
+def closed(offset: int, total: int) -> Message:
     return message(offset, "closed", b'{"records_total":%d}' % total)
 
 
-def end(*messages: Told, bad: dict[str, Fault] | None = None) -> End:
+def end(*messages: Message, bad: dict[str, Fault] | None = None) -> End:
     return end_of(messages, (bad or {}).get)
 
 

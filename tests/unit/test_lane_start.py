@@ -1,4 +1,5 @@
-"""A lane that asks the sink where to go on: what was fetched meanwhile, from wherever the group stood, is not written."""
+"""A lane that asks the sink where to go on: what was fetched meanwhile, from wherever the group stood, is not
+written."""
 
 import asyncio
 import logging
@@ -37,7 +38,7 @@ class Message(NamedTuple):
 class Silent:
     """Nobody follows."""
 
-    def tell(self, partition: int, statuses: Any) -> None: ...
+    def publish_statuses(self, partition: int, statuses: Any) -> None: ...
 
 
 @asynccontextmanager

@@ -122,8 +122,8 @@ def _compare(dsn: str, sent: Mapping[str, int]) -> list[str]:
     found = []
     for scan_id, count in sent.items():
         in_table = rows.pop(scan_id, (0, 0))
-        told = scans.get(scan_id, {"status": "-", "stored": 0})
-        if in_table != (count, count) or told["stored"] != count or told["status"] != "completed":
-            found.append(f"{scan_id}: sent {count}, rows {in_table[0]}, keys {in_table[1]}, scans says {told}")
+        row = scans.get(scan_id, {"status": "-", "stored": 0})
+        if in_table != (count, count) or row["stored"] != count or row["status"] != "completed":
+            found.append(f"{scan_id}: sent {count}, rows {in_table[0]}, keys {in_table[1]}, scans says {row}")
     found += [f"{scan_id}: never sent, rows {count[0]}" for scan_id, count in rows.items()]
     return found

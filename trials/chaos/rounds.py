@@ -29,10 +29,10 @@ _PATIENCE: Final = 180.0  # seconds for everything to settle after the heal
 _EXAMPLES: Final = 5
 _SECOND_LOOK: Final = 10.0  # seconds; longer than an API tries to tell that an upload broke off
 _DISK_MB: Final = {"kafka": 600, "postgres": 900, "postgres-wal": 256}  # with room for the rounds of one rig
-Tell = Callable[[Round], None]
+Announce = Callable[[Round], None]
 
 
-def run(setup: Setup, steps: Sequence[Step], folder: Path, results: Path, rate: int, tell: Tell) -> list[Round]:
+def run(setup: Setup, steps: Sequence[Step], folder: Path, results: Path, rate: int, announce: Announce) -> list[Round]:
     """Runs the steps on one rig below `folder`; each finished round is added to the file `results` and told."""
     done = []
     disks: dict[str, Any] = {f"{setup.disk.replace('-', '_')}_disk_mb": _DISK_MB[setup.disk]} if setup.disk else {}
@@ -44,7 +44,7 @@ def run(setup: Setup, steps: Sequence[Step], folder: Path, results: Path, rate: 
         for step in steps:
             one = _round(rig, step, folder, rate)
             append(results, one)
-            tell(one)
+            announce(one)
             done.append(one)
     return done
 

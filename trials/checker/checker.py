@@ -17,7 +17,7 @@ import psycopg2
 from trials.checker.dead_letters import Letters
 from trials.checker.findings import Finding, Report
 from trials.checker.history import History, Scan
-from trials.checker.model import FINAL, End, Told, end_of, read, scan_of
+from trials.checker.model import FINAL, End, Message, end_of, read, scan_of
 from trials.checker.offers import Offers
 from trials.checker.scans import Owners, differences
 from trials.checker.statuses import statuses_wrong
@@ -58,7 +58,7 @@ def _check(history: History, topics: Topics, tables: Tables, status_seconds: flo
     messages, letters = _read_records(history, topics)
     offers = Offers(history, messages)
     report.findings += offers.findings()
-    ends = {scan: end_of(told, offers.fault_of) for scan, told in messages.items()}
+    ends = {scan: end_of(each, offers.fault_of) for scan, each in messages.items()}
     held = tables.held(sorted(history.tenants))
     owners = Owners(ends)
     for scan, right in ends.items():
@@ -73,20 +73,20 @@ def _check(history: History, topics: Topics, tables: Tables, status_seconds: flo
     return report
 
 
-def _read_records(history: History, topics: Topics) -> tuple[dict[Scan, list[Told]], Letters]:
-    messages: dict[Scan, list[Told]] = defaultdict(list)
+def _read_records(history: History, topics: Topics) -> tuple[dict[Scan, list[Message]], Letters]:
+    messages: dict[Scan, list[Message]] = defaultdict(list)
     letters = Letters()
     for entry in topics.read(RECORDS, history.starts.get(RECORDS, {})):
         tenant = entry.key.decode("utf-8", "replace")
         if tenant not in history.tenants:
             continue
-        told, scan = read(entry), scan_of(entry)
-        if told.kind == "unreadable":
+        message, scan = read(entry), scan_of(entry)
+        if message.kind == "unreadable":
             letters.expect(entry)
         if scan is not None:
-            messages[tenant, scan].append(told)
-    for told_of in messages.values():
-        told_of.sort(key=lambda told: told.offset)
+            messages[tenant, scan].append(message)
+    for messages_of in messages.values():
+        messages_of.sort(key=lambda message: message.offset)
     return messages, letters
 
 

@@ -50,7 +50,7 @@ class Element(NamedTuple):
     cross_border: bool
 
 
-class Told(NamedTuple):
+class Message(NamedTuple):
     """A message, read. `kind` is opened, records, closed, cancelled or unreadable; `body` of one that controls."""
 
     partition: int
@@ -68,18 +68,18 @@ def scan_of(entry: Entry) -> str | None:
     return subject if _UUID.fullmatch(subject) else None
 
 
-def read(entry: Entry) -> Told:
+def read(entry: Entry) -> Message:
     """Reads a message of a tenant."""
     value = entry.value or b""
     place = (entry.partition, entry.offset)
-    unreadable = Told(*place, "unreadable", None, (), {}, digest(value))
+    unreadable = Message(*place, "unreadable", None, (), {}, digest(value))
     kind = _TYPES.get(entry.headers.get("ce_type", b"").decode("ascii", "replace"))
     first = entry.headers.get("ce_firstindex")
     if kind is None or scan_of(entry) is None or (first is not None and not first.isdigit()):
         return unreadable
     try:
         if kind != "records":
-            return Told(*place, kind, None, (), json.loads(value or b"{}"), digest(value))
+            return Message(*place, kind, None, (), json.loads(value or b"{}"), digest(value))
         if len(value) > _LARGEST:
             return unreadable
         elements = tuple(_elements(value.decode()))
@@ -87,7 +87,7 @@ def read(entry: Entry) -> Told:
         return unreadable
     if len(elements) > _MOST:
         return unreadable
-    return Told(*place, kind, None if first is None else int(first), elements, {}, digest(value))
+    return Message(*place, kind, None if first is None else int(first), elements, {}, digest(value))
 
 
 def _elements(text: str) -> Iterable[Element]:
@@ -190,7 +190,7 @@ class End:
         return "processing" if self.accounted or self.unreadable else "queued"
 
 
-def end_of(messages: Iterable[Told], judge: Judge) -> End:
+def end_of(messages: Iterable[Message], judge: Judge) -> End:
     """The right end of a scan with these messages, in the order of their offsets."""
     end = End()
     for message in messages:
@@ -198,7 +198,7 @@ def end_of(messages: Iterable[Told], judge: Judge) -> End:
     return end
 
 
-def _take(end: End, message: Told, judge: Judge) -> None:
+def _take(end: End, message: Message, judge: Judge) -> None:
     if message.kind == "unreadable":
         end.unreadable += 1
     elif message.kind == "cancelled":

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from trials.checker.findings import Finding, Kind
 from trials.checker.history import Body, Fault, History, Scan
-from trials.checker.model import Told
+from trials.checker.model import Message
 
 _DONE = frozenset({"completed", "completed_with_errors"})
 
@@ -13,7 +13,7 @@ _DONE = frozenset({"completed", "completed_with_errors"})
 class Offers:
     """Knows whose every scan and every record is."""
 
-    def __init__(self, history: History, messages: Mapping[Scan, Sequence[Told]]) -> None:
+    def __init__(self, history: History, messages: Mapping[Scan, Sequence[Message]]) -> None:
         self._history = history
         self._messages = messages
         self._faults = {body.at(place): fault for body in history.bodies.values() for place, fault in body.bad.items()}
@@ -26,14 +26,14 @@ class Offers:
         for each in history.accepted:
             body = history.body_of(each.offer)
             self._bodies[body.tenant, each.scan] = body.id
-        for scan, told in messages.items():
-            found = self._bodies.get(scan) or self._guess(scan, told)
+        for scan, received in messages.items():
+            found = self._bodies.get(scan) or self._guess(scan, received)
             if found is not None:
                 self._bodies[scan] = found
 
-    def _guess(self, scan: Scan, told: Sequence[Told]) -> str | None:
+    def _guess(self, scan: Scan, received: Sequence[Message]) -> str | None:
         """An upload that was never acknowledged: known by its source, or by its records."""
-        for message in told:
+        for message in received:
             source = message.body.get("source")
             if source in self._history.bodies:
                 return str(source)
@@ -56,13 +56,15 @@ class Offers:
         for scan, name in self._acknowledged.items():
             if self._history.offers[name].scan is None:
                 found += self._not_whole(scan, self._history.body_of(name))
-        for scan, told in self._messages.items():
-            found += self._strange(scan, told)
+        for scan, received in self._messages.items():
+            found += self._strange(scan, received)
         found += self._answers_wrong()
         return found
 
     def _deliveries_lost(self) -> list[Finding]:
-        there = {(told.partition, told.offset): told.digest for each in self._messages.values() for told in each}
+        there = {
+            (message.partition, message.offset): message.digest for each in self._messages.values() for message in each
+        }
         return [
             self._finding(
                 "lost", each.offer, f"Kafka acknowledged {each.kind} at {each.partition}, {each.offset}; not there"
@@ -78,10 +80,10 @@ class Offers:
 
     def _not_whole(self, scan: Scan, body: Body) -> list[Finding]:
         """An acknowledged submission whose records are not all in the topic."""
-        told = self._messages.get(scan, ())
+        received = self._messages.get(scan, ())
         there = {
             message.first + place
-            for message in told
+            for message in received
             if message.first is not None
             for place in range(len(message.elements))
         }
@@ -90,15 +92,15 @@ class Offers:
             for place in range(len(body))
             if place not in there
         ]
-        if not any(message.kind == "closed" and message.body.get("records_total") == len(body) for message in told):
+        if not any(message.kind == "closed" and message.body.get("records_total") == len(body) for message in received):
             found.append(Finding("lost", *scan, "", f"acknowledged, and never closed with {len(body)} records"))
         return found
 
-    def _strange(self, scan: Scan, told: Sequence[Told]) -> list[Finding]:
+    def _strange(self, scan: Scan, received: Sequence[Message]) -> list[Finding]:
         """Records of the topic that were not offered, or not there."""
         name = self._bodies.get(scan)
         if name is None:
-            if all(message.kind == "cancelled" for message in told):
+            if all(message.kind == "cancelled" for message in received):
                 return []  # an upload of which nothing arrived but its end
             return [Finding("unaccounted", *scan, "", "the topic has messages of a scan that nobody offered")]
         body = self._history.bodies[name]
@@ -106,7 +108,7 @@ class Offers:
             return [Finding("foreign", *scan, "", f"these records were offered by {body.tenant}")]
         places = body.places()
         found = []
-        for message in told:
+        for message in received:
             for at, element in enumerate(message.elements):
                 right = body.at(message.first + at) if message.first is not None else None
                 if element.digest not in places:

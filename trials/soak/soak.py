@@ -39,7 +39,7 @@ _IDLE_SECONDS: Final = 15.0  # after everything is written, for the last samples
 _TELL_EVERY: Final = 60.0
 _SECOND_LOOK: Final = 10.0  # as in the rounds: longer than an API tries to tell that an upload broke off
 _TENANTS_AT_ONCE: Final = 6  # half an hour's records of all 24 would take the checker several GiB
-Tell = Callable[[str], None]
+Announce = Callable[[str], None]
 
 
 class Measured(dict[str, Any]):
@@ -53,7 +53,7 @@ def soak(
     samples: Path,
     minutes: float,
     seed: int,
-    tell: Tell,
+    announce: Announce,
     *,
     faults: tuple[str, ...] = SOAK_FAULTS,
     flat_out_seconds: float = 45.0,
@@ -64,26 +64,26 @@ def soak(
     """
     rng = Random(seed)
     with Rig(folder, worker_env=WORKER_ENV, kafka_whole_heap=True) as rig:
-        tell("khởi động máy chủ / starting servers")
+        announce("khởi động máy chủ / starting servers")
         rig.start_servers()
         for _ in range(WORKERS):
             rig.start_api()
             rig.start_worker()
         host = machine.describe(server_version(rig.admin_dsn))
-        tell(f"đo mức tối đa, {flat_out_seconds:.0f} s / measuring flat out")
+        announce(f"đo mức tối đa, {flat_out_seconds:.0f} s / measuring flat out")
         flat_out, busy_flat_out = _flat_out(rig, folder, seed, flat_out_seconds)
         rate = round(flat_out / 2)
-        tell(f"tối đa / flat out {flat_out:,.0f}, một nửa / half {rate:,} bản ghi/s / records/s")
+        announce(f"tối đa / flat out {flat_out:,.0f}, một nửa / half {rate:,} bản ghi/s / records/s")
         history = History(folder / "history.jsonl")
         load = Load(history, rig.api_urls, rig.client_bootstrap, seed=seed, rate=rate)
         with Sampler(Watch(rig), samples) as sampler:
             with load, Reader(rig.api_urls, load.tenants) as reader:
-                busy_half = _faults_now_and_then(rig, sampler, minutes * 60, faults, rng, tell)
+                busy_half = _faults_now_and_then(rig, sampler, minutes * 60, faults, rng, announce)
                 load.stop_offering()
-            tell("ngừng gửi, chờ ghi hết / no more is sent, waiting until all is written")
+            announce("ngừng gửi, chờ ghi hết / no more is sent, waiting until all is written")
             drained = wait_until_drained(history, rig.admin_dsn, rig.admin_bootstrap, _SETTLE_SECONDS)
             time.sleep(_IDLE_SECONDS)
-        tell("đối soát từng bản ghi / reconciling every record")
+        announce("đối soát từng bản ghi / reconciling every record")
         began = time.monotonic()
         report = _check(history, rig)
         if report.findings:
@@ -152,31 +152,31 @@ def _used(rig: Rig) -> dict[str, float]:
 
 
 def _faults_now_and_then(
-    rig: Rig, sampler: Sampler, seconds: float, faults: tuple[str, ...], rng: Random, tell: Tell
+    rig: Rig, sampler: Sampler, seconds: float, faults: tuple[str, ...], rng: Random, announce: Announce
 ) -> dict[str, float]:
     """Evenly over the middle: the first and the last tenth of the time are quiet. Returns who used the processors in
     the first."""
     step = seconds * (1 - 2 * _QUIET) / max(1, len(faults))
-    busy = _busy_during(rig, lambda: _wait_until(sampler, seconds * _QUIET, tell))
+    busy = _busy_during(rig, lambda: _wait_until(sampler, seconds * _QUIET, announce))
     for number, name in enumerate(faults):
-        _wait_until(sampler, seconds * _QUIET + number * step, tell)
-        tell(f"{_minutes(sampler)}  [yellow]{name}[/yellow]")
+        _wait_until(sampler, seconds * _QUIET + number * step, announce)
+        announce(f"{_minutes(sampler)}  [yellow]{name}[/yellow]")
         fault = FAULTS[name]
         with sampler.fault(name), fault.strike(rig, rng):
             time.sleep(rng.uniform(*fault.seconds))
         while len(rig.workers) < WORKERS:  # one that ended by itself: its supervisor starts it again
-            tell(f"{_minutes(sampler)}  [red]một worker tự dừng / a worker ended by itself[/red]")
+            announce(f"{_minutes(sampler)}  [red]một worker tự dừng / a worker ended by itself[/red]")
             rig.start_worker()
-    _wait_until(sampler, seconds, tell)
+    _wait_until(sampler, seconds, announce)
     return busy
 
 
-def _wait_until(sampler: Sampler, seconds: float, tell: Tell) -> None:
+def _wait_until(sampler: Sampler, seconds: float, announce: Announce) -> None:
     """Waits until so much of the run is over; says every minute how it stands."""
     while (left := seconds - sampler.seconds) > 0:
         time.sleep(min(left, _TELL_EVERY - sampler.seconds % _TELL_EVERY))
         if sampler.seconds < seconds and sampler.samples:
-            tell(f"{_minutes(sampler)}  {_in_short(sampler.samples[-1])}")
+            announce(f"{_minutes(sampler)}  {_in_short(sampler.samples[-1])}")
 
 
 def _minutes(sampler: Sampler) -> str:
