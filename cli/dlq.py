@@ -29,7 +29,7 @@ from operations.dead_letters.dead_letter import Letter, Selection, judge
 from operations.dead_letters.ledger import Ledger
 from operations.dead_letters.masking import described
 from operations.dead_letters.plan import LEFT as NOT_SENT
-from operations.dead_letters.plan import Rules
+from operations.dead_letters.plan import RetryRules
 from schemas.messages import MessageRefused
 from schemas.unexpected import described as cause_of
 
@@ -246,7 +246,7 @@ def retry(
     Exit code: 0 well; 1 an error; 3 something that was meant was not sent; 130 stopped, run it again to go on.
     """
     _needs_choice(selection, everything=everything)
-    settings, rules = InfraSettings(), Rules(max_replays, anyway, dropped, rate, limit)
+    settings, rules = InfraSettings(), RetryRules(max_replays, anyway, dropped, rate, limit)
     if dry_run:
         plan = runs.planned(settings, selection, rules, _progress("dry run", quiet=json))
         show_plan(plan, as_json=json)

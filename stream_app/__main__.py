@@ -16,7 +16,7 @@ from stream_app.app import build_app, build_lanes
 from stream_app.faust_bridge.log_filter import Repeats
 from stream_app.health import serve
 from stream_app.lanes.group import Lanes
-from stream_app.lanes.standstill import Standing
+from stream_app.lanes.standstill import Standstills
 from stream_app.lanes.watchdog import Watchdog
 from stream_app.settings import WorkerSettings
 
@@ -24,7 +24,7 @@ log = logging.getLogger("scanline.worker")
 _CLIENTS: Final = ("aiokafka", "faust", "mode")
 
 
-def _ready(lanes: Lanes, standing: Standing) -> tuple[bool, dict[str, Any]]:
+def _ready(lanes: Lanes, standing: Standstills) -> tuple[bool, dict[str, Any]]:
     paused, stands = lanes.paused, standing.too_long
     assigned = lanes.assigned_at is not None
     now = dt.datetime.now(dt.UTC)

@@ -11,7 +11,7 @@ from sinks.postgres import PostgresSink
 from sinks.postgres.engine import write_engine
 from stream_app.broker_logs import Bounds, Ends
 from stream_app.faust_bridge.skipped_messages import LOOK_SECONDS as POSITIONS_SECONDS
-from stream_app.faust_bridge.skipped_messages import Positions
+from stream_app.faust_bridge.skipped_messages import SkippedMessages
 from stream_app.faust_bridge.transport import SliceConsumer, SliceTransport
 from stream_app.lanes.backoff import Backoff
 from stream_app.lanes.batch import Limits
@@ -20,7 +20,7 @@ from stream_app.lanes.group import Lanes
 from stream_app.lanes.lane import Settings
 from stream_app.lanes.log_checks import LOOK_SECONDS as LOGS_SECONDS
 from stream_app.lanes.log_checks import Logs
-from stream_app.lanes.watchdog import LOOK_SECONDS, Rules, Watchdog
+from stream_app.lanes.watchdog import LOOK_SECONDS, Watchdog, WatchdogRules
 from stream_app.lanes.writers import Writers
 from stream_app.publisher import Publisher
 from stream_app.settings import WorkerSettings
@@ -129,11 +129,11 @@ def build_app(settings: WorkerSettings, lanes: Lanes) -> ScanlineApp:
         lanes.measure(app.slices.lag_of)
         lanes.tell_again(every=False)
 
-    positions = Positions(lanes, lambda partition: app.slices.position_of(partition))
+    skipped = SkippedMessages(lanes, lambda partition: app.slices.position_of(partition))
 
     @app.every(POSITIONS_SECONDS)
     async def hold_positions() -> None:
-        await positions.look()
+        await skipped.look()
 
     @app.every(LOGS_SECONDS)
     async def hold_logs() -> None:
@@ -141,7 +141,7 @@ def build_app(settings: WorkerSettings, lanes: Lanes) -> ScanlineApp:
 
     watchdog = Watchdog(
         lanes,
-        Rules(settings.stream_stall_seconds, settings.stream_stall_restarts, settings.stream_standing_seconds),
+        WatchdogRules(settings.stream_stall_seconds, settings.stream_stall_restarts, settings.stream_standing_seconds),
         lambda partition, written, end: app.slices.unread(partition, written, end),
         Ends(settings.kafka_bootstrap),
         lambda partition: app.slices.revive(partition),

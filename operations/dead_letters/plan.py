@@ -15,7 +15,7 @@ Outcome = Literal[
 LEFT: Final[frozenset[Outcome]] = frozenset({"replay_limit", "unreadable", "too_large", "not_kept"})
 
 
-class Rules(NamedTuple):
+class RetryRules(NamedTuple):
     """The rules of what may be sent. `anyway`: also what today's code still cannot read. `rate` in messages a second, 0
     without end; `limit` in messages, 0 without end."""
 
@@ -36,7 +36,7 @@ class Would(NamedTuple):
     rejected: int = 0
 
 
-def would(letter: Letter, state: State, rules: Rules, now: dt.datetime) -> Would:
+def would(letter: Letter, state: State, rules: RetryRules, now: dt.datetime) -> Would:
     """Judges one letter by today's code."""
     if state == "retried":
         return Would("retried_before", "")
@@ -76,7 +76,7 @@ class Plan:
     """A retry's expected results, summed up: as many entries as there are reasons and outcomes, however many
     letters."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: RetryRules) -> None:
         self.groups: dict[Group, Sums] = {}
         self.reasons: Counter[str] = Counter()
         self._rules = rules

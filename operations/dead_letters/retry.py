@@ -10,7 +10,7 @@ from typing import Final
 from infra.errors import InfraError
 from operations.dead_letters.dead_letter import Letter, State
 from operations.dead_letters.ledger import Ledger
-from operations.dead_letters.plan import Outcome, Rules, would
+from operations.dead_letters.plan import Outcome, RetryRules, would
 from operations.dead_letters.recovery import record_ends, settled
 from operations.dead_letters.sender import Sender
 
@@ -21,7 +21,7 @@ _BATCH_BYTES: Final = 4 * 1024 * 1024
 class Retry:
     """One run. `counts` says what became of the letters that were meant."""
 
-    def __init__(self, ledger: Ledger, bootstrap: str, rules: Rules, stopping: threading.Event) -> None:
+    def __init__(self, ledger: Ledger, bootstrap: str, rules: RetryRules, stopping: threading.Event) -> None:
         """`stopping` ends the run after the batch it is in."""
         self.counts: Counter[Outcome] = Counter()
         self._ledger = ledger

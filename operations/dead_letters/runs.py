@@ -16,7 +16,7 @@ from operations.dead_letters.dead_letter import Letter, Selection, State
 from operations.dead_letters.drop import drop as drop_letters
 from operations.dead_letters.ledger import Ledger
 from operations.dead_letters.masking import summary
-from operations.dead_letters.plan import Outcome, Plan, Rules
+from operations.dead_letters.plan import Outcome, Plan, RetryRules
 from operations.dead_letters.reader import Reader
 from operations.dead_letters.retry import Retry
 from schemas.dead_letters import LetterId
@@ -90,7 +90,7 @@ class _Named:
             raise unknown_letter(", ".join(f"{partition}:{offset}" for partition, offset in sorted(self._missing)))
 
 
-def planned(settings: InfraSettings, selection: Selection, rules: Rules, progress: Progress) -> Plan:
+def planned(settings: InfraSettings, selection: Selection, rules: RetryRules, progress: Progress) -> Plan:
     """Plans a retry; nothing is done. Raises InfraError."""
     plan, named = Plan(rules), _Named(selection)
     with Ledger(settings.url("read")) as ledger, Reader(settings.kafka_bootstrap, selection) as reader:
@@ -109,7 +109,7 @@ def planned(settings: InfraSettings, selection: Selection, rules: Rules, progres
 def retry(
     settings: InfraSettings,
     selection: Selection,
-    rules: Rules,
+    rules: RetryRules,
     stoppable: AbstractContextManager[threading.Event],
     progress: Progress,
     on_end: Callable[[Counter[Outcome]], None],

@@ -19,8 +19,8 @@ from sinks.files.skipped_records import PassedOver
 from sinks.protocol import MicroBatch, Sink, Unavailable
 from stream_app.faust_bridge.record_batches import Oversized
 from stream_app.lanes.batch import Builder, Limits
-from stream_app.lanes.poison_check import Trial
-from stream_app.lanes.poison_search import Culprits, Unexpected, suspecting
+from stream_app.lanes.poison_check import PoisonCheck
+from stream_app.lanes.poison_search import PoisonSearch, Unexpected, suspecting
 
 _HELD_MESSAGES: Final = 5_000  # of a partition before they are written
 _HELD_BYTES: Final = 2 * 1024 * 1024
@@ -141,9 +141,9 @@ class Replay:
             self._hold(lane, unexpected)
 
     def _write_next(self, lane: "_Lane", taken: list[ReadMessage | Oversized]) -> None:
-        builder = Builder(self._limits, dt.datetime.now(dt.UTC), lane.carry, lane.culprits.aside)
+        builder = Builder(self._limits, dt.datetime.now(dt.UTC), lane.carry, lane.poison_search.aside)
         lane.carry = None
-        before, day = lane.culprits.before, _day(lane.held[0])
+        before, day = lane.poison_search.before, _day(lane.held[0])
         while lane.held and (before is None or lane.held[0].offset < before):
             if (self._by_day and _day(lane.held[0]) != day) or not builder.offer(lane.held[0]):
                 break
@@ -169,17 +169,17 @@ class Replay:
         self._offsets += batch.end - max(batch.start, lane.start)
         self._records += rows
         lane.next_offset = batch.end
-        lane.culprits.written(batch.end)
+        lane.poison_search.written(batch.end)
         self._on_progress(Progress(self._offsets, self._total, self._messages, self._records))
 
     def _hold(self, lane: "_Lane", unexpected: Unexpected) -> None:
         """Puts aside the message at fault, as the worker does. Raises what was raised where no message is."""
         cause = unexpected.__cause__
         assert isinstance(cause, Exception)
-        trial = Trial(RECORDS_TOPIC, lane.partition, self._sink, lane.culprits, lambda _: None)
+        check = PoisonCheck(RECORDS_TOPIC, lane.partition, self._sink, lane.poison_search, lambda _: None)
         stored = StoredOffset(lane.next_offset, lane.topic_id)
         try:
-            aside = self._insist(lambda: trial.hold(unexpected, stored))
+            aside = self._insist(lambda: check.hold(unexpected, stored))
         except Unexpected:
             raise cause from None
         if aside is not None:
@@ -207,7 +207,7 @@ class _Lane:
         self.start = start
         self.reached = max(self.next_offset, start)
         self.held: deque[ReadMessage | Oversized] = deque()
-        self.culprits = Culprits()
+        self.poison_search = PoisonSearch()
         self.failures: dict[int, str] = {}  # offset of a message that is put aside: what was raised, and where
         self.carry: Incoming | None = None
         self.bytes = 0

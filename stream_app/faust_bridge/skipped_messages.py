@@ -16,7 +16,7 @@ LOOK_SECONDS: Final = 2.0
 _Gap = tuple[int, int]  # where the lane waits, where the consumer is
 
 
-class Positions:
+class SkippedMessages:
     """Compares each idle lane with the consumer's position. look() is called on the event loop every few seconds."""
 
     def __init__(self, lanes: Lanes, position: Callable[[int], int | None]) -> None:

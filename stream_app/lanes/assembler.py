@@ -15,7 +15,7 @@ from stream_app.lanes.batch import Builder, Letter, Limits
 from stream_app.lanes.dead_letter_gate import Limiter
 from stream_app.lanes.dead_letter_limit import History
 from stream_app.lanes.poison_check import log_put_aside
-from stream_app.lanes.poison_search import Culprits, suspecting
+from stream_app.lanes.poison_search import PoisonSearch, suspecting
 
 # One lane computes at a time. Threads that decode side by side share one interpreter lock: they get no more done, and spend
 # a third of the processor on handing the lock around. What waits for PostgreSQL holds neither.
@@ -44,14 +44,14 @@ class Assembler:
     """Assembles the micro-batches of one lane. Called in the lane's thread, except for forget()."""
 
     def __init__(
-        self, topic: str, partition: int, sink: LaneStore[Any], limiter: Limiter, limits: Limits, culprits: Culprits
+        self, topic: str, partition: int, sink: LaneStore[Any], limiter: Limiter, limits: Limits, search: PoisonSearch
     ) -> None:
         self._topic = topic
         self._partition = partition
         self._sink = sink
         self._limiter = limiter
         self._limits = limits
-        self._culprits = culprits
+        self._poison_search = search
         self._carry: Incoming | None = None  # the buffer's first message, decoded: it did not fit the last micro-batch
 
     def forget(self) -> None:
@@ -62,7 +62,7 @@ class Assembler:
         """Takes the messages of the next micro-batch, which begins at `stored`, off the buffer. Raises LimitReached
         where the dead-letter limit holds the first of them, Unavailable, and Unexpected; the buffer is then as it
         was."""
-        before = self._culprits.before
+        before = self._poison_search.before
         with _computing:
             work = self._assemble(buffer, stored, before)
         if work is None:
@@ -95,7 +95,7 @@ class Assembler:
         self, buffer: deque[Message], taken: list[Message], stored: StoredOffset, before: int | None
     ) -> Work | None:
         started = time.perf_counter()
-        builder = Builder(self._fitting_limits(), dt.datetime.now(dt.UTC), self._carry, self._culprits.aside)
+        builder = Builder(self._fitting_limits(), dt.datetime.now(dt.UTC), self._carry, self._poison_search.aside)
         self._carry = None
         while buffer and (before is None or buffer[0].offset < before) and builder.offer(buffer[0]):
             taken.append(buffer.popleft())
@@ -109,7 +109,7 @@ class Assembler:
                 taken.clear()
                 # what can be read before it can be written
                 return self._work(buffer, taken, stored, first_held) if first_held > first else None
-            letters = [letter for letter in letters if not self._culprits.is_sent(letter[0].offset)]
+            letters = [letter for letter in letters if not self._poison_search.is_sent(letter[0].offset)]
             fresh = {message.offset for message, _ in letters}
             failures = {offset: what for offset, what in builder.failures.items() if offset in fresh}
             log_put_aside(self._topic, self._partition, failures)

@@ -22,7 +22,7 @@ class LimitReached(Exception):
     """The lane waits for an operator: what it has before it would all go to the dead-letter topic."""
 
 
-class Found(NamedTuple):
+class WindowCounts(NamedTuple):
     """What a window holds: the longest run of unreadable messages, how many there are, and of how many."""
 
     run: int
@@ -72,7 +72,7 @@ class History:
                 stretches.appendleft((first, length - excess))
             self._total -= min(length, excess)
 
-    def found(self, leave_out: object = _GOOD) -> Found:
+    def found(self, leave_out: object = _GOOD) -> WindowCounts:
         """Counts the window. A sender that is left out counts as if its unreadable messages had not come at all."""
         run = longest = bad = total = 0
         for what, count in self._stretches:
@@ -85,7 +85,7 @@ class History:
                 bad += count
                 longest = max(longest, run)
             total += count
-        return Found(longest, bad, total)
+        return WindowCounts(longest, bad, total)
 
     def worst_sender(self) -> Sender:
         """Whose unreadable messages are the most."""

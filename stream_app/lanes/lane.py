@@ -23,9 +23,9 @@ from stream_app.lanes.dead_letter_gate import Limiter
 from stream_app.lanes.dead_letter_limit import Limit
 from stream_app.lanes.inbox import FetchAgain, Inbox, Slice
 from stream_app.lanes.log_guard import Footing, Replaced
-from stream_app.lanes.poison_check import Trial, log_put_aside
-from stream_app.lanes.poison_search import Culprits, Unexpected, suspecting
-from stream_app.lanes.store_calls import Caller
+from stream_app.lanes.poison_check import PoisonCheck, log_put_aside
+from stream_app.lanes.poison_search import PoisonSearch, Unexpected, suspecting
+from stream_app.lanes.store_calls import StoreCalls
 from stream_app.lanes.unfinished_scans import UnfinishedScans
 from stream_app.lanes.writers import Writers
 from stream_app.publisher import Publisher
@@ -104,12 +104,12 @@ class Lane:
         # A call that takes long may end while its scans are published as waiting: its word must be the last.
         self._telling = threading.Lock()
         self._limiter = Limiter(sink, topic, partition, settings.dead_letters)
-        self._culprits = Culprits()
-        self._trial = Trial(
-            topic, partition, sink, self._culprits, lambda text: log.warning("partition %d: %s", partition, text)
+        self._poison_search = PoisonSearch()
+        self._poison_check = PoisonCheck(
+            topic, partition, sink, self._poison_search, lambda text: log.warning("partition %d: %s", partition, text)
         )
-        self._assembler = Assembler(topic, partition, sink, self._limiter, settings.limits, self._culprits)
-        self.caller = Caller(
+        self._assembler = Assembler(topic, partition, sink, self._limiter, settings.limits, self._poison_search)
+        self.caller = StoreCalls(
             partition,
             writers,
             settings.backoff,
@@ -281,7 +281,7 @@ class Lane:
         self._work = None
         self._assembler.forget()
         self._limiter.forget()
-        self._culprits.forget()
+        self._poison_search.forget()
 
     def _start_over(self) -> None:
         """Starts again from the stored offset, and publishes what an attempt wrote whose answer was lost."""
@@ -299,7 +299,7 @@ class Lane:
                 full = len(self._inbox.messages) >= limits.rows or self._inbox.bytes >= min(
                     limits.bytes, self._settings.lane_bytes
                 )
-                if timeout <= 0 or full or self._inbox.ends_scan or self._culprits.before is not None:
+                if timeout <= 0 or full or self._inbox.ends_scan or self._poison_search.before is not None:
                     return
             self._wake.clear()
             try:
@@ -371,7 +371,7 @@ class Lane:
             self._start_over()
             return
         self._inbox.written(self._taken, time.monotonic())
-        if self._culprits.in_doubt:
+        if self._poison_search.in_doubt:
             await self.caller.nap(self._settings.backoff.delay(1))
 
     def _step(self) -> bool:
@@ -384,7 +384,7 @@ class Lane:
             self._write(stored)
         except Unexpected as unexpected:
             self._work = None
-            aside = self._trial.hold(unexpected, stored)
+            aside = self._poison_check.hold(unexpected, stored)
             if aside is not None:
                 log_put_aside(self.topic, self.partition, {aside: described(unexpected)})
         return True
@@ -400,7 +400,7 @@ class Lane:
             raise Outdated("what was read may be another topic's")
         if work.letters:
             self._publisher.dead_letter(self.partition, work.letters)
-            self._culprits.sent([message.offset for message, _ in work.letters])
+            self._poison_search.sent([message.offset for message, _ in work.letters])
             self._work = work = work._replace(letters=[])
         if self._written_off:
             return
@@ -412,6 +412,6 @@ class Lane:
         self._work = None
         self._taken = work.bytes
         self.next_offset = work.end
-        self._culprits.written(work.end)
+        self._poison_search.written(work.end)
         self._limiter.written(len(work.taken), work.history)
         self._told(statuses)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from schemas.stored_offset import StoredOffset
-from stream_app.lanes.store_calls import Caller
+from stream_app.lanes.store_calls import StoreCalls
 
 _NAP: Final = 0.1  # seconds between looks at whether a doubt is settled
 
@@ -74,7 +74,7 @@ class Footing:
             self._replaced = found
             self._wake()
 
-    async def wait(self, caller: Caller, load: Callable[[], StoredOffset]) -> None:
+    async def wait(self, caller: StoreCalls, load: Callable[[], StoredOffset]) -> None:
         """Waits until the doubt is settled, or an operator has set another offset than `load` gives now: what the log
         holds may be a new topic's or what a broker kept of the old one, and only an operator can know."""
         caller.doing = "waiting for word of its log"

@@ -7,37 +7,37 @@ from typing import Any, Final
 from schemas.stored_offset import StoredOffset
 from schemas.unexpected import described
 from sinks.protocol import Fenced, MicroBatch, Sink, Unavailable
-from stream_app.lanes.poison_search import Culprits, Unexpected
+from stream_app.lanes.poison_search import PoisonSearch, Unexpected
 
 log = logging.getLogger("scanline.lane")
 _MOST_LINES: Final = 20  # of the log, about one micro-batch
 
 
-class Trial:
+class PoisonCheck:
     """Checks the suspected messages of one lane. Called in the lane's thread."""
 
     def __init__(
-        self, topic: str, partition: int, sink: Sink[Any], culprits: Culprits, report: Callable[[str], None]
+        self, topic: str, partition: int, sink: Sink[Any], search: PoisonSearch, report: Callable[[str], None]
     ) -> None:
         """`report` is called with what comes to light, for a log."""
         self._report = report
         self._topic = topic
         self._partition = partition
         self._sink = sink
-        self._culprits = culprits
+        self._poison_search = search
 
     def hold(self, unexpected: Unexpected, stored: StoredOffset) -> int | None:
         """Narrows down which message it was, or puts that message aside and returns its offset. Raises the same where
         no message is at fault, and Fenced where the micro-batch was written after all."""
         offsets = unexpected.offsets
-        following = self._culprits.failed(offsets)
+        following = self._poison_search.failed(offsets)
         first = min(offsets, default=stored.next_offset)
         self._report(f"{len(offsets)} messages from offset {first} on raised {described(unexpected)}: {following}")
         if following == "nobody" or (following == "accused" and not self._can_write_nothing(stored)):
             raise unexpected
         if following != "accused":
             return None
-        self._culprits.condemn(offsets[0])
+        self._poison_search.condemn(offsets[0])
         return offsets[0]
 
     def _can_write_nothing(self, stored: StoredOffset) -> bool:

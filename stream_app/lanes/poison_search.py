@@ -45,7 +45,7 @@ def suspecting(buffer: deque[Held], taken: Sequence[Held], passing: tuple[type[E
         raise Unexpected([message.offset for message in taken]) from error
 
 
-class Culprits:
+class PoisonSearch:
     """The search in one lane: how far its next micro-batch may reach, and which messages are put aside."""
 
     def __init__(self) -> None:

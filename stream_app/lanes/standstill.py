@@ -16,7 +16,7 @@ _TEXT: Final = Text(
 )
 
 
-class Stand(NamedTuple):
+class Standstill(NamedTuple):
     """One lane's standstill. `offset` is None while the lane has not learnt it yet."""
 
     offset: int | None
@@ -36,40 +36,40 @@ class Stand(NamedTuple):
         }
 
 
-class Standing:
+class Standstills:
     """Measures the standstill of every lane. Called about once a second, on the event loop. A lane that was started
     again in the same place has stood there all the time."""
 
     def __init__(self, most_seconds: float) -> None:
         """Longer than `most_seconds` is too long."""
         self._most = most_seconds
-        self._stands: dict[int, Stand] = {}
+        self._standstills: dict[int, Standstill] = {}
         self._looked: float | None = None
 
     @property
-    def too_long(self) -> Mapping[int, Stand]:
+    def too_long(self) -> Mapping[int, Standstill]:
         """The lanes that stand too long, by partition."""
-        return {number: stand for number, stand in self._stands.items() if stand.seconds >= self._most}
+        return {number: stand for number, stand in self._standstills.items() if stand.seconds >= self._most}
 
     def look(self, lanes: Mapping[int, Lane], has_work: Callable[[int, Lane], bool], now: float) -> None:
         """`now` is of time.monotonic. Sets the metrics, and lets each lane know whether it stands too long."""
         passed = 0.0 if self._looked is None else min(now - self._looked, _LONGEST_STEP)
         self._looked = now
-        self._stands = {
-            number: self._moved_on(self._stands.get(number), lane, passed)
+        self._standstills = {
+            number: self._moved_on(self._standstills.get(number), lane, passed)
             for number, lane in lanes.items()
             if has_work(number, lane)
         }
         too_long = self.too_long
-        metrics.STANDING_SECONDS.set(max((stand.seconds for stand in self._stands.values()), default=0.0))
+        metrics.STANDING_SECONDS.set(max((stand.seconds for stand in self._standstills.values()), default=0.0))
         metrics.STANDING_LANES.set(len(too_long))
         for number, lane in lanes.items():
             lane.stand(too_long=number in too_long)
 
     @staticmethod
-    def _moved_on(before: Stand | None, lane: Lane, passed: float) -> Stand:
+    def _moved_on(before: Standstill | None, lane: Lane, passed: float) -> Standstill:
         """A lane that reads its offset again has not moved by that."""
         offset = lane.next_offset
         if before is None or (offset is not None and before.offset is not None and offset != before.offset):
-            return Stand(offset, 0.0, lane.doing)
-        return Stand(before.offset if offset is None else offset, before.seconds + passed, lane.doing)
+            return Standstill(offset, 0.0, lane.doing)
+        return Standstill(before.offset if offset is None else offset, before.seconds + passed, lane.doing)

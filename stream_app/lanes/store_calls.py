@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 _STEP: Final = 0.1  # seconds until a sleeping lane notices that it is to stop
 
 
-class Caller:
+class StoreCalls:
     """Makes the calls of one lane, and knows what it is doing and why it waits. Belongs to the event loop."""
 
     def __init__(

@@ -15,7 +15,7 @@ from schemas.unexpected import stack_of
 from stream_app import metrics
 from stream_app.lanes.group import Lanes
 from stream_app.lanes.lane import Lane
-from stream_app.lanes.standstill import Standing
+from stream_app.lanes.standstill import Standstills
 
 log = logging.getLogger("scanline.watchdog")
 EXIT_STALLED: Final = 70  # EX_SOFTWARE
@@ -24,7 +24,7 @@ _FAREWELL_SECONDS: Final = 5.0  # /healthz says so before the process ends
 _LONGEST_STEP: Final = 2.0  # between two looks, as far as it counts: a worker that was frozen did not wait
 
 
-class Rules(NamedTuple):
+class WatchdogRules(NamedTuple):
     """The rules of the watchdog; the settings say what each is."""
 
     stall_seconds: float = 60.0
@@ -56,7 +56,7 @@ class Watchdog:
     def __init__(
         self,
         lanes: Lanes,
-        rules: Rules,
+        rules: WatchdogRules,
         unread: Callable[[int, int, int], bool],
         ends: Callable[[list[int]], Mapping[int, int]],
         revive: Callable[[int], None],
@@ -72,7 +72,7 @@ class Watchdog:
         self._watched: dict[int, _Watched] = {}
         self._in_vain: dict[int, tuple[int | None, int]] = {}  # partition -> offset, restarts at that offset
         self._ends: Mapping[int, int] = {}
-        self.standing = Standing(rules.standing_seconds)
+        self.standing = Standstills(rules.standing_seconds)
         self._looked = 0  # times
         self._last_look: float | None = None
         self.sick: str | None = None  # why the process is about to end

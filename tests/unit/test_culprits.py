@@ -22,7 +22,7 @@ from stream_app.lanes.backoff import Backoff
 from stream_app.lanes.dead_letter_limit import Limit
 from stream_app.lanes.inbox import Slice
 from stream_app.lanes.lane import Common, Lane, Settings
-from stream_app.lanes.poison_search import Culprits
+from stream_app.lanes.poison_search import PoisonSearch
 from stream_app.lanes.writers import Writers
 from tests.helpers import changed
 from tests.memory_sink import MemorySink
@@ -57,38 +57,38 @@ def test_halving_finds_just_the_messages_at_fault(gaps: list[int], data: st.Data
     """Every message finds its end once, in order, and few micro-batches are tried."""
     offsets = [sum(gaps[: number + 1]) for number in range(len(gaps))]
     bad = data.draw(st.sets(st.sampled_from(offsets)))
-    buffer, culprits = deque(offsets), Culprits()
+    buffer, search = deque(offsets), PoisonSearch()
     stored: list[int] = []
     aside: list[int] = []
     tried = 0
     while buffer:
         taken: list[int] = []
-        while buffer and len(taken) < room and (culprits.before is None or buffer[0] < culprits.before):
+        while buffer and len(taken) < room and (search.before is None or buffer[0] < search.before):
             taken.append(buffer.popleft())
         tried += 1
-        fails = [offset for offset in taken if offset in bad and offset not in culprits.aside]
+        fails = [offset for offset in taken if offset in bad and offset not in search.aside]
         if fails:
             buffer.extendleft(reversed(taken))
-            if culprits.failed(taken) == "accused":
-                culprits.condemn(taken[0])
+            if search.failed(taken) == "accused":
+                search.condemn(taken[0])
             continue
-        aside += [offset for offset in taken if offset in culprits.aside]
-        stored += [offset for offset in taken if offset not in culprits.aside]
-        culprits.written(taken[-1] + 1)
+        aside += [offset for offset in taken if offset in search.aside]
+        stored += [offset for offset in taken if offset not in search.aside]
+        search.written(taken[-1] + 1)
     assert stored == [offset for offset in offsets if offset not in bad]
     assert aside == sorted(bad)
-    assert culprits.before is None and not culprits.aside and not culprits.in_doubt
+    assert search.before is None and not search.aside and not search.in_doubt
     assert tried <= len(offsets) // room + 1 + len(bad) * (3 + 2 * room.bit_length())
 
 
 def test_a_message_whose_bookkeeping_fails_is_put_aside_without_it() -> None:
-    culprits = Culprits()
-    assert [culprits.failed([7]) for _ in range(2)] == ["again", "accused"]
-    culprits.condemn(7)
-    assert culprits.aside == {7: True}
-    assert culprits.failed([7]) == "again" and culprits.aside == {7: False}
-    assert culprits.failed([7]) == "nobody"
-    assert culprits.failed([]) == "nobody"
+    search = PoisonSearch()
+    assert [search.failed([7]) for _ in range(2)] == ["again", "accused"]
+    search.condemn(7)
+    assert search.aside == {7: True}
+    assert search.failed([7]) == "again" and search.aside == {7: False}
+    assert search.failed([7]) == "nobody"
+    assert search.failed([]) == "nobody"
 
 
 class Poisoned(MemorySink):

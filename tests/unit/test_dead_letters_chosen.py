@@ -14,7 +14,7 @@ from infra.errors import InfraError
 from operations.dead_letters.arguments import letter_place, moment, selection
 from operations.dead_letters.dead_letter import Letter, Selection, letter_of
 from operations.dead_letters.masking import described, escaped, preview
-from operations.dead_letters.plan import Group, Plan, Rules, Sums, would
+from operations.dead_letters.plan import Group, Plan, RetryRules, Sums, would
 from operations.dead_letters.sender import headers_again
 from schemas import topics
 from schemas.dead_letters import LetterId
@@ -170,36 +170,36 @@ def test_a_time_that_cannot_be_is_that_of_kafka(forged: bytes) -> None:
 
 
 def test_what_would_be_sent_is_judged_by_the_code_of_today() -> None:
-    assert would(letter(READABLE), "open", Rules(), NOW) == ("sent", "records", 1, 1)
-    assert would(letter(READABLE), "claimed", Rules(), NOW).outcome == "sent"
-    assert would(letter(READABLE), "retried", Rules(), NOW) == ("retried_before", "", 0, 0)
-    assert would(letter(READABLE), "dropped", Rules(), NOW).outcome == "dropped_before"
-    assert would(letter(READABLE), "dropped", Rules(dropped_too=True), NOW).outcome == "sent"
-    assert would(letter(b"["), "open", Rules(), NOW) == ("unreadable", "message_unreadable", 0, 0)
-    assert would(letter(b"["), "open", Rules(anyway=True), NOW) == ("sent", "message_unreadable", 0, 0)
-    assert would(letter(b"[" * 100_000), "open", Rules(), NOW).outcome == "unreadable"
+    assert would(letter(READABLE), "open", RetryRules(), NOW) == ("sent", "records", 1, 1)
+    assert would(letter(READABLE), "claimed", RetryRules(), NOW).outcome == "sent"
+    assert would(letter(READABLE), "retried", RetryRules(), NOW) == ("retried_before", "", 0, 0)
+    assert would(letter(READABLE), "dropped", RetryRules(), NOW).outcome == "dropped_before"
+    assert would(letter(READABLE), "dropped", RetryRules(dropped_too=True), NOW).outcome == "sent"
+    assert would(letter(b"["), "open", RetryRules(), NOW) == ("unreadable", "message_unreadable", 0, 0)
+    assert would(letter(b"["), "open", RetryRules(anyway=True), NOW) == ("sent", "message_unreadable", 0, 0)
+    assert would(letter(b"[" * 100_000), "open", RetryRules(), NOW).outcome == "unreadable"
     large = letter(b" " * topics.MAX_MESSAGE_BYTES + b"[]")
-    assert would(large, "open", Rules(anyway=True), NOW) == ("too_large", "message_too_large", 0, 0)
+    assert would(large, "open", RetryRules(anyway=True), NOW) == ("too_large", "message_too_large", 0, 0)
 
 
 def test_what_was_not_kept_is_never_sent() -> None:
     cancelling = letter(b"", [(topics.HEADER_TYPE, topics.CANCELLED.encode())])
-    assert would(cancelling, "open", Rules(), NOW).outcome == "sent"  # an empty value cancels
+    assert would(cancelling, "open", RetryRules(), NOW).outcome == "sent"  # an empty value cancels
     described_only = letter(b"", [(topics.HEADER_TYPE, topics.CANCELLED.encode()), (topics.DLQ_NOT_KEPT, b"99999999")])
-    for rules in (Rules(), Rules(anyway=True)):
+    for rules in (RetryRules(), RetryRules(anyway=True)):
         assert would(described_only, "open", rules, NOW) == ("not_kept", "", 0, 0)
-    assert would(described_only, "dropped", Rules(), NOW).outcome == "dropped_before"
+    assert would(described_only, "dropped", RetryRules(), NOW).outcome == "dropped_before"
 
 
 def test_a_letter_goes_round_no_more_often_than_allowed() -> None:
     for replays, outcome in ((2, "sent"), (3, "replay_limit"), (10**17, "replay_limit")):
         again = letter(READABLE, [(topics.RETRY_COUNT, str(replays).encode())])
-        assert would(again, "open", Rules(max_replays=3), NOW).outcome == outcome
-    assert would(letter(b"[", [(topics.RETRY_COUNT, b"3")]), "open", Rules(), NOW).outcome == "unreadable"
+        assert would(again, "open", RetryRules(max_replays=3), NOW).outcome == outcome
+    assert would(letter(b"[", [(topics.RETRY_COUNT, b"3")]), "open", RetryRules(), NOW).outcome == "unreadable"
 
 
 def test_a_plan_adds_up_and_stops_where_a_run_would() -> None:
-    plan = Plan(Rules(limit=2))
+    plan = Plan(RetryRules(limit=2))
     for each in (letter(READABLE), letter(b"["), letter(READABLE), letter(READABLE)):
         plan.add(each, "open", NOW)
     assert plan.full

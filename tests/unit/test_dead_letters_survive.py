@@ -7,7 +7,7 @@ import pytest
 
 from cli.dlq import today
 from operations.dead_letters.dead_letter import Letter, letter_of
-from operations.dead_letters.plan import Plan, Rules
+from operations.dead_letters.plan import Plan, RetryRules
 from schemas import reading
 from trials import generator
 
@@ -70,7 +70,7 @@ def test_a_letter_that_fails_is_named_and_the_next_is_judged(
             raise error
         return original(*args)
 
-    plan, found = Plan(Rules()), letters(broken=-1)
+    plan, found = Plan(RetryRules()), letters(broken=-1)
     with monkeypatch.context() as patch:
         patch.setattr(reading, stage, raising)
         for letter in found:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_app.lanes.dead_letter_limit import Found, History, Limit, Sender
+from stream_app.lanes.dead_letter_limit import History, Limit, Sender, WindowCounts
 
 LIMIT = Limit(run=10, share=0.5, window=50)
 GOOD = "good"
@@ -49,7 +49,7 @@ def test_the_history_before_stays_as_it_was() -> None:
     assert before.after([9], {9: "a"}).over_limit()
     assert not before.over_limit()
     before.passed(1)
-    assert before.after([9], {9: "a"}).found() == Found(9, 10, 11)
+    assert before.after([9], {9: "a"}).found() == WindowCounts(9, 10, 11)
 
 
 @given(st.lists(st.sampled_from([GOOD, "a", "b", None]), max_size=200), st.integers(1, 60))
@@ -61,7 +61,7 @@ def test_counts_are_those_of_the_last_messages(messages: list[Sender], window: i
         run = 0 if message == GOOD else run + 1
         longest = max(longest, run)
     bad = sum(message != GOOD for message in last)
-    assert history(*messages, limit=limit).found() == Found(longest, bad, len(last))
+    assert history(*messages, limit=limit).found() == WindowCounts(longest, bad, len(last))
 
 
 @given(st.lists(st.integers(1, 300), max_size=5))

@@ -3,7 +3,7 @@
 import datetime as dt
 from typing import Any
 
-from stream_app.lanes.standstill import Stand, Standing
+from stream_app.lanes.standstill import Standstill, Standstills
 
 
 class Lane:
@@ -25,9 +25,9 @@ class Watch:
         self.lane = Lane()
         self.works = True
         self._now = 100.0
-        self._standing = Standing(5)
+        self._standing = Standstills(5)
 
-    def look(self, times: int, step: float = 1.0) -> Stand | None:
+    def look(self, times: int, step: float = 1.0) -> Standstill | None:
         """Returns where the lane stands too long."""
         lanes: Any = {3: self.lane}
         for _ in range(times):
@@ -42,7 +42,7 @@ def test_a_lane_with_work_on_one_offset_stands_too_long() -> None:
     watch = Watch()
     assert watch.look(5) is None
     stand = watch.look(1)
-    assert stand == Stand(7, 5.0, "writing")
+    assert stand == Standstill(7, 5.0, "writing")
     described = stand.described(3, dt.datetime(2026, 1, 1, 0, 1, tzinfo=dt.UTC))
     assert described["since"] == "2026-01-01T00:00:55+00:00"
     assert "offset 7" in described["message"]["vi"] and "offset 7" in described["message"]["en"]
@@ -55,15 +55,15 @@ def test_what_it_does_there_changes_nothing() -> None:
         watch.lane = Lane()
         watch.lane.doing, watch.lane.next_offset = doing, offset
         found = watch.look(2)
-    assert found == Stand(7, 7.0, "waiting")
+    assert found == Standstill(7, 7.0, "waiting")
 
 
 def test_a_lane_that_never_learns_its_offset_stands() -> None:
     watch = Watch()
     watch.lane.next_offset = None
-    assert watch.look(7) == Stand(None, 6.0, "writing")
+    assert watch.look(7) == Standstill(None, 6.0, "writing")
     watch.lane.next_offset = 5
-    assert watch.look(1) == Stand(5, 7.0, "writing")
+    assert watch.look(1) == Standstill(5, 7.0, "writing")
 
 
 def test_progress_and_rest_begin_the_count_again() -> None:
