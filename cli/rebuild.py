@@ -44,8 +44,7 @@ def rebuild(
     pipeline: Pipeline = PIPELINE,
     json: Json = False,
 ) -> None:
-    """Dựng lại các bảng từ scan.records.v1 khi mất cơ sở dữ liệu. / Rebuild the tables from the topic: the database was
-    lost.
+    """Dựng lại các bảng từ scan.records.v1 khi mất cơ sở dữ liệu. / Rebuild the tables from the topic: the database was lost.
 
     Bị ngắt giữa chừng: chạy lại với --continue. /
     Interrupted: run it again with --continue.

@@ -79,8 +79,7 @@ def replay(
     pipeline: Pipeline = PIPELINE,
     json: Json = False,
 ) -> None:
-    """Đọc lại scan.records.v1, không ảnh hưởng đến hệ thống đang chạy. / Read scan.records.v1 again, beside the live
-    system.
+    """Đọc lại scan.records.v1, không ảnh hưởng đến hệ thống đang chạy. / Read scan.records.v1 again, beside the live system.
 
     Bị ngắt giữa chừng: chạy lại cùng lệnh để làm tiếp. /
     Interrupted: the same command again goes on.

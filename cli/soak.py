@@ -33,8 +33,7 @@ def run_soak(
     data_dir: Annotated[Path | None, below("soak")] = None,
     json: Json = False,
 ) -> None:
-    """Chạy lâu ở nửa tải với sự cố: bộ nhớ, lag, kết nối. / Run for long at half load with faults: memory, lag,
-    connections."""
+    """Chạy lâu ở nửa tải với sự cố: bộ nhớ, lag, kết nối. / Run for long at half load with faults: memory, lag, connections."""
     sigterm_as_ctrl_c()
     file = results or _run(minutes, seed, data_dir or InfraSettings().data_dir / "soak")
     measured, samples = _loaded(file)

@@ -164,7 +164,7 @@ class Effects:
             self._reject(message, rejected._replace(errors=error))
 
     def settle(self, gained: Mapping[Key, Stored], refused: Mapping[int, str]) -> None:
-        """What became of the records taken: each scan gained so many. Those in `refused` {position among all records
+        """Settles what became of the records taken: each scan gained so many. Those in `refused` {position among all records
         taken: SQLSTATE} are rejected, the rest were duplicates."""
         offered = self.pending
         if refused:

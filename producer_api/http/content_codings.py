@@ -60,7 +60,7 @@ class Identity:
         yield data
 
     def finish(self) -> None:
-        """Nothing can be missing."""
+        """Does nothing: nothing can be missing."""
 
 
 class Gunzip:

@@ -49,7 +49,7 @@ def retry_later(code: str, seconds: int, **extra: Any) -> ApiProblem:
 
 
 def problem_of(refused: SubmissionRefused) -> ApiProblem:
-    """Of a body that is not taken."""
+    """The problem of a body that is not taken."""
     problem = ApiProblem(refused.code, errors=refused.errors, extra=refused.extra)
     problem.params = refused.params
     return problem

@@ -1,4 +1,4 @@
-"""What the routes that take a body have in common: how each way to fail is answered."""
+"""The common part of the routes that take a body: how each way to fail is answered."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -74,7 +74,7 @@ class FileOutput:
         _cut_back(file, length)
 
     def take(self, connection: sqlite3.Connection, rows: Sequence[Row], day: dt.date | None) -> None:
-        """What a transaction that failed has left in the file is cut off."""
+        """Cuts off what a transaction that failed has left in the file."""
         assert self._file is not None
         _cut_back(self._file, _length(connection))
         self._file.write(b"".join([line(row, day) for row in rows]))

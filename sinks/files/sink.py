@@ -41,7 +41,7 @@ class LocalSink:
         return {partition: StoredOffset(stored.get(partition, 0)) for partition in partitions}
 
     def prepare(self, batch: MicroBatch) -> Plan:
-        """Nothing is formatted: what a row becomes is the output's affair."""
+        """Formats nothing: what a row becomes is the output's affair."""
         return Plan(batch)
 
     def write(self, prepared: Plan) -> list[ScanStatus]:
@@ -152,7 +152,7 @@ class _StateLedger:
         return found
 
     def returned(self) -> set[int]:
-        """What an operator claimed stands in PostgreSQL alone; here the message's own word is taken, once."""
+        """An operator's claims are in PostgreSQL alone; here the message's own headers count, once."""
         found = set()
         for message in self._batch.messages:
             letter = message.envelope.letter
@@ -168,6 +168,6 @@ class _StateLedger:
 
 
 def _day(batch: MicroBatch) -> dt.date | None:
-    """On which the micro-batch came in; whoever cuts micro-batches does so at midnight."""
+    """The day on which the micro-batch came in; micro-batches are cut at midnight."""
     times = [message.received_at for message in batch.messages if message.received_at is not None]
     return min(times).astimezone(ZONE).date() if times else None

@@ -67,5 +67,5 @@ class _PatientFetcher(fetcher.Fetcher):
 
 
 def let_the_fetcher_wait() -> None:
-    """From now on every consumer of this process waits for news as a worker should, whatever its own setting."""
+    """Makes every consumer of this process wait for news as a worker should, whatever its own setting."""
     consumer.Fetcher = _PatientFetcher
