@@ -1,4 +1,4 @@
-"""`scanline errors` and `scanline mend`: what a scan rejected, out to a file, and mended back into the same scan."""
+"""`scanline errors` and `scanline mend`: a scan's rejected records, written to a file and sent back as corrections."""
 
 import sys
 from collections.abc import Iterator

@@ -85,7 +85,7 @@ class ApiClient:
             raise self._silent(error) from error
 
     def mend(self, tenant: str, scan_id: str, pieces: Iterable[bytes], wait: float) -> dict[str, Any]:
-        """Sends mended records. Returns the scan's status once they were judged, or what was taken after `wait`
+        """Sends corrections. Returns the scan's status once they were judged, or what was taken after `wait`
         seconds."""
         return self._call(
             "POST",

@@ -29,7 +29,7 @@ SUBMISSIONS = Counter(
     ["outcome"],
 )
 RECORDS = Counter("scanline_api_records_total", "Records accepted and acknowledged by Kafka.")
-MENDED = Counter("scanline_api_mended_total", "Mended records accepted and acknowledged by Kafka.")
+MENDED = Counter("scanline_api_mended_total", "Corrections accepted and acknowledged by Kafka.")
 BYTES_IN = Counter("scanline_api_received_bytes", "Body bytes received, as sent.")
 INFLATED = Counter("scanline_api_inflated_bytes", "Body bytes after decompression.")
 REQUESTS = Histogram(

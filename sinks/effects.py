@@ -43,7 +43,7 @@ class Ledger(Protocol):
         ...
 
     def mended(self, message: Incoming) -> set[int]:
-        """Positions of the records in a message of mended records whose rejection stood open until now."""
+        """The positions, in a message of corrections, of the records whose rejection stood open until now."""
         ...
 
 
@@ -128,7 +128,7 @@ class Effects:
         self.taken: list[Taken] = []  # messages whose accepted records are to be stored, in order
         self.rejects: list[tuple[Incoming, Rejected]] = []
         self.pending: Counter[Key] = Counter()  # accepted records of each scan so far
-        self.mended: Counter[Key] = Counter()  # rejections of each scan that mended records took the place of
+        self.mended: Counter[Key] = Counter()  # rejections of each scan that corrections replaced
         self.ignored: dict[Key, list[Incoming]] = defaultdict(list)  # what came too late to change each scan
         self._scans = scans
         self._before = {
@@ -144,7 +144,7 @@ class Effects:
             self._reject(message, rejected)
 
     def mend(self, at: int, message: Incoming, positions: set[int]) -> None:
-        """The records at these positions take the place of as many rejections; the others count nothing."""
+        """Replaces as many rejections by the records at these positions; the others count nothing."""
         kept = [row for row, position in enumerate(message.positions) if position in positions]
         left = message._replace(
             records=[message.records[row] for row in kept],

@@ -11,7 +11,7 @@ from schemas.stored_offset import StoredOffset
 
 class MicroBatch(NamedTuple):
     """The messages of the offsets [start, end) of one partition; offsets in between may be missing (gaps are real).
-    `topic_id` is that of the offset where the partition was begun to be read. Mended records are alone in theirs: the
+    `topic_id` is that of the offset where the partition was begun to be read. Corrections are alone in theirs: the
     rejections that they take the place of must be stored before, by earlier messages or by records of their own
     message."""
 

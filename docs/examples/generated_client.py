@@ -4,7 +4,7 @@
     python generated_client.py API TENANT FILE
 
 API is an address like http://127.0.0.1:8000, FILE has one record a line. The scanner of this example gave `confidence` in per
-cent; those records are rejected, mended and sent again.
+cent; those records are rejected, corrected and sent again.
 """
 
 import json
@@ -56,7 +56,7 @@ def rejected(client: Client, tenant: str, scan: UUID) -> Iterator[RejectedRecord
         cursor = {"cursor": page.next_cursor}
 
 
-def mended(each: RejectedRecord) -> Correction:
+def corrected(each: RejectedRecord) -> Correction:
     """The record with a confidence from 0 to 1, for the place of its rejection."""
     record = {**each.record, "confidence": each.record["confidence"] / 100}
     return Correction(index=each.index, id=each.id, record=Record.from_dict(record))
@@ -74,7 +74,7 @@ def main(api: str, tenant: str, file: str) -> None:
         )
         assert isinstance(accepted, Accepted), accepted
         followed(client, tenant, accepted.scan_id)
-        corrections = [mended(each) for each in rejected(client, tenant, accepted.scan_id)]
+        corrections = [corrected(each) for each in rejected(client, tenant, accepted.scan_id)]
         taken = correct_records.sync(tenant, accepted.scan_id, client=client, body=Corrections(corrections=corrections))
         assert isinstance(taken, CorrectionsAccepted), taken
         status = followed(client, tenant, accepted.scan_id, taken.version)

@@ -32,7 +32,7 @@ class TopicSpec(NamedTuple):
 
 
 class TopicChange(NamedTuple):
-    """One difference between what is and what should be; `applied` says whether it was mended."""
+    """One difference between what is and what should be; `applied` says whether it was repaired."""
 
     topic: str
     what: str

@@ -85,7 +85,7 @@ class CorrectionsAccepted(Struct):
 
     scan_id: ScanId
     tenant_id: TenantId
-    records: Annotated[Count, _said("Số bản ghi sửa lại đã nhận.", "How many mended records were taken.")]
+    records: Annotated[Count, _said("Số bản ghi sửa lại đã nhận.", "How many corrections were taken.")]
     left: Annotated[
         Count, _said("Số mục có record là null: vẫn bị từ chối.", "How many came with record null: they stay rejected.")
     ]
@@ -152,7 +152,7 @@ class ValidationReport(Struct):
 
 class RejectedRecord(Struct):
     """A rejected record: why (the first thing that is wrong, and up to 50 under `errors`), and the record as it came,
-    ready to be mended and sent back as a correction."""
+    ready to be corrected and sent back."""
 
     id: Annotated[int, Meta(ge=1, le=MAX_REJECTION)]
     index: Index
@@ -263,7 +263,7 @@ class Submission(Struct, forbid_unknown_fields=True):
 
 
 class Correction(Struct):
-    """A rejected record, mended: an entry of the rejected records with `record` changed. Other members are passed
+    """A correction: an entry of the rejected records with `record` changed. Other members are passed
     over."""
 
     record: Annotated[_Record | None, _said("null: vẫn bị từ chối.", "null: it stays rejected.")]  # type: ignore[valid-type]  # made at run time

@@ -189,7 +189,7 @@ SUBMIT: Final = _call(
 )
 CORRECT: Final = _call(
     "correctRecords",
-    "Gửi lại bản ghi đã sửa / Send mended records again",
+    "Gửi lại bản ghi đã sửa / Send corrections",
     {
         200: _answer(
             "Prefer: wait was given and the records have been judged", "ScanStatus", "Location", "Preference-Applied"
@@ -213,7 +213,7 @@ CORRECT: Final = _call(
         ),
     },
     status_code=202,
-    body=_body("Corrections", "lines of GET .../errors as NDJSON, with `record` mended"),
+    body=_body("Corrections", "lines of GET .../errors as NDJSON, with `record` corrected"),
     parameters=[_PREFER, _KEY_UNNEEDED, _ENCODING, _TRACE],
 )
 LIST: Final = _call(

@@ -36,7 +36,7 @@ router = APIRouter()
 _SHOWN: Final = 20  # corrections of a JSON body that are named as wrong
 
 
-class Mend(msgspec.Struct):
+class CorrectionLine(msgspec.Struct):
     """A line of the body, or one of its corrections; whatever else /errors gave is taken and not looked at."""
 
     record: msgspec.Raw
@@ -50,7 +50,7 @@ class Mend(msgspec.Struct):
         return self.index if self.index is not None else -self.id if self.id is not None else None
 
 
-_decode: Final = msgspec.json.Decoder(Mend).decode
+_decode: Final = msgspec.json.Decoder(CorrectionLine).decode
 
 
 class Correction(NamedTuple):
@@ -63,14 +63,14 @@ class Correction(NamedTuple):
 def correction_of(text: bytes) -> Correction | None:
     """The correction that a line or an entry of `corrections` holds; None where it is neither."""
     try:
-        mend = _decode(text)
+        line = _decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    record = bytes(mend.record)
-    return None if mend.rejection is None else Correction(mend.rejection, None if record == b"null" else record)
+    record = bytes(line.record)
+    return None if line.rejection is None else Correction(line.rejection, None if record == b"null" else record)
 
 
-class Mending:
+class CorrectionUpload:
     """One request's messages: at most 1,000 records and 768 KiB each, a bounded number of them on their way."""
 
     def __init__(self, service: Services, key: Key, trace: str | None, room: Room) -> None:
@@ -79,7 +79,7 @@ class Mending:
         self.key = key
         self._trace = trace
         self._records: list[bytes] = []
-        self._mends: list[int] = []
+        self._rejections: list[int] = []
         self.size = 2  # of the message begun
         self._outstanding: deque[asyncio.Future[Delivered]] = deque()
         self.lines = 0  # or corrections
@@ -89,8 +89,8 @@ class Mending:
 
     async def add_line(self, line: bytes) -> None:
         """Raises ApiProblem for a line that is none of /errors, and PublishFailed."""
-        mend = correction_of(line)
-        if mend is None:
+        correction = correction_of(line)
+        if correction is None:
             taken = self.lines - self.left  # published before the answer is given
             number = self.lines + 1
             raise ApiProblem(
@@ -99,19 +99,19 @@ class Mending:
                 taken=quantity(taken),
                 extra={"line": number, "records": taken},
             )
-        await self.add(mend)
+        await self.add(correction)
 
-    async def add(self, mend: Correction) -> None:
+    async def add(self, correction: Correction) -> None:
         """Raises PublishFailed."""
         self.lines += 1
-        record = mend.record
+        record = correction.record
         if record is None:
             self.left += 1
             return
         if len(self._records) == topics.MAX_RECORDS_PER_MESSAGE or self.size + len(record) > topics.MAX_MESSAGE_BYTES:
             await self.flush(self._service.settings.api_stream_messages)
         self._records.append(record)
-        self._mends.append(mend.rejection)
+        self._rejections.append(correction.rejection)
         self.size += len(record) + 1
         await self._room.grow_to(self.size)
 
@@ -120,7 +120,7 @@ class Mending:
         PublishFailed."""
         if self._records:
             headers = headers_for(
-                topics.MENDED, self.key[1], mends=self._mends, source="/scanline/api", traceparent=self._trace
+                topics.MENDED, self.key[1], mends=self._rejections, source="/scanline/api", traceparent=self._trace
             )
             value = b"[" + b",".join(self._records) + b"]"
             sent = self._service.publisher.send(topics.RECORDS_TOPIC, self.key[0].encode(), value, headers)
@@ -129,7 +129,7 @@ class Mending:
             self._outstanding.append(sent)
             self.messages += 1
             self.records += len(self._records)
-            self._records, self._mends, self.size = [], [], 2
+            self._records, self._rejections, self.size = [], [], 2
         try:
             async with asyncio.timeout(self._service.settings.api_publish_deadline_seconds):
                 while len(self._outstanding) > but:
@@ -143,7 +143,7 @@ class Mending:
 async def mend_records(
     request: Request, scan_id: ScanId, who: Caller = Depends(caller), service: Services = Depends(services)
 ) -> Response:
-    """Takes mended records."""
+    """Takes corrections."""
     async with receiving(request, service, not_queued="mends_not_queued"):
         kind = body_kind(request)
         encoding_of(request)
@@ -156,71 +156,75 @@ async def mend_records(
             raise service.later("backlog_too_long")
         key, trace = (who.tenant_id, scan_id), traceparent(request)
         take = _take_json if kind == "json" else _take_lines
-        mending = await take(request, service, lambda room: Mending(service, key, trace, room))
-    metrics.MENDED.inc(mending.records)
-    return await _answer(request, who, service, mending, scan_id)
+        upload = await take(request, service, lambda room: CorrectionUpload(service, key, trace, room))
+    metrics.MENDED.inc(upload.records)
+    return await _answer(request, who, service, upload, scan_id)
 
 
-async def _take_lines(request: Request, service: Services, begin: Callable[[Room], Mending]) -> Mending:
+async def _take_lines(
+    request: Request, service: Services, begin: Callable[[Room], CorrectionUpload]
+) -> CorrectionUpload:
     settings = service.settings
     limits = BodyLimits(settings.api_ndjson_bytes, settings.api_ndjson_inflated_bytes, settings.api_inflation_ratio)
     async with service.room_for_lines() as room:
-        mending = begin(room)
+        upload = begin(room)
         lines = Records(pieces(request, limits, service.patience), room)
         try:
             async for lot in lines:
                 for line in lot:
-                    await mending.add_line(line)
-                if mending.lines > settings.api_ndjson_records:
+                    await upload.add_line(line)
+                if upload.lines > settings.api_ndjson_records:
                     most = settings.api_ndjson_records
                     raise ApiProblem("too_many_records", limit=quantity(most), extra={"limit": most})
-                await room.grow_to(PIECE + lines.size + mending.size)
+                await room.grow_to(PIECE + lines.size + upload.size)
         except (ApiProblem, Overloaded, ClientDisconnect):
             # what came before a line that is wrong, or before the client went away, is taken: it counts once, however often it
             # comes
-            await mending.flush()
-            service.statuses.promise(mending.key, mending.messages)
+            await upload.flush()
+            service.statuses.promise(upload.key, upload.messages)
             raise
-        await mending.flush()
-    return mending
+        await upload.flush()
+    return upload
 
 
-async def _take_json(request: Request, service: Services, begin: Callable[[Room], Mending]) -> Mending:
+async def _take_json(
+    request: Request, service: Services, begin: Callable[[Room], CorrectionUpload]
+) -> CorrectionUpload:
     """All or nothing, as far as the body decides: what is wrong with it is answered before anything is published."""
     settings = service.settings
     limits = BodyLimits(settings.api_json_bytes, settings.api_json_inflated_bytes, settings.api_inflation_ratio)
     async with service.room_for_all(request, limits) as room:
         body = await whole_body(request, limits, room, service.patience)
-        mends = _corrections(read_corrections(body, settings.api_json_records))
+        corrections = _corrections(read_corrections(body, settings.api_json_records))
         del body
-        mending = begin(room)
-        while mends:
-            await mending.add(mends.popleft())
-        await mending.flush()
-    return mending
+        upload = begin(room)
+        while corrections:
+            await upload.add(corrections.popleft())
+        await upload.flush()
+    return upload
 
 
-def _corrections(corrections: Items) -> deque[Correction]:
+def _corrections(items: Items) -> deque[Correction]:
     """Raises ApiProblem request_invalid."""
-    found = [correction_of(bytes(each)) for each in corrections]
-    wrong = [at for at, mend in enumerate(found) if mend is None]
+    found = [correction_of(bytes(each)) for each in items]
+    wrong = [at for at, each in enumerate(found) if each is None]
     if wrong:
         raise request_invalid([request_error("correction_invalid", f"corrections/{at}") for at in wrong[:_SHOWN]])
-    return deque(mend for mend in found if mend is not None)
+    return deque(each for each in found if each is not None)
 
 
-async def _answer(request: Request, who: Caller, service: Services, mending: Mending, scan_id: str) -> Response:
+async def _answer(request: Request, who: Caller, service: Services, upload: CorrectionUpload, scan_id: str) -> Response:
     location = f"/v1/tenants/{who.tenant_id}/scans/{scan_id}"
     headers = {"Location": location}
     wait = wait_seconds(request, service.settings.api_wait_seconds)
     # every message is a change of the scan of its own, whatever else changes it meanwhile
     key = (who.tenant_id, scan_id)
-    version = service.statuses.promise(key, mending.messages)
+    version = service.statuses.promise(key, upload.messages)
     if wait is not None:
         headers["Preference-Applied"] = f"wait={wait:.0f}"
         reached = await service.drain.unless_ending(service.statuses.wait_version(key, version, wait))
         if reached is not None:
             return Response(reached.value, 200, headers, "application/json")
     links = Links(location, f"{location}/events", f"{location}/errors")
-    taken = CorrectionsAccepted(scan_id, who.tenant_id, mending.records, mending.left, version, links)
+    taken = CorrectionsAccepted(scan_id, who.tenant_id, upload.records, upload.left, version, links)
     return Response(msgspec.json.encode(taken), 202, headers, "application/json")

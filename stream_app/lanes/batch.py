@@ -113,7 +113,7 @@ class Builder:
                 self._dead(message, refused, envelope)
                 return True
         scan = envelope[1:3]
-        # Mended records make a micro-batch of their own: they may meet rejections, their own too, only as these are stored.
+        # Corrections make a micro-batch of their own: they may meet rejections, their own too, only as these are stored.
         mends = bool(envelope.mends)
         if not self._fits(scan, incoming.record_count, size) or (mends and not self._empty):
             self.left_over = incoming

@@ -54,7 +54,7 @@ class PoisonCheck:
 
 
 def log_put_aside(topic: str, partition: int, failures: Mapping[int, str]) -> None:
-    """Says what our own code failed on, by offset, for those who are to mend it."""
+    """Says what our own code failed on, by offset, for those who are to repair it."""
     for offset, what in list(failures.items())[:_MOST_LINES]:
         log.error(
             "không xử lý được thông điệp %s[%d] offset %d: %s; đưa vào scan.dlq.v1"
