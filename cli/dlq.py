@@ -25,7 +25,7 @@ from infra.settings import InfraSettings
 from operations.dead_letters import runs
 from operations.dead_letters.allowance import allow as let_pass
 from operations.dead_letters.arguments import selection as chosen
-from operations.dead_letters.dead_letter import Letter, Selection, judge
+from operations.dead_letters.dead_letter import DeadLetter, Selection, judge
 from operations.dead_letters.ledger import Ledger
 from operations.dead_letters.masking import described
 from operations.dead_letters.plan import LEFT as NOT_SENT
@@ -133,7 +133,7 @@ def _reader_of_states(settings: InfraSettings) -> Iterator[Ledger | None]:
         yield ledger
 
 
-def today(letter: Letter) -> str:
+def today(letter: DeadLetter) -> str:
     """Says what this version would read in it, without its content."""
     if letter.not_kept:
         return both(OUTCOMES["not_kept"]._asdict())
@@ -150,7 +150,7 @@ def today(letter: Letter) -> str:
     )
 
 
-def _can_be_raw(letter: Letter, output: Path | None) -> None:
+def _can_be_raw(letter: DeadLetter, output: Path | None) -> None:
     """There must be bytes, and they can be commands to a terminal. Raises InfraError."""
     if letter.not_kept:
         raise InfraError.of("dlq_content_not_kept", letter=letter.id.short)

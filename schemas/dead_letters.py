@@ -20,7 +20,7 @@ RETRY_HEADERS: Final = frozenset({topics.RETRY_LETTER, topics.RETRY_COUNT})
 _FULL: Final = re.compile(rb"([0-9]{1,9}):([0-9]{1,18}):([0-9]{1,18})")
 
 
-class LetterId(NamedTuple):
+class DeadLetterId(NamedTuple):
     """Where a message stands in scan.dlq.v1, and when it failed (milliseconds since 1970).
 
     The time tells it from the message that stood at this offset before the topic was made anew.

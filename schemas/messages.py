@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 import msgspec
 
 from schemas import topics
-from schemas.dead_letters import LetterId
+from schemas.dead_letters import DeadLetterId
 from schemas.record import CLOCK_TOLERANCE, EARLIEST
 from schemas.text import TextRefused, normalise
 
@@ -54,7 +54,7 @@ class Envelope(NamedTuple):
     tenant_id: str
     scan_id: str  # canonical lower-case UUID
     first_index: int | None
-    letter: LetterId | None = None  # the dead letter that it was, where it was sent again
+    letter: DeadLetterId | None = None  # the dead letter that it was, where it was sent again
     mends: tuple[int, ...] = ()  # of each mended record: its index within the scan, or minus the id of its rejection
 
 
@@ -156,7 +156,7 @@ def read_envelope(key: bytes | None, headers: Sequence[Header]) -> Envelope:
     tenant_id = _known_tenants.get(key or b"") or _tenant(key)
     scan_id = _known_scans.get(subject or b"") or _scan(subject)
     mended = read_mends(mends) if kind_text == topics.MENDED else ()
-    return Envelope(kind_text, tenant_id, scan_id, index, LetterId.of_header(letter) if letter else None, mended)
+    return Envelope(kind_text, tenant_id, scan_id, index, DeadLetterId.of_header(letter) if letter else None, mended)
 
 
 def headers_for(

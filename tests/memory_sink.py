@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from schemas.dead_letters import LetterId
+from schemas.dead_letters import DeadLetterId
 from schemas.reading import Incoming
 from schemas.record import Record
 from schemas.status import Scan, ScanStatus, status_of
@@ -27,7 +27,7 @@ class Content:
     )  # by scan and activity_key
     rejections: list[tuple[Key, int | None]] = field(default_factory=list)
     arrays: set[tuple[str, str, int]] = field(default_factory=set)
-    letters: set[LetterId] = field(default_factory=set)
+    letters: set[DeadLetterId] = field(default_factory=set)
 
     def copied(self) -> "Content":
         """What can be thrown away."""

@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple
 from kafka_client.message_headers import headers_of
 from kafka_client.received_message import Received
 from schemas import topics
-from schemas.dead_letters import REASON_HEADERS, RETRY_HEADERS, LetterId
+from schemas.dead_letters import REASON_HEADERS, RETRY_HEADERS, DeadLetterId
 from schemas.messages import Header, tenant_of
 from schemas.reading import Incoming, decode, envelope_of, whose
 
@@ -21,13 +21,13 @@ _MOST_SOURCE: Final = 260  # a topic's name has 249 at the most
 _LAST_MS: Final = 253_402_300_799_999  # the last moment of the year 9999, which is where times end here
 
 
-class Letter(NamedTuple):
+class DeadLetter(NamedTuple):
     """A message of scan.dlq.v1. `headers` are all of it, with the worker's reasons at their end.
 
     Has what schemas.reading reads of a message, so that today's code can judge it.
     """
 
-    id: LetterId
+    id: DeadLetterId
     key: bytes | None
     value: bytes | None
     headers: Sequence[Header]
@@ -75,17 +75,17 @@ class Letter(NamedTuple):
         return [header for header in self.headers if header[0] not in REASON_HEADERS | RETRY_HEADERS]
 
 
-def letter_of(message: Received) -> Letter:
+def letter_of(message: Received) -> DeadLetter:
     """A message of confluent-kafka as a letter."""
     headers = headers_of(message)
     named = dict(headers)
     stamp = message.timestamp()[1]
     failed = _whole(named.get(topics.DLQ_FAILED_AT))
     when = stamp if failed is None or failed > _LAST_MS else failed
-    name = LetterId(message.partition(), message.offset(), when)
+    name = DeadLetterId(message.partition(), message.offset(), when)
     said = (named.get(topics.DLQ_REASON) or b"").decode("ascii", "replace")
     reason = said if _REASON.fullmatch(said) else UNKNOWN
-    bare = Letter(name, message.key(), message.value(), headers, reason, None, None, 0, stamp)
+    bare = DeadLetter(name, message.key(), message.value(), headers, reason, None, None, 0, stamp)
     envelope = whose(bare)
     scan = None if envelope is None else envelope.scan_id
     replays = min(_whole(named.get(topics.RETRY_COUNT)) or 0, _MOST_REPLAYS)
@@ -96,7 +96,7 @@ def _whole(value: bytes | None) -> int | None:
     return int(value) if value and len(value) <= 18 and value.isdigit() else None
 
 
-def judge(letter: Letter, now: dt.datetime) -> Incoming:
+def judge(letter: DeadLetter, now: dt.datetime) -> Incoming:
     """Reads it by today's code. Raises MessageRefused where it still cannot be read."""
     return decode(letter, envelope_of(letter), now)
 
@@ -117,7 +117,7 @@ class Selection(NamedTuple):
     def is_everything(self) -> bool:
         return self == Selection()
 
-    def matches(self, letter: Letter) -> bool:
+    def matches(self, letter: DeadLetter) -> bool:
         """True for a letter that is meant."""
         return (
             (not self.ids or letter.id[:2] in self.ids)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from operations.dead_letters.dead_letter import Letter, State
+from operations.dead_letters.dead_letter import DeadLetter, State
 from operations.dead_letters.ledger import Ledger
 from operations.dead_letters.recovery import settled
 
@@ -15,7 +15,7 @@ _DROPPABLE: Final = ("open", "claimed")
 def drop(
     ledger: Ledger,
     bootstrap: str,
-    chunks: Iterable[list[Letter]],
+    chunks: Iterable[list[DeadLetter]],
     note: str,
     most: int,
 ) -> Counter[State]:

@@ -15,8 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from infra.errors import InfraError
 from operations.audit import NO_TENANT, actor
-from operations.dead_letters.dead_letter import Letter, State
-from schemas.dead_letters import LetterId
+from operations.dead_letters.dead_letter import DeadLetter, State
+from schemas.dead_letters import DeadLetterId
 from schemas.errors import Text
 from schemas.status import number
 from schemas.tables import audit_log, dead_letter_actions
@@ -46,7 +46,7 @@ class Claim(NamedTuple):
     """A letter that was claimed and not marked as sent. `ends` of scan.records.v1 before it was sent, by partition;
     `arrived` is where (partition, offset) the worker has met it since."""
 
-    id: LetterId
+    id: DeadLetterId
     tenant_id: str | None
     scan_id: str | None
     reason: str
@@ -89,7 +89,7 @@ class Ledger:
         if not alone:
             raise InfraError.of("dlq_busy")
 
-    def states(self, ids: Iterable[LetterId]) -> dict[LetterId, State]:
+    def states(self, ids: Iterable[DeadLetterId]) -> dict[DeadLetterId, State]:
         """The state of each of these letters."""
         wanted = list(ids)
         if not wanted:
@@ -98,10 +98,10 @@ class Ledger:
         places = (_table.c.letter_partition, _table.c.letter_offset, _table.c.failed_at_ms)
         query = select(*places, done).where(_place.in_([tuple(each) for each in wanted])).group_by(*places)
         with _told(), self._connection.begin():
-            found = {LetterId(*row[:3]): _state(row[3]) for row in self._connection.execute(query)}
+            found = {DeadLetterId(*row[:3]): _state(row[3]) for row in self._connection.execute(query)}
         return {each: found.get(each, "open") for each in wanted}
 
-    def in_doubt(self, ids: Iterable[LetterId]) -> list[Claim]:
+    def in_doubt(self, ids: Iterable[DeadLetterId]) -> list[Claim]:
         """The claims on these letters of a run that ended before it could say what became of them."""
         sent, arrived = _table.alias(), _table.alias()
         query = (
@@ -116,29 +116,29 @@ class Ledger:
         with _told(), self._connection.begin():
             return [_claim(row) for row in self._connection.execute(query)]
 
-    def claim(self, letters: Sequence[Letter], ends: Mapping[int, int]) -> None:
+    def claim(self, letters: Sequence[DeadLetter], ends: Mapping[int, int]) -> None:
         """Claims the letters, before they are sent. Claiming again what an earlier run claimed and did not send changes
         nothing."""
         by_name = {str(partition): end for partition, end in ends.items()}
         self._add("claimed", [(each, {"reason": each.reason, "ends": by_name}) for each in letters])
 
-    def mark_sent(self, sent: Sequence[tuple[Letter | Claim, Mapping[str, Any]]]) -> None:
+    def mark_sent(self, sent: Sequence[tuple[DeadLetter | Claim, Mapping[str, Any]]]) -> None:
         """Marks the letters as sent, with an audit row for each scan, in one transaction."""
         self._add("sent", sent, "dead_letters_retried")
 
-    def drop(self, letters: Sequence[Letter], note: str) -> None:
+    def drop(self, letters: Sequence[DeadLetter], note: str) -> None:
         """Drops the letters for good, with an audit row for each scan, in one transaction."""
         self._add(
             "dropped", [(each, {"reason": each.reason, "note": note}) for each in letters], "dead_letters_dropped"
         )
 
-    def shown(self, letter: Letter) -> None:
+    def shown(self, letter: DeadLetter) -> None:
         """The audit row of somebody who looks at content."""
         with _told(), self._connection.begin():
             self._audit("dead_letter_shown", [(letter, {"reason": letter.reason})])
 
     def _add(
-        self, action: str, done: Sequence[tuple[Letter | Claim, Mapping[str, Any]]], audited: Action | None = None
+        self, action: str, done: Sequence[tuple[DeadLetter | Claim, Mapping[str, Any]]], audited: Action | None = None
     ) -> None:
         if not done:
             return
@@ -160,9 +160,9 @@ class Ledger:
             if audited is not None:
                 self._audit(audited, done)
 
-    def _audit(self, action: Action, done: Sequence[tuple[Letter | Claim, Mapping[str, Any]]]) -> None:
+    def _audit(self, action: Action, done: Sequence[tuple[DeadLetter | Claim, Mapping[str, Any]]]) -> None:
         """A row for each scan: what was touched, how much, when and by whom (Law 91/2025/QH15, Article 23)."""
-        by_scan: dict[tuple[str, str | None], list[tuple[Letter | Claim, Mapping[str, Any]]]] = defaultdict(list)
+        by_scan: dict[tuple[str, str | None], list[tuple[DeadLetter | Claim, Mapping[str, Any]]]] = defaultdict(list)
         for each, details in done:
             by_scan[each.tenant_id or NO_TENANT, each.scan_id].append((each, details))
         rows = []
@@ -193,7 +193,7 @@ class Ledger:
             )
         self._connection.execute(audit_log.insert(), rows)
 
-    def history(self, letter: LetterId) -> list[dict[str, Any]]:
+    def history(self, letter: DeadLetterId) -> list[dict[str, Any]]:
         """The actions on one letter, in order."""
         query = (
             select(_table.c.at, _table.c.action, _table.c.actor, _table.c.details)
@@ -240,6 +240,6 @@ def _same(other: Any, action: str) -> Any:
 def _claim(row: Any) -> Claim:
     ends = {int(partition): end for partition, end in row.details["ends"].items()}
     scan = None if row.scan_id is None else str(row.scan_id)
-    letter = LetterId(row.letter_partition, row.letter_offset, row.failed_at_ms)
+    letter = DeadLetterId(row.letter_partition, row.letter_offset, row.failed_at_ms)
     met = None if row.met is None else (row.met["partition"], row.met["offset"])
     return Claim(letter, row.tenant_id, scan, row.details["reason"], ends, met)

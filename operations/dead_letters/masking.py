@@ -4,7 +4,7 @@ import hashlib
 import re
 from typing import Any, Final
 
-from operations.dead_letters.dead_letter import Letter
+from operations.dead_letters.dead_letter import DeadLetter
 from schemas import topics
 from schemas.dead_letters import REASON_HEADERS, RETRY_HEADERS
 
@@ -33,7 +33,7 @@ def hidden(value: bytes | None) -> str:
     return "∅" if value is None else f"<{len(value)} byte>"
 
 
-def header_text(name: str, value: bytes | None, letter: Letter, *, reveal: bool) -> str:
+def header_text(name: str, value: bytes | None, letter: DeadLetter, *, reveal: bool) -> str:
     """A header's value, or how long it is."""
     if value is None or reveal:
         return hidden(None) if value is None else escaped(value[: 4 * _MOST_CHARACTERS])
@@ -70,7 +70,7 @@ def _hex_line(at: int, part: bytes) -> str:
     return f"{at:08x}  {part.hex(' '):<47}  |{shown}|"
 
 
-def described(letter: Letter, *, reveal: bool, most: int) -> dict[str, Any]:
+def described(letter: DeadLetter, *, reveal: bool, most: int) -> dict[str, Any]:
     """Everything about a letter but its history, as JSON takes it. With `reveal` also what may be personal data."""
     found: dict[str, Any] = {
         **summary(letter),
@@ -90,7 +90,7 @@ def described(letter: Letter, *, reveal: bool, most: int) -> dict[str, Any]:
     return found
 
 
-def summary(letter: Letter) -> dict[str, Any]:
+def summary(letter: DeadLetter) -> dict[str, Any]:
     """One line about a letter, as JSON takes it."""
     return {
         "id": letter.id.short,

@@ -4,7 +4,7 @@ import datetime as dt
 from collections import Counter
 from typing import Final, Literal, NamedTuple
 
-from operations.dead_letters.dead_letter import Letter, State, judge
+from operations.dead_letters.dead_letter import DeadLetter, State, judge
 from schemas.messages import MessageRefused
 from schemas.topics import MAX_MESSAGE_BYTES
 
@@ -36,7 +36,7 @@ class Would(NamedTuple):
     rejected: int = 0
 
 
-def would(letter: Letter, state: State, rules: RetryRules, now: dt.datetime) -> Would:
+def would(letter: DeadLetter, state: State, rules: RetryRules, now: dt.datetime) -> Would:
     """Judges one letter by today's code."""
     if state == "retried":
         return Would("retried_before", "")
@@ -87,7 +87,7 @@ class Plan:
         """True when a run would stop here."""
         return bool(self._rules.limit) and self._sent >= self._rules.limit
 
-    def add(self, letter: Letter, state: State, now: dt.datetime) -> None:
+    def add(self, letter: DeadLetter, state: State, now: dt.datetime) -> None:
         """One letter more, unless a run would have stopped before it."""
         if self.full:
             return

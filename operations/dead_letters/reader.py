@@ -10,7 +10,7 @@ from infra.errors import InfraError
 from kafka_client.clients import unjoined_consumer
 from kafka_client.offsets import partitions_of, spans_of
 from kafka_client.received_message import Received
-from operations.dead_letters.dead_letter import Letter, Selection, letter_of
+from operations.dead_letters.dead_letter import DeadLetter, Selection, letter_of
 from schemas.topics import DLQ_TOPIC
 
 _ANSWER_SECONDS: Final = 10
@@ -124,7 +124,7 @@ class Reader:
             return span[1], span[1]
         return max(span[0], min(offsets)), min(span[1], max(offsets) + 1)
 
-    def letters(self, advance: Callable[[int], None] = lambda _: None) -> Iterator[list[Letter]]:
+    def letters(self, advance: Callable[[int], None] = lambda _: None) -> Iterator[list[DeadLetter]]:
         """Gives the letters that are meant, some at a time, each partition in its order. `advance` is called with how
         many were passed."""
         try:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from confluent_kafka import KafkaException
 
 from kafka_client.message_headers import headers_of
-from operations.dead_letters.dead_letter import Letter, State
+from operations.dead_letters.dead_letter import DeadLetter, State
 from operations.dead_letters.ledger import Claim, Ledger
 from operations.dead_letters.reader import consumer, kafka_error, messages, spans
-from schemas.dead_letters import LetterId
+from schemas.dead_letters import DeadLetterId
 from schemas.topics import RECORDS_TOPIC, RETRY_LETTER
 
 
@@ -24,10 +24,10 @@ def record_ends(bootstrap: str) -> dict[int, int]:
         client.close()
 
 
-def found_again(bootstrap: str, claims: Sequence[Claim]) -> dict[LetterId, tuple[int, int]]:
+def found_again(bootstrap: str, claims: Sequence[Claim]) -> dict[DeadLetterId, tuple[int, int]]:
     """Finds which of these are there, and where. Reads from where the topic ended before the first of them was sent."""
     wanted = {claim.id for claim in claims}
-    found: dict[LetterId, tuple[int, int]] = {}
+    found: dict[DeadLetterId, tuple[int, int]] = {}
     client = consumer(bootstrap)
     try:
         places = {
@@ -36,7 +36,7 @@ def found_again(bootstrap: str, claims: Sequence[Claim]) -> dict[LetterId, tuple
         }
         for polled in messages(client, RECORDS_TOPIC, places, bootstrap):
             for message in polled:
-                name = LetterId.of_header(dict(headers_of(message)).get(RETRY_LETTER))
+                name = DeadLetterId.of_header(dict(headers_of(message)).get(RETRY_LETTER))
                 if name in wanted:
                     found.setdefault(name, (message.partition(), message.offset()))
         return found
@@ -46,7 +46,7 @@ def found_again(bootstrap: str, claims: Sequence[Claim]) -> dict[LetterId, tuple
         client.close()
 
 
-def settle(ledger: Ledger, bootstrap: str, ids: Iterable[LetterId]) -> set[LetterId]:
+def settle(ledger: Ledger, bootstrap: str, ids: Iterable[DeadLetterId]) -> set[DeadLetterId]:
     """Marks those of the letters that were sent and not marked, and returns them; the others were never sent."""
     claims = ledger.in_doubt(ids)
     found = {claim.id: claim.arrived for claim in claims if claim.arrived is not None}
@@ -64,7 +64,9 @@ def settle(ledger: Ledger, bootstrap: str, ids: Iterable[LetterId]) -> set[Lette
     return set(found)
 
 
-def settled(ledger: Ledger, bootstrap: str, letters: Sequence[Letter]) -> tuple[dict[LetterId, State], set[LetterId]]:
+def settled(
+    ledger: Ledger, bootstrap: str, letters: Sequence[DeadLetter]
+) -> tuple[dict[DeadLetterId, State], set[DeadLetterId]]:
     """The state of each letter, where it may be acted on: what is still "claimed" was never sent. Also which of them an
     earlier run had sent and could not mark; they are marked now. Topics are read only for letters that are in doubt."""
     states = ledger.states(letter.id for letter in letters)

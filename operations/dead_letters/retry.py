@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from infra.errors import InfraError
-from operations.dead_letters.dead_letter import Letter, State
+from operations.dead_letters.dead_letter import DeadLetter, State
 from operations.dead_letters.ledger import Ledger
 from operations.dead_letters.plan import Outcome, RetryRules, would
 from operations.dead_letters.recovery import record_ends, settled
@@ -29,10 +29,10 @@ class Retry:
         self._rules = rules
         self._stopping = stopping
         self._ends: dict[int, int] = {}
-        self._waiting: list[Letter] = []
+        self._waiting: list[DeadLetter] = []
         self._bytes = 0
 
-    def run(self, chunks: Iterable[list[Letter]]) -> None:
+    def run(self, chunks: Iterable[list[DeadLetter]]) -> None:
         """Raises InfraError; what was done until then is marked."""
         self._ledger.take_turn()
         self._ends = record_ends(self._bootstrap)
@@ -59,7 +59,7 @@ class Retry:
         """Small enough that a slow rate still moves every second."""
         return min(_BATCH_LETTERS, max(1, int(self._rules.rate))) if self._rules.rate else _BATCH_LETTERS
 
-    def _offer(self, letter: Letter, state: State) -> None:
+    def _offer(self, letter: DeadLetter, state: State) -> None:
         outcome = would(letter, state, self._rules, dt.datetime.now(dt.UTC)).outcome
         if outcome == "sent":
             self._waiting.append(letter)

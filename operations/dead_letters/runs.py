@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 from infra.errors import InfraError
 from infra.settings import InfraSettings
 from operations.dead_letters.arguments import letter_place, unknown_letter
-from operations.dead_letters.dead_letter import Letter, Selection, State
+from operations.dead_letters.dead_letter import DeadLetter, Selection, State
 from operations.dead_letters.drop import drop as drop_letters
 from operations.dead_letters.ledger import Ledger
 from operations.dead_letters.masking import summary
 from operations.dead_letters.plan import Outcome, Plan, RetryRules
 from operations.dead_letters.reader import Reader
 from operations.dead_letters.retry import Retry
-from schemas.dead_letters import LetterId
+from schemas.dead_letters import DeadLetterId
 
 # called with the number of offsets to read; gives a function to call with the number read since the last call
 Progress = Callable[[int], AbstractContextManager[Callable[[int], None]]]
@@ -32,7 +32,7 @@ class Listing(NamedTuple):
     reasons: Counter[str]
 
 
-def states_of(letters: Sequence[Letter], ledger: Ledger | None) -> dict[LetterId, State | None]:
+def states_of(letters: Sequence[DeadLetter], ledger: Ledger | None) -> dict[DeadLetterId, State | None]:
     """The state of each letter; None where the ledger cannot be asked."""
     if ledger is None:
         return dict.fromkeys(letter.id for letter in letters)
@@ -65,7 +65,7 @@ def listed(
     return Listing([line for _, line in sorted(kept, key=lambda each: each[0], reverse=True)], reasons)
 
 
-def letter_at(settings: InfraSettings, place: str) -> Letter:
+def letter_at(settings: InfraSettings, place: str) -> DeadLetter:
     """The letter itself. Raises InfraError."""
     with Reader(settings.kafka_bootstrap, Selection(ids=frozenset({letter_place(place)}))) as reader:
         for chunk in reader.letters():
@@ -79,7 +79,7 @@ class _Named:
     def __init__(self, selection: Selection) -> None:
         self._missing = set(selection.ids)
 
-    def watch(self, chunks: Iterator[list[Letter]]) -> Iterator[list[Letter]]:
+    def watch(self, chunks: Iterator[list[DeadLetter]]) -> Iterator[list[DeadLetter]]:
         for chunk in chunks:
             self._missing.difference_update(letter.id[:2] for letter in chunk)
             yield chunk

@@ -7,15 +7,15 @@ from typing import Any, Final
 from confluent_kafka import KafkaException, Producer
 
 from kafka_client.message_headers import Sendable
-from operations.dead_letters.dead_letter import Letter
+from operations.dead_letters.dead_letter import DeadLetter
 from operations.dead_letters.reader import kafka_error
 from schemas import topics
-from schemas.dead_letters import LetterId
+from schemas.dead_letters import DeadLetterId
 
 _DELIVERY_SECONDS: Final = 30
 
 
-def headers_again(letter: Letter) -> list[Sendable]:
+def headers_again(letter: DeadLetter) -> list[Sendable]:
     """The publisher's own, which letter it was, and how often it has been sent again by now."""
     return [
         *letter.original_headers(),
@@ -44,10 +44,10 @@ class Sender:
             }
         )
 
-    def send(self, letters: Sequence[Letter]) -> tuple[dict[LetterId, tuple[int, int]], str | None]:
+    def send(self, letters: Sequence[DeadLetter]) -> tuple[dict[DeadLetterId, tuple[int, int]], str | None]:
         """Sends the letters. Returns the partition and offset of each, and why others are not known to be there, if
         there are any."""
-        arrived: dict[LetterId, tuple[int, int]] = {}
+        arrived: dict[DeadLetterId, tuple[int, int]] = {}
         failures: list[str] = []
         for letter in letters:
             self._produce(letter, arrived, failures)
@@ -58,7 +58,7 @@ class Sender:
             failures.append("timeout")
         return arrived, failures[0] if failures else None
 
-    def _produce(self, letter: Letter, arrived: dict[LetterId, tuple[int, int]], failures: list[str]) -> None:
+    def _produce(self, letter: DeadLetter, arrived: dict[DeadLetterId, tuple[int, int]], failures: list[str]) -> None:
         def delivered(error: Any, message: Any) -> None:
             if error is None:
                 arrived[letter.id] = (message.partition(), message.offset())

@@ -11,7 +11,7 @@ from schemas.reading import Incoming, Message
 from schemas.stored_offset import StoredOffset
 from sinks.protocol import LaneStore, MicroBatch
 from stream_app import metrics
-from stream_app.lanes.batch import Builder, Letter, Limits
+from stream_app.lanes.batch import Builder, DeadMessage, Limits
 from stream_app.lanes.dead_letter_gate import Limiter
 from stream_app.lanes.dead_letter_limit import History
 from stream_app.lanes.poison_check import log_put_aside
@@ -33,7 +33,7 @@ class Work(NamedTuple):
 
     prepared: Any
     end: int
-    letters: list[Letter]
+    letters: list[DeadMessage]
     history: History | None  # of the partition with these messages behind it; None where all could be read
     taken: Sequence[Message]
     bytes: int  # that these messages hold in memory

@@ -16,7 +16,7 @@ from schemas.unexpected import described, is_of_the_machine
 from stream_app import metrics
 from stream_app.faust_bridge.record_batches import Oversized
 
-Letter = tuple[Message, str]  # a message for the dead-letter topic, and why
+DeadMessage = tuple[Message, str]  # a message for the dead-letter topic, and why
 _stamp: Final = attrgetter("timestamp")
 _OBJECT: Final = ord("{")
 
@@ -66,7 +66,7 @@ class Builder:
         self._singles: dict[Envelope, list[Message]] = {}
         self._seen: dict[tuple[Any, ...], _Single] = {}  # by key and headers: one lookup instead of reading them again
         self._rows_of: defaultdict[tuple[str, str], int] = defaultdict(int)
-        self._letters: list[Letter] = []
+        self._letters: list[DeadMessage] = []
         self._types: Counter[str] = Counter()
         self._empty = True
         self._closed = False
@@ -205,7 +205,7 @@ class Builder:
             except MessageRefused as refused:
                 self._dead(message, refused, envelope)
 
-    def finish(self) -> tuple[list[Incoming], list[Letter]]:
+    def finish(self) -> tuple[list[Incoming], list[DeadMessage]]:
         """Everything taken, in an order that keeps each scan's own, and the dead letters."""
         for envelope, gathered in self._singles.items():
             self._read_singles(envelope, gathered)

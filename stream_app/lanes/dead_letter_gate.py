@@ -8,7 +8,7 @@ from schemas.messages import tenant_of
 from schemas.reading import Message
 from sinks.protocol import LaneStore
 from stream_app import metrics
-from stream_app.lanes.batch import Letter
+from stream_app.lanes.batch import DeadMessage
 from stream_app.lanes.dead_letter_limit import History, Limit, LimitReached, Sender
 
 _SHARED_SECONDS: Final = 60.0  # how long it is believed that others use the partition
@@ -26,7 +26,7 @@ class Limiter:
         self._allowed = 0  # unreadable messages below this offset may go to the dead-letter topic, however many
         self._shared: tuple[Sender, float] | None = None  # others than this sender use the partition; as of when
 
-    def judge(self, taken: Sequence[Message], letters: Sequence[Letter]) -> tuple[History, int | None]:
+    def judge(self, taken: Sequence[Message], letters: Sequence[DeadMessage]) -> tuple[History, int | None]:
         """The history with these messages behind it, and the offset of the first unreadable one where it must wait. By
         what is known: before a lane waits it asks."""
         unreadable = {

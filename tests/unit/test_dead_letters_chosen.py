@@ -12,12 +12,12 @@ from confluent_kafka import Message
 from cli.commands import Commands, app
 from infra.errors import InfraError
 from operations.dead_letters.arguments import letter_place, moment, selection
-from operations.dead_letters.dead_letter import Letter, Selection, letter_of
+from operations.dead_letters.dead_letter import DeadLetter, Selection, letter_of
 from operations.dead_letters.masking import described, escaped, preview
 from operations.dead_letters.plan import Group, Plan, RetryRules, Sums, would
 from operations.dead_letters.sender import headers_again
 from schemas import topics
-from schemas.dead_letters import LetterId
+from schemas.dead_letters import DeadLetterId
 from schemas.errors import MESSAGE_ERRORS
 from schemas.messages import Header
 from stream_app.lanes.dead_letter_gate import Limiter
@@ -33,7 +33,7 @@ READABLE: Final = b"[" + encode(MINIMAL) + b"," + encode(changed("/name", "")) +
 
 def letter(
     value: bytes = b"[", more: Sequence[Header] = (), *, offset: int = 17, tenant: str = "tenant-a", failed: bytes = b""
-) -> Letter:
+) -> DeadLetter:
     """As it would be read from scan.dlq.v1, partition 1."""
     headers = [
         (topics.HEADER_TYPE, topics.RECORDS.encode()),
@@ -226,7 +226,7 @@ def test_headers_go_back_as_the_publisher_sent_them_with_two_marks() -> None:
         (topics.RETRY_LETTER, found.id.header),
         (topics.RETRY_COUNT, b"2"),
     ]
-    assert LetterId.of_header(found.id.header) == found.id
+    assert DeadLetterId.of_header(found.id.header) == found.id
 
 
 def test_nothing_that_could_be_personal_is_shown_unless_asked_for() -> None:

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from cli.dlq import today
-from operations.dead_letters.dead_letter import Letter, letter_of
+from operations.dead_letters.dead_letter import DeadLetter, letter_of
 from operations.dead_letters.plan import Plan, RetryRules
 from schemas import reading
 from trials import generator
@@ -51,7 +51,7 @@ class Message(NamedTuple):
         return LINE
 
 
-def letters(broken: int) -> list[Letter]:
+def letters(broken: int) -> list[DeadLetter]:
     return [letter_of(Message(place, place == broken)) for place in range(3)]
 
 

@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from infra.kafka.topics import specs
-from operations.dead_letters.dead_letter import Letter
+from operations.dead_letters.dead_letter import DeadLetter
 from operations.dead_letters.sender import headers_again
 from schemas import documents, json_schemas, topics
-from schemas.dead_letters import REASON_HEADERS, RETRY_HEADERS, LetterId
+from schemas.dead_letters import REASON_HEADERS, RETRY_HEADERS, DeadLetterId
 from schemas.field_texts import STRUCTS
 from schemas.messages import headers_for
 from schemas.status import Scan, encode_status, error_sample, status_of
@@ -139,7 +139,7 @@ def test_every_header_that_is_written_is_published(kind: str) -> None:
     mends = (0, -7) if kind == topics.MENDED else ()
     first = 3 if kind == topics.RECORDS else None
     own = headers_for(kind, str(uuid.uuid4()), first_index=first, mends=mends, traceparent="00-1-1-00")
-    letter = Letter(LetterId(1, 2, 3), b"tenant-a", b"[]", own, "message_unreadable", "tenant-a", None, 4, 5)
+    letter = DeadLetter(DeadLetterId(1, 2, 3), b"tenant-a", b"[]", own, "message_unreadable", "tenant-a", None, 4, 5)
     written = {name: value.decode() for name, value in headers_again(letter) if value is not None}
     schema = _published(kind.split(".")[-2])
     jsonschema.validate(written, schema | {"additionalProperties": False})

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import topics
-from schemas.dead_letters import LetterId
+from schemas.dead_letters import DeadLetterId
 from schemas.errors import MESSAGE_ERRORS
 from schemas.messages import Closed, Envelope, Header, MessageRefused
 from schemas.reading import Incoming, decode, envelope_of, whose
@@ -122,11 +122,11 @@ def test_a_message_that_cannot_be_read_still_counts_for_its_scan() -> None:
 def test_whose_a_message_is_does_not_hang_on_its_envelope_being_at_hand(kind: str) -> None:
     mends: list[Header] = [(topics.HEADER_MENDS, b"4")] if kind == topics.MENDED else []
     named: list[Header] = [("ce_type", kind.encode()), ("ce_subject", SCAN.encode()), ("ce_firstindex", b"4")]
-    message = Message(b"[1,", headers=[*named, *mends, (topics.RETRY_LETTER, LetterId(1, 2, 3).header)])
+    message = Message(b"[1,", headers=[*named, *mends, (topics.RETRY_LETTER, DeadLetterId(1, 2, 3).header)])
     assert (
         whose(message, envelope_of(message))
         == whose(message)
-        == Envelope(topics.RECORDS, "tenant-a", SCAN, None, LetterId(1, 2, 3))
+        == Envelope(topics.RECORDS, "tenant-a", SCAN, None, DeadLetterId(1, 2, 3))
     )
 
 
