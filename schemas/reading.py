@@ -10,6 +10,7 @@ import msgspec
 from schemas import topics
 from schemas.attributes import attributes_are_right
 from schemas.errors import FieldError
+from schemas.field_checks import offset_is_right
 from schemas.messages import (
     Cancelled,
     Closed,
@@ -26,7 +27,7 @@ from schemas.record import CLOCK_TOLERANCE, EARLIEST, Record, decode_record, dec
 from schemas.splitting import is_array, split_records
 from schemas.text import is_plain
 from schemas.unexpected import is_of_the_machine
-from schemas.validation import examine, offset_is_right, text_is_clean
+from schemas.validation import examine, text_is_clean
 
 Given = ParamSpec("Given")
 Read = TypeVar("Read")

@@ -9,8 +9,9 @@ from typing import Final
 
 import msgspec
 
+from schemas.field_checks import Refusal
 from schemas.record import split_array
-from schemas.validation import Refusal, fields_of
+from schemas.validation import fields_of
 
 # a string, closed or running to the end of the value, or one structural character; possessive, so linear on any input
 _STRUCTURE: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{},]', re.DOTALL)
