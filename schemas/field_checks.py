@@ -1,12 +1,17 @@
-"""A field's value held to its rules, one check for each kind of value."""
+"""A field's value held to its rules: the checks are made from the type that the field has in its struct.
+
+What a type can say and no check holds to raises TypeError when it is read, so that no rule of a struct goes unchecked.
+"""
 
 import datetime as dt
 import re
 from collections.abc import Callable
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import msgspec
+from msgspec import inspect
 
+from schemas.codes import COUNTRIES
 from schemas.errors import FieldError
 from schemas.record import OFFSET_LIMIT
 from schemas.structure import pointer_part
@@ -131,5 +136,122 @@ def _object(fields: dict[str, Check], required: frozenset[str]) -> Check:
     return check
 
 
-def _literals(literal: Any) -> frozenset[str]:
-    return frozenset(get_args(literal))
+def struct_fields(struct: type[msgspec.Struct]) -> tuple[inspect.Field, ...]:
+    """What a struct says of its fields."""
+    info = inspect.type_info(struct)
+    assert isinstance(info, inspect.StructType)
+    return info.fields
+
+
+def may_be_null(kind: inspect.Type) -> bool:
+    """Whether null stands for a value that is not given."""
+    return isinstance(kind, inspect.UnionType) and kind.includes_none
+
+
+def _given(kind: inspect.Type) -> inspect.Type:
+    """The type of a value that is given: without null, and without what is said to readers of the schema alone."""
+    if isinstance(kind, inspect.Metadata):
+        return _given(kind.type)
+    if isinstance(kind, inspect.UnionType):
+        kinds = [each for each in kind.types if not isinstance(each, inspect.NoneType)]
+        return _given(kinds[0]) if len(kinds) == 1 else kind
+    return kind
+
+
+def check_of(kind: inspect.Type) -> Check:
+    """The check of a field by its type. Raises TypeError."""
+    given = _given(kind)
+    make = _MAKERS.get(type(given))
+    if make is None:
+        raise TypeError(f"no check holds a value to {given}")
+    return make(given)
+
+
+def _held(kind: inspect.Type, checked: inspect.Type) -> None:
+    """`checked` is all that the check looks at; whatever else the type says would go unchecked."""
+    if kind != checked:
+        raise TypeError(f"no check holds a value to {kind}")
+
+
+def _text_of(kind: inspect.StrType) -> Check:
+    maximum = kind.max_length or 0
+    _held(kind, inspect.StrType(min_length=1, max_length=maximum))
+    return _text(maximum)
+
+
+def _code_of(kind: inspect.LiteralType) -> Check:
+    allowed = frozenset(map(str, kind.values))
+    return _code(allowed, "country_unknown" if allowed == COUNTRIES else "unknown_code")
+
+
+def _list_of(kind: inspect.ListType) -> Check:
+    maximum = kind.max_length or 0
+    _held(kind, inspect.ListType(kind.item_type, min_length=kind.min_length, max_length=maximum))
+    return _list(check_of(kind.item_type), kind.min_length or 0, maximum)
+
+
+def _integer_of(kind: inspect.IntType) -> Check:
+    minimum, maximum = kind.ge or 0, kind.le or 0
+    _held(kind, inspect.IntType(ge=minimum, le=maximum))
+    return _number(int, "integer", minimum, maximum)
+
+
+def _number_of(kind: inspect.FloatType) -> Check:
+    minimum, maximum = int(kind.ge or 0), int(kind.le or 0)
+    _held(kind, inspect.FloatType(ge=minimum, le=maximum))
+    return _number(float, "number", minimum, maximum)
+
+
+def _date_of(kind: inspect.DateType) -> Check:
+    return _date
+
+
+def _datetime_of(kind: inspect.DateTimeType) -> Check:
+    _held(kind, inspect.DateTimeType(tz=True))
+    return _datetime
+
+
+def _object_of(kind: inspect.StructType) -> Check:
+    _held(kind, inspect.StructType(kind.cls, kind.fields, forbid_unknown_fields=True))
+    required = frozenset(field.name for field in kind.fields if field.required)
+    return _object({field.name: check_of(field.type) for field in kind.fields}, required)
+
+
+_MAKERS: Final[dict[type[inspect.Type], Callable[[Any], Check]]] = {
+    inspect.StrType: _text_of,
+    inspect.LiteralType: _code_of,
+    inspect.ListType: _list_of,
+    inspect.IntType: _integer_of,
+    inspect.FloatType: _number_of,
+    inspect.DateType: _date_of,
+    inspect.DateTimeType: _datetime_of,
+    inspect.StructType: _object_of,
+}
+
+
+def texts_of(struct: type[msgspec.Struct]) -> Callable[[Any], list[str]]:
+    """Lists every text of a value of the struct, so that one look is enough for all of them; codes are none. Free-form JSON
+    is left out."""
+    singles: list[str] = []
+    lists: list[str] = []
+    within: list[tuple[str, Callable[[Any], list[str]]]] = []
+    for field in struct_fields(struct):
+        kind = _given(field.type)
+        if isinstance(kind, inspect.StrType):
+            singles.append(field.name)
+        elif isinstance(kind, inspect.ListType) and isinstance(kind.item_type, inspect.StrType):
+            lists.append(field.name)
+        elif isinstance(kind, inspect.StructType):
+            within.append((field.name, texts_of(kind.cls)))
+
+    def texts(value: Any) -> list[str]:
+        found = [getattr(value, name) or "" for name in singles]
+        for name in lists:
+            found += getattr(value, name)
+        for name, texts_within in within:
+            part = getattr(value, name)
+            if part is not None:
+                found += texts_within(part)
+        return found
+
+    return texts

@@ -13,18 +13,15 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from schemas import codes
 from schemas.attributes import POINTER as ATTRIBUTES
 from schemas.attributes import attributes_error
 from schemas.errors import FieldError
-from schemas.field_checks import Check, Refusal, _code, _date, _datetime, _list, _literals, _number, _object, _text
+from schemas.field_checks import Refusal, check_of, may_be_null, struct_fields, texts_of
 from schemas.mistakes import wrong_value
 from schemas.record import (
     CLOCK_TOLERANCE,
     EARLIEST,
     MAX_DEPTH,
-    MAX_RETENTION_DAYS,
-    MAX_SUBJECT_COUNT,
     MAX_UNKNOWN_FIELDS,
     Record,
 )
@@ -39,41 +36,11 @@ _JSON_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _SURROGATE_ESCAPE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-_country = _code(codes.COUNTRIES, "country_unknown")
-_CHECKS: Final[dict[str, Check]] = {
-    "activity_key": _text(300),
-    "name": _text(500),
-    "source_system": _text(100),
-    "asset": _text(300),
-    "data_fields": _list(_text(300), 0, 200),
-    "data_categories": _list(_code(codes.CATEGORIES), 1, 50),
-    "data_subjects": _list(_code(_literals(codes.Subject)), 1, 20),
-    "purpose": _text(500),
-    "legal_basis": _code(_literals(codes.LegalBasis)),
-    "controller_role": _code(_literals(codes.ControllerRole)),
-    "recipients": _list(_text(300), 0, 100),
-    "storage_country": _country,
-    "provider_country": _country,
-    "transfer": _object(
-        {
-            "country": _country,
-            "recipient": _text(300),
-            "mechanism": _code(_literals(codes.Mechanism)),
-            "exemption": _code(_literals(codes.Exemption)),
-            "dossier_ref": _text(100),
-            "first_transferred_on": _date,
-        },
-        frozenset({"country", "recipient", "mechanism"}),
-    ),
-    "retention_days": _number(int, "integer", 0, MAX_RETENTION_DAYS),
-    "subject_count": _number(int, "integer", 0, MAX_SUBJECT_COUNT),
-    "confidence": _number(float, "number", 0, 1),
-    "discovered_at": _datetime,
-}
-_REQUIRED: Final = frozenset(field.name for field in msgspec.structs.fields(Record) if field.required)
-_NULLABLE: Final = frozenset(
-    {"controller_role", "provider_country", "transfer", "retention_days", "subject_count", "confidence"}
-)
+_FIELDS: Final = struct_fields(Record)
+_CHECKS: Final = {field.name: check_of(field.type) for field in _FIELDS if field.name != "attributes"}
+_REQUIRED: Final = frozenset(field.name for field in _FIELDS if field.required)
+_NULLABLE: Final = frozenset(field.name for field in _FIELDS if may_be_null(field.type))
+_texts: Final = texts_of(Record)
 
 
 def _attributes(raw: bytes, pointer: str) -> bytes:
@@ -226,11 +193,7 @@ def examine(raw: bytes, now: dt.datetime) -> Outcome:  # noqa: C901, PLR0912 - t
 
 def text_is_clean(record: Record) -> bool:
     """True when every text of an accepted record is already in its stored form."""
-    parts = [record.activity_key, record.name, record.source_system, record.asset, record.purpose]
-    parts += record.data_fields
-    parts += record.recipients
-    if record.transfer is not None:
-        parts += (record.transfer.recipient, record.transfer.dossier_ref or "")
+    parts = _texts(record)
     attributes = bytes(record.attributes)
     if attributes != b"{}":
         try:

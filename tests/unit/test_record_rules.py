@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from schemas.errors import RECORD_ERRORS
-from schemas.record import MAX_UNKNOWN_FIELDS
+from schemas.record import MAX_UNKNOWN_FIELDS, Record, Transfer
 from tests.unit.examples import FULL, MINIMAL, MISSING, NOW, changed, encode, only_error, outcome_of
 
 SECRET = "079090012345"  # shaped like an identity number: no error may repeat it
@@ -172,6 +172,14 @@ def test_every_error_of_the_catalogue_is_met_by_these_tests() -> None:
         "record_too_large",
     }
     assert met | BY_THE_SINK | BY_TEST_ATTRIBUTES == set(RECORD_ERRORS)
+
+
+def test_every_field_is_met_by_these_tests() -> None:
+    met = {*TEXTS, *CODES, *NUMBERS, *LISTS, "/transfer", "/attributes", "/discovered_at"}
+    met |= {"/transfer/first_transferred_on"}
+    inner = {f"/transfer/{field}" for field in Transfer.__struct_fields__}
+    assert {path.removesuffix("/0") for path in met} == {f"/{field}" for field in Record.__struct_fields__} | inner
+    assert set(FULL) == set(Record.__struct_fields__) and set(FULL["transfer"]) == set(Transfer.__struct_fields__)
 
 
 @pytest.mark.parametrize("path", MAY_BE_NULL)
