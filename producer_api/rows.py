@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Text, case, cast, func
+from sqlalchemy.dialects.postgresql import JSONB
 
 from producer_api.http.answers import Reason, RejectedRecord
 from schemas.attributes import is_readable
@@ -33,8 +34,9 @@ def _text(column: Any, most_bytes: int) -> Any:
 
 _activities: Final = processing_activities.c
 ACTIVITY_COLUMNS: Final = tuple(
-    _text(column, _SHOWN_BYTES) if column.name in ("transfer", "attributes") else column for column in _activities
+    _text(column, _SHOWN_BYTES) if isinstance(column.type, JSONB) else column for column in _activities
 )
+_JSON_NAMES: Final = tuple(column.name for column in _activities if isinstance(column.type, JSONB))
 _rejected: Final = rejected_records.c
 REJECTED_COLUMNS: Final = (
     *(_rejected[name] for name in ("id", "record_index", "activity_key", "code", "pointer", "original", "rejected_at")),
@@ -45,12 +47,11 @@ REJECTED_COLUMNS: Final = (
 def activity(row: Any) -> bytes:
     """A processing activity. Its `attributes` are null, with `attributes_left_out`, where no client could read them."""
     fields = dict(row._mapping)
-    if row.transfer is not None:
-        fields["transfer"] = msgspec.Raw(row.transfer.encode())
+    for name in _JSON_NAMES:
+        if fields[name] is not None:
+            fields[name] = msgspec.Raw(fields[name].encode())
     attributes = (row.attributes or "").encode()
-    if attributes and is_readable(attributes, MAX_DEPTH):
-        fields["attributes"] = msgspec.Raw(attributes)
-    else:
+    if not attributes or not is_readable(attributes, MAX_DEPTH):
         fields |= {"attributes": None, "attributes_left_out": True}
     return _encode(fields)
 

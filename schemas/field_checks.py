@@ -6,6 +6,7 @@ What a type can say and no check holds to raises TypeError when it is read, so t
 import datetime as dt
 import re
 from collections.abc import Callable
+from itertools import repeat
 from typing import Any, Final
 
 import msgspec
@@ -245,7 +246,7 @@ def texts_of(struct: type[msgspec.Struct]) -> Callable[[Any], list[str]]:
             within.append((field.name, texts_of(kind.cls)))
 
     def texts(value: Any) -> list[str]:
-        found = [getattr(value, name) or "" for name in singles]
+        found = list(filter(None, map(getattr, repeat(value), singles)))
         for name in lists:
             found += getattr(value, name)
         for name, texts_within in within:

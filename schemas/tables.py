@@ -1,5 +1,7 @@
 """The tables, in SQLAlchemy: the one source for migrations, for the sink and for the reads."""
 
+from typing import Final
+
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -56,6 +58,8 @@ processing_activities = Table(
     PrimaryKeyConstraint("tenant_id", "scan_id", "activity_key"),
     postgresql_partition_by="HASH (tenant_id)",
 )
+# What a sink writes of a row: the others PostgreSQL fills in by itself.
+WRITTEN_COLUMNS: Final = tuple(column for column in processing_activities.c if column.server_default is None)
 
 scans = Table(
     "scans",

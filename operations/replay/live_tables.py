@@ -6,13 +6,15 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 import psycopg2
+from sqlalchemy import Uuid
 from sqlalchemy.engine import make_url
 
 from infra.errors import InfraError
 from operations.replay.selection import Range, Selection
 from schemas.topics import RECORDS_TOPIC
+from sinks.columns import COLUMNS, positions_of
 from sinks.effects import Key
-from sinks.files.rows import COLUMNS, Row
+from sinks.files.rows import JSON_COLUMNS, TIME_COLUMNS, Row
 
 COUNTS: Final = (
     "status",
@@ -25,14 +27,13 @@ COUNTS: Final = (
     "messages_unreadable",
 )
 _AT_ONCE: Final = 200  # rows fetched; one can have a quarter of a megabyte
-_AS_TEXT: Final = frozenset({"scan_id", "transfer", "discovered_at"})
+_AS_TEXT: Final = frozenset(COLUMNS[at] for at in (*positions_of(Uuid), *JSON_COLUMNS, *TIME_COLUMNS))
 # Of attributes, as PostgreSQL writes them: what is accepted has at most 6 KiB; what once was could have 60 MB.
 _MOST_BYTES: Final = 64 * 1024
 _ATTRIBUTES: Final = f"CASE WHEN octet_length(attributes::text) <= {_MOST_BYTES} THEN attributes::text ELSE '' END"
 _SELECT: Final = ", ".join(
     _ATTRIBUTES if name == "attributes" else f"{name}::text" if name in _AS_TEXT else name for name in COLUMNS
 )
-_DISCOVERED_AT: Final = COLUMNS.index("discovered_at")
 _WHERE: Final = """
 WHERE (%(tenants)s::text[] IS NULL OR tenant_id = ANY (%(tenants)s::text[]))
   AND (%(scans)s::uuid[] IS NULL OR scan_id = ANY (%(scans)s::uuid[]))
@@ -104,9 +105,11 @@ class Live:
         with self._connection.cursor("rows") as cursor:
             cursor.itersize = _AT_ONCE
             cursor.execute(f"SELECT {_SELECT} FROM processing_activities {_WHERE}", _of(selection))
-            for values in cursor:
-                row = Row(*values)
-                yield row._replace(discovered_at=_moment(values[_DISCOVERED_AT]))
+            for row in cursor:
+                values = list(row)
+                for column in TIME_COLUMNS:
+                    values[column] = None if values[column] is None else _moment(values[column])
+                yield Row(values)
 
     def outside(self, selection: Selection, read: Mapping[int, Range], topic_id: str | None) -> set[Key]:
         """Selected scans of which something stands, or may stand, before or behind the offsets that were read, or in

@@ -9,7 +9,8 @@ from typing import Any, BinaryIO, Final
 
 import msgspec
 
-from sinks.files.rows import COLUMNS, Row
+from sinks.columns import COLUMNS
+from sinks.files.rows import JSON_COLUMNS, Row
 from sinks.files.skipped_records import PassedOver
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -17,10 +18,12 @@ _LENGTH: Final = "output_length"
 
 
 def line(row: Row, day: dt.date | None) -> bytes:
-    """The row as one JSON object; `transfer` and `attributes` as the JSON they are. `received_on` is the day's."""
-    fields: dict[str, Any] = dict(zip(COLUMNS, row, strict=True))
-    fields["transfer"] = None if row.transfer is None else msgspec.Raw(row.transfer.encode())
-    fields["attributes"] = msgspec.Raw(_one_line(row.attributes))
+    """The row as one JSON object; what is JSON as the JSON that it is. `received_on` is the day's."""
+    values = list(row)
+    for column in JSON_COLUMNS:
+        if values[column] is not None:
+            values[column] = msgspec.Raw(_one_line(values[column]))
+    fields: dict[str, Any] = dict(zip(COLUMNS, values, strict=True))
     fields["received_on"] = day
     return _encode(fields) + b"\n"
 

@@ -13,7 +13,11 @@ from typing import Any, Final
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
+from sqlalchemy import ARRAY, BigInteger, Boolean, DateTime, Double, Integer, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
 
+from schemas.tables import WRITTEN_COLUMNS
 from sinks.files.rows import Row
 from sinks.files.skipped_records import PassedOver
 
@@ -24,34 +28,25 @@ _WAITING: Final = """
 CREATE TABLE IF NOT EXISTS waiting (tenant_id TEXT, day TEXT, number INTEGER, row BLOB NOT NULL,
   PRIMARY KEY (tenant_id, day, number)) WITHOUT ROWID
 """
-_text: Final = pa.string()
-_texts: Final = pa.list_(pa.string())
+_ARROW: Final[dict[type[TypeEngine[Any]], Any]] = {
+    Text: pa.string(),
+    Uuid: pa.string(),
+    JSONB: pa.string(),
+    Integer: pa.int32(),
+    BigInteger: pa.int64(),
+    Double: pa.float64(),
+    Boolean: pa.bool_(),
+    DateTime: pa.timestamp("us", tz="UTC"),
+}
+
+
+def _arrow_of(kind: TypeEngine[Any]) -> Any:
+    return pa.list_(_arrow_of(kind.item_type)) if isinstance(kind, ARRAY) else _ARROW[type(kind)]
+
+
 SCHEMA: Final = pa.schema(
     [
-        pa.field("tenant_id", _text, nullable=False),
-        pa.field("scan_id", _text, nullable=False),
-        pa.field("activity_key", _text, nullable=False),
-        pa.field("record_index", pa.int32()),
-        pa.field("name", _text, nullable=False),
-        pa.field("source_system", _text, nullable=False),
-        pa.field("asset", _text, nullable=False),
-        pa.field("data_fields", _texts, nullable=False),
-        pa.field("data_categories", _texts, nullable=False),
-        pa.field("data_subjects", _texts, nullable=False),
-        pa.field("purpose", _text, nullable=False),
-        pa.field("legal_basis", _text, nullable=False),
-        pa.field("controller_role", _text),
-        pa.field("recipients", _texts, nullable=False),
-        pa.field("storage_country", _text, nullable=False),
-        pa.field("provider_country", _text),
-        pa.field("transfer", _text),  # JSON
-        pa.field("retention_days", pa.int32()),
-        pa.field("subject_count", pa.int64()),
-        pa.field("confidence", pa.float64()),
-        pa.field("discovered_at", pa.timestamp("us", tz="UTC"), nullable=False),
-        pa.field("attributes", _text, nullable=False),  # JSON
-        pa.field("sensitive", pa.bool_(), nullable=False),
-        pa.field("cross_border", pa.bool_(), nullable=False),
+        *(pa.field(column.name, _arrow_of(column.type), nullable=bool(column.nullable)) for column in WRITTEN_COLUMNS),
         pa.field("received_on", pa.date32()),
     ]
 )
@@ -145,4 +140,4 @@ def _rows(connection: sqlite3.Connection, tenant: str, day: str) -> Iterator[lis
         "SELECT row FROM waiting WHERE tenant_id = ? AND day = ? ORDER BY number", (tenant, day)
     )
     while some := cursor.fetchmany(_ROWS):
-        yield [Row(*_decode(row[0])) for row in some]
+        yield [Row(_decode(row[0])) for row in some]

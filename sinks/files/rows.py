@@ -3,13 +3,18 @@
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
+from sqlalchemy import DateTime
+from sqlalchemy.dialects.postgresql import JSONB
 
 from schemas.reading import Incoming
+from sinks.columns import positions_of, values_of
+
+JSON_COLUMNS: Final = positions_of(JSONB)
+TIME_COLUMNS: Final = positions_of(DateTime)
 
 _encode: Final = msgspec.json.Encoder().encode
 _FINGERPRINT_BYTES: Final = 16
@@ -17,76 +22,50 @@ UNKNOWN: Final = b""  # stands for the fingerprint of a row that has none
 _EMPTY: Final = frozenset({"{}", None})
 
 
-class Row(NamedTuple):
-    """A row of processing_activities without stored_at. `transfer` and `attributes` are JSON; times are in UTC."""
+class Row(tuple[Any, ...]):
+    """A row of processing_activities without stored_at: a value for each of COLUMNS. Columns of JSON hold its text; times are
+    in UTC. What a row is known by has a name here."""
 
-    tenant_id: str
-    scan_id: str
-    activity_key: str
-    record_index: int | None
-    name: str
-    source_system: str
-    asset: str
-    data_fields: Sequence[str]
-    data_categories: Sequence[str]
-    data_subjects: Sequence[str]
-    purpose: str
-    legal_basis: str
-    controller_role: str | None
-    recipients: Sequence[str]
-    storage_country: str
-    provider_country: str | None
-    transfer: str | None
-    retention_days: int | None
-    subject_count: int | None
-    confidence: float | None
-    discovered_at: dt.datetime
-    attributes: str
-    sensitive: bool
-    cross_border: bool
+    __slots__ = ()
 
+    @property
+    def tenant_id(self) -> str:
+        return str(self[0])
 
-COLUMNS: Final = Row._fields
+    @property
+    def scan_id(self) -> str:
+        return str(self[1])
+
+    @property
+    def activity_key(self) -> str:
+        return str(self[2])
+
+    @property
+    def record_index(self) -> int | None:
+        index: int | None = self[3]
+        return index
 
 
 def row_of(message: Incoming, at: int) -> Row:
     """The row that the message's accepted record number `at` becomes."""
-    envelope, record = message.envelope, message.records[at]
-    return Row(
-        envelope.tenant_id,
-        envelope.scan_id,
-        record.activity_key,
-        message.index_of(message.positions[at]),
-        record.name,
-        record.source_system,
-        record.asset,
-        record.data_fields,
-        record.data_categories,
-        record.data_subjects,
-        record.purpose,
-        record.legal_basis,
-        record.controller_role,
-        record.recipients,
-        record.storage_country,
-        record.provider_country,
-        None if record.transfer is None else _encode(record.transfer).decode(),
-        record.retention_days,
-        record.subject_count,
-        record.confidence,
-        record.discovered_at.astimezone(dt.UTC),
-        bytes(record.attributes).decode(),
-        record.sensitive,
-        record.cross_border,
-    )
+    values = values_of(message, at)
+    for column in JSON_COLUMNS:
+        if values[column] is not None:
+            values[column] = _encode(values[column]).decode()
+    for column in TIME_COLUMNS:
+        if values[column] is not None:
+            values[column] = values[column].astimezone(dt.UTC)
+    return Row(values)
 
 
 def fingerprint(row: Row) -> bytes:
     """16 bytes that two rows share if and only if they say the same: JSON in whatever order and spacing, numbers in
     whatever notation."""
-    transfer, attributes = row.transfer, row.attributes
-    if transfer not in _EMPTY or attributes not in _EMPTY:
-        row = row._replace(transfer=None if transfer is None else canonical(transfer), attributes=canonical(attributes))
-    return hashlib.blake2b(_encode(row), digest_size=_FINGERPRINT_BYTES).digest()
+    values = list(row)
+    for column in JSON_COLUMNS:
+        if values[column] not in _EMPTY:
+            values[column] = canonical(values[column])
+    return hashlib.blake2b(_encode(values), digest_size=_FINGERPRINT_BYTES).digest()
 
 
 def canonical(text: str) -> str:

@@ -7,19 +7,20 @@ import msgspec
 import psycopg2
 from sqlalchemy.dialects import postgresql
 
-from schemas.tables import processing_activities
+from schemas.tables import WRITTEN_COLUMNS
+from sinks.columns import COLUMNS
 from sinks.effects import Key, Stored
 from sinks.postgres.calls import TimedCursor
 from sinks.postgres.errors import meaning, sqlstate
 from sinks.postgres.large_values import GATHERED, send_in_pieces
 from sinks.postgres.metrics import BYTES
-from sinks.postgres.rows import COLUMNS, values_of
+from sinks.postgres.rows import texts_of
 
 _COLUMN_LIST: Final = ", ".join(COLUMNS)
 _ROWS: Final = "processing_activities"
 _STAGED: Final = "staged_activities"
 _COPY: Final = f"COPY {{table}} ({_COLUMN_LIST}) FROM STDIN"
-_TYPES: Final = [processing_activities.c[name].type.compile(postgresql.dialect()) for name in COLUMNS]
+_TYPES: Final = [column.type.compile(postgresql.dialect()) for column in WRITTEN_COLUMNS]
 _INSERT: Final = f"""
 INSERT INTO {{table}} ({_COLUMN_LIST})
 SELECT {", ".join(f"(row->>{at})::{kind}" for at, kind in enumerate(_TYPES))} FROM (SELECT {GATHERED}::json) AS one (row)
@@ -53,7 +54,7 @@ def _copy(cursor: TimedCursor, table: str, lines: Sequence[str]) -> None:
     BYTES.inc(len(data))
     limit = cursor.parts.limit
     if limit is not None and len(lines) == 1 and len(data) > limit:
-        send_in_pieces(cursor, msgspec.json.encode(values_of(lines[0])).decode())
+        send_in_pieces(cursor, msgspec.json.encode(texts_of(lines[0])).decode())
         cursor.execute(_INSERT.format(table=table))
     else:
         cursor.copy_in(_COPY.format(table=table), data)

@@ -23,6 +23,7 @@ SHARES: Final = {
 _INSTRUMENTED: Final = [
     "schemas",
     "sinks.protocol",
+    "sinks.columns",
     "sinks.files.rows",
     "sinks.postgres.rows",
     "producer_api",

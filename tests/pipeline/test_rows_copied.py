@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from schemas import topics
 from schemas.messages import MessageRefused
 from schemas.reading import Incoming, decode, envelope_of
-from sinks.files.rows import COLUMNS, Row, fingerprint, row_of
-from sinks.postgres.rows import COLUMNS as COPIED
+from sinks.columns import COLUMNS
+from sinks.files.rows import Row, fingerprint, row_of
 from sinks.postgres.rows import lines_of
 from tests.fuzz.seeds import changed
 from tests.fuzz.targets import SCAN, Message
@@ -23,7 +23,7 @@ from tests.unit.examples import FULL, MINIMAL, NOW, encode, sample_lines
 
 _TENANT: Final = "rows-copied"
 _AS_TEXT: Final = {"scan_id", "transfer", "attributes"}
-_COPY: Final = f"COPY processing_activities ({', '.join(COPIED)}) FROM STDIN"
+_COPY: Final = f"COPY processing_activities ({', '.join(COLUMNS)}) FROM STDIN"
 _SELECT: Final = ", ".join(f"{name}::text" if name in _AS_TEXT else name for name in COLUMNS)
 
 
@@ -52,7 +52,7 @@ def assert_read_back(cursor: Any, incoming: Incoming) -> None:
     try:
         cursor.copy_expert(_COPY, io.BytesIO("".join(lines_of(incoming).lines).encode()))
         cursor.execute(f"SELECT {_SELECT} FROM processing_activities ORDER BY place")
-        found = [fingerprint(Row(*values)) for values in cursor.fetchall()]
+        found = [fingerprint(Row(values)) for values in cursor.fetchall()]
     finally:
         cursor.connection.rollback()
     assert found == [fingerprint(row_of(incoming, at)) for at in range(len(incoming.records))]

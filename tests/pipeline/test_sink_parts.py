@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import pytest
 
+from sinks.columns import COLUMNS
 from sinks.postgres import PostgresSink
 from sinks.postgres.engine import write_engine
 from sinks.postgres.parts import LEAST, Parts
-from sinks.postgres.rows import COLUMNS
 from sinks.protocol import MicroBatch
 from stream_app.lanes.batch import Builder, Limits
 from tests.helpers import Database, array, assert_accounted, changed, new_scan

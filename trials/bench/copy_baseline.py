@@ -16,7 +16,8 @@ from schemas.messages import Envelope
 from schemas.reading import Incoming
 from schemas.record import decode_records
 from schemas.tables import HASH_PARTITIONS
-from sinks.postgres.rows import COLUMNS, lines_of
+from sinks.columns import COLUMNS
+from sinks.postgres.rows import lines_of
 from trials import generator
 
 ROWS_PER_TRANSACTION: Final = 1_000
