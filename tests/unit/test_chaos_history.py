@@ -1,11 +1,12 @@
 """The chaos history on paper: what is written is read back, and what messages must lead to."""
 
+import datetime as dt
 import json
 from pathlib import Path
 from random import Random
 
 from trials.checker.history import Accepted, Delivery, Fault, History, Offer, digest
-from trials.checker.model import End, Message, end_of, read
+from trials.checker.model import End, Message, content_of, end_of, read
 from trials.checker.topics import Entry
 from trials.load.mix import make
 
@@ -88,6 +89,18 @@ def test_records_have_the_sizes_and_the_share_of_wrong_ones_that_are_promised() 
     assert len({fault.code for fault in made.body.bad.values()}) > 8
     keys = [json.loads(line)["activity_key"] for at, line in enumerate(made.lines) if at not in made.body.bad]
     assert 0.01 < 1 - len(set(keys)) / len(keys) < 0.03
+
+
+def test_a_record_and_its_row_have_the_same_content_and_a_field_that_is_lost_is_found() -> None:
+    sent = RECORD | {"transfer": {"country": "SG"}, "subject_count": 0, "confidence": 1, "a_new_field": "x"}
+    row = sent | {
+        "tenant_id": "tenant", "scan_id": SCAN, "record_index": 3, "sensitive": False, "stored_at": None, "recipients": [],
+        "attributes": {}, "retention_days": None, "confidence": 1.0,
+        "discovered_at": dt.datetime(2026, 11, 21, 6, 47, tzinfo=dt.timezone(dt.timedelta(hours=7))),
+    }  # fmt: skip
+    assert content_of(row) == content_of(sent)
+    for name in sent.keys() - {"activity_key", "discovered_at"}:
+        assert content_of(row | {name: None}) != content_of(sent), name
 
 
 def test_the_first_of_two_equal_keys_is_kept() -> None:

@@ -21,21 +21,9 @@ FINAL: Final = frozenset({"completed", "completed_with_errors", "failed", "cance
 _MOST: Final = 1_000
 _LARGEST: Final = 768 * 1024
 _scan_json: Final = json.JSONDecoder().raw_decode
-_COLUMNS: Final = (
-    "name",
-    "source_system",
-    "asset",
-    "data_categories",
-    "data_subjects",
-    "purpose",
-    "legal_basis",
-    "storage_country",
-    "controller_role",
-    "provider_country",
-    "transfer",
-    "retention_days",
-    "subject_count",
-    "confidence",
+# Of a row or a record: what names it or is worked out from it. Everything else is content, whatever fields there are.
+_NO_CONTENT: Final = frozenset(
+    {"tenant_id", "scan_id", "scan", "activity_key", "record_index", "sensitive", "cross_border", "stored_at"}
 )
 Judge = Callable[[str], Fault | None]  # digest of a record -> why it must be rejected
 
@@ -121,19 +109,14 @@ def _element(record: Any, raw: str) -> Element:
 
 
 def content_of(record: Mapping[str, Any]) -> str:
-    """The same for a record's JSON and for its row."""
-    when = record["discovered_at"]
+    """The same for a record's JSON and for its row, where what a record leaves out is null or empty."""
+    content = {name: value for name, value in record.items() if name not in _NO_CONTENT and value not in (None, [], {})}
+    when = content["discovered_at"]
     moment = when if isinstance(when, dt.datetime) else dt.datetime.fromisoformat(when)
-    confidence = record.get("confidence")
-    values = [
-        [record.get(name) for name in _COLUMNS],
-        record.get("data_fields") or [],
-        record.get("recipients") or [],
-        record.get("attributes") or {},
-        moment.timestamp(),
-        None if confidence is None else float(confidence),
-    ]
-    return digest(json.dumps(values, sort_keys=True).encode())
+    content["discovered_at"] = moment.timestamp()
+    if "confidence" in content:
+        content["confidence"] = float(content["confidence"])
+    return digest(json.dumps(content, sort_keys=True).encode())
 
 
 def _is_sensitive(record: Mapping[str, Any]) -> bool:
