@@ -124,7 +124,7 @@ def ask_topic_id(admin: AdminClient, topic: str, seconds: float) -> Future[Any]:
 
 def topic_id_in(description: Any) -> str | None:
     """The topic's id as Kafka's own tools write it, 22 characters of base64 for URLs (librdkafka writes plain base64).
-    A topic that was made anew under the same name has another (KIP-516). Brokers before 2.8 know none, which comes as
+    A topic that was recreated under the same name has another (KIP-516). Brokers before 2.8 know none, which comes as
     zero."""
     found = description.topic_id
     if not found.get_most_significant_bits() and not found.get_least_significant_bits():

@@ -22,7 +22,7 @@ _WRITTEN: Final = "SELECT partition, next_offset, topic_id FROM stream_offsets W
 
 class PartitionLag(NamedTuple):
     """Offsets of one partition. `written` is PostgreSQL's, the truth; `committed` the group's copy of it for monitors.
-    `lag` is all that the log holds where `written` is of another log: a topic made anew, or one that lost its end."""
+    `lag` is all that the log holds where `written` is of another log: a recreated topic, or one that lost its end."""
 
     partition: int
     end: int

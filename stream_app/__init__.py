@@ -15,6 +15,6 @@ The way of a slice, module by module:
 8. `publisher` publishes the statuses that the transaction made.
 
 Beside it: `lanes.poison_search` and `lanes.poison_check` find the message on which our own code fails;
-`lanes.log_checks` and `lanes.log_guard` notice that a topic was made anew; `faust_bridge.skipped_messages` finds what
+`lanes.log_checks` and `lanes.log_guard` notice that a topic was recreated; `faust_bridge.skipped_messages` finds what
 Faust fetched and dropped; `lanes.watchdog` restarts a lane that gets nowhere; `lanes.standstill` says how long one has
 stood."""

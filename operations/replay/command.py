@@ -108,7 +108,7 @@ def _into_schema(request: Request, name: str, settings: InfraSettings, on_progre
 
 
 def _insist_on_the_same_log(written: Mapping[int, StoredOffset], places: Mapping[int, Range]) -> None:
-    """The same selection can only end later than it did: where it ends earlier, the topic was made anew by a broker
+    """The same selection can only end later than it did: where it ends earlier, the topic was recreated by a broker
     that tells no ids, or lost its end. Raises InfraError."""
     for number, place in places.items():
         at = written[number].next_offset
@@ -217,7 +217,7 @@ def _state(request: Request) -> State:
 
 
 def _insist_on_the_same_topic(state: State, settings: InfraSettings) -> None:
-    """A checkpoint's offsets count one topic's messages: after it was made anew they would pass over the new one's."""
+    """A checkpoint's offsets count one topic's messages: after it was recreated they would pass over the new one's."""
     topic_id = topic_id_of(settings.kafka_bootstrap)
     known = state.get(_TOPIC_ID)
     if topic_id is None:

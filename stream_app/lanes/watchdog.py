@@ -1,7 +1,7 @@
 """Finds lanes that have work and get nowhere, says so, and starts them again (design, section 1; peers, line 4).
 
 A lane that waits for a known reason is left alone. What does not help is not repeated for ever: the worker then ends,
-and whoever supervises it starts it anew; nothing is lost by that at any moment."""
+and whoever supervises it starts it again; nothing is lost by that at any moment."""
 
 import logging
 import os
@@ -143,7 +143,7 @@ class Watchdog:
         self.sick = why
         log.critical(
             "worker kết thúc với mã %d để được khởi động lại; không mất dữ liệu"
-            " / the worker ends with code %d, to be started anew; nothing is lost: %s",
+            " / the worker ends with code %d, to be started again; nothing is lost: %s",
             EXIT_STALLED,
             EXIT_STALLED,
             why,

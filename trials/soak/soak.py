@@ -58,7 +58,7 @@ def soak(
     faults: tuple[str, ...] = SOAK_FAULTS,
     flat_out_seconds: float = 45.0,
 ) -> Measured:
-    """Runs it on servers below `folder`, which is made anew; writes what was sampled to the file `samples` (CSV).
+    """Runs it on servers below `folder`, which is recreated; writes what was sampled to the file `samples` (CSV).
 
     Raises InfraError where the servers do not start, or do not take the load at all.
     """
