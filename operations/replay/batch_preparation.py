@@ -3,11 +3,11 @@
 from typing import Any
 
 from schemas.reading import Incoming
-from sinks.files.skipped_records import PassedOver
+from sinks.files.skipped_records import SkippedRecords
 from sinks.protocol import MicroBatch, Sink
 
 
-def prepared_for(sink: Sink[Any], batch: MicroBatch, passed_over: PassedOver) -> Any:
+def prepared_for(sink: Sink[Any], batch: MicroBatch, passed_over: SkippedRecords) -> Any:
     """Prepares the micro-batch. Records for which anything is raised are skipped: one never stops the others."""
     try:
         return sink.prepare(batch)
@@ -16,7 +16,7 @@ def prepared_for(sink: Sink[Any], batch: MicroBatch, passed_over: PassedOver) ->
         return sink.prepare(batch._replace(messages=messages))
 
 
-def _without_bad(sink: Sink[Any], batch: MicroBatch, message: Incoming, passed_over: PassedOver) -> Incoming:
+def _without_bad(sink: Sink[Any], batch: MicroBatch, message: Incoming, passed_over: SkippedRecords) -> Incoming:
     kept = []
     for at, record in enumerate(message.records):
         alone = message._replace(records=[record], positions=[message.positions[at]], rejected=())

@@ -19,7 +19,7 @@ from schemas.stored_offset import StoredOffset
 from schemas.topics import RECORDS_TOPIC
 from sinks.files import LocalSink, Nowhere, Output
 from sinks.files.ndjson import FileOutput, StreamOutput
-from sinks.files.skipped_records import PassedOver
+from sinks.files.skipped_records import SkippedRecords
 from sinks.files.state import State
 
 _SELECTION: Final = "selection"
@@ -97,7 +97,7 @@ def _into_schema(request: Request, name: str, settings: InfraSettings, on_progre
         sink = target.sink()
         try:
             _insist_on_the_same_log(sink.load_offsets(RECORDS_TOPIC, places, topic_id), places)
-            passed_over = PassedOver()
+            passed_over = SkippedRecords()
             replay = Replay(
                 sink, request.selection, rate=request.rate, on_progress=on_progress, passed_over=passed_over
             )
@@ -163,7 +163,7 @@ def _verified(
     request: Request,
     settings: InfraSettings,
     outcome: Outcome,
-    passed_over: PassedOver,
+    passed_over: SkippedRecords,
     on_progress: OnProgress,
 ) -> dict[str, Any]:
     read = {

@@ -15,7 +15,7 @@ from schemas.reading import Incoming, whose
 from schemas.stored_offset import StoredOffset
 from schemas.topics import RECORDS_TOPIC
 from schemas.unexpected import described
-from sinks.files.skipped_records import PassedOver
+from sinks.files.skipped_records import SkippedRecords
 from sinks.protocol import MicroBatch, Sink, Unavailable
 from stream_app.faust_bridge.record_batches import Oversized
 from stream_app.lanes.batch import Builder, Limits
@@ -72,7 +72,7 @@ class Replay:
         rate: float = 0.0,
         by_day: bool = False,
         on_progress: Callable[[Progress], None] = lambda _: None,
-        passed_over: PassedOver,
+        passed_over: SkippedRecords,
     ) -> None:
         """`rate` records a second, 0: as fast as it goes."""
         self._passed_over = passed_over

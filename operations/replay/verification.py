@@ -8,7 +8,7 @@ from operations.replay.selection import Range, Selection
 from schemas.status import Scan
 from sinks.effects import Key
 from sinks.files.rows import UNKNOWN, Row, fingerprint
-from sinks.files.skipped_records import PassedOver
+from sinks.files.skipped_records import SkippedRecords
 from sinks.files.state import Compared, State
 
 NAMED: Final = 20  # keys of each kind that a scan's difference names
@@ -66,7 +66,7 @@ def verify(
     selection: Selection,
     read: Mapping[int, Range],
     topic_id: str | None,
-    passed_over: PassedOver,
+    passed_over: SkippedRecords,
     on_rows: Callable[[int, int], None] = lambda *_: None,
 ) -> Verified:
     """`read` is what the replay went over, of the topic with that id; `on_rows(done, total)` hears of the live rows. A
@@ -108,7 +108,9 @@ def _added(marks: Iterable[bytes]) -> Sum:
     return Sum(len(numbers), sum(numbers) % _MODULUS)
 
 
-def _held(live: Live, selection: Selection, passed_over: PassedOver, on_rows: Callable[[int], None]) -> dict[Key, Sum]:
+def _held(
+    live: Live, selection: Selection, passed_over: SkippedRecords, on_rows: Callable[[int], None]
+) -> dict[Key, Sum]:
     sums: dict[Key, Sum] = {}
     rows = 0
     for row in live.rows(selection):
@@ -121,7 +123,7 @@ def _held(live: Live, selection: Selection, passed_over: PassedOver, on_rows: Ca
     return sums
 
 
-def _mark(row: Row, passed_over: PassedOver) -> bytes:
+def _mark(row: Row, passed_over: SkippedRecords) -> bytes:
     """Its fingerprint. A row that nobody can read today is named, and equal to none but another such."""
     try:
         return fingerprint(row)
@@ -151,7 +153,7 @@ def _difference(
     """The difference by name; None where it is only what PostgreSQL itself refused."""
     refused = live.refused(key)
     of_scan = Selection((key[0],), (key[1],))
-    known_already = PassedOver()
+    known_already = SkippedRecords()
     marks = ((row.activity_key, _mark(row, known_already)) for row in live.rows(of_scan))
     compared = state.compare(number or 0, marks, refused, NAMED)
     counts = _counts(replayed, known)

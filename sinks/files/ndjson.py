@@ -11,7 +11,7 @@ import msgspec
 
 from sinks.columns import COLUMNS
 from sinks.files.rows import JSON_COLUMNS, Row
-from sinks.files.skipped_records import PassedOver
+from sinks.files.skipped_records import SkippedRecords
 
 _encode: Final = msgspec.json.Encoder().encode
 _LENGTH: Final = "output_length"
@@ -46,7 +46,7 @@ class StreamOutput:
         self._stream.write(b"".join([line(row, day) for row in rows]))
         self._stream.flush()
 
-    def finish(self, connection: sqlite3.Connection, passed_over: PassedOver) -> None:
+    def finish(self, connection: sqlite3.Connection, passed_over: SkippedRecords) -> None:
         """Does nothing: every line is written already."""
 
 
@@ -84,7 +84,7 @@ class FileOutput:
         self._file.flush()
         connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_LENGTH, str(self._file.tell())))
 
-    def finish(self, connection: sqlite3.Connection, passed_over: PassedOver) -> None:
+    def finish(self, connection: sqlite3.Connection, passed_over: SkippedRecords) -> None:
         assert self._file is not None
         os.fsync(self._file.fileno())
         self._file.close()

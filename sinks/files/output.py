@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from sinks.files.rows import Row
-from sinks.files.skipped_records import PassedOver
+from sinks.files.skipped_records import SkippedRecords
 
 
 class Output(Protocol):
@@ -22,7 +22,7 @@ class Output(Protocol):
         row cannot be written, and then nothing of this call is."""
         ...
 
-    def finish(self, connection: sqlite3.Connection, passed_over: PassedOver) -> None:
+    def finish(self, connection: sqlite3.Connection, passed_over: SkippedRecords) -> None:
         """Everything was taken. Rows that cannot be written are passed over. Raises OSError."""
         ...
 
@@ -36,5 +36,5 @@ class Nowhere:
     def take(self, connection: sqlite3.Connection, rows: Sequence[Row], day: dt.date | None) -> None:
         """Writes nothing."""
 
-    def finish(self, connection: sqlite3.Connection, passed_over: PassedOver) -> None:
+    def finish(self, connection: sqlite3.Connection, passed_over: SkippedRecords) -> None:
         """Writes nothing."""

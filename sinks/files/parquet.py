@@ -19,7 +19,7 @@ from sqlalchemy.types import TypeEngine
 
 from schemas.tables import WRITTEN_COLUMNS
 from sinks.files.rows import Row
-from sinks.files.skipped_records import PassedOver
+from sinks.files.skipped_records import SkippedRecords
 
 MANIFEST: Final = "_manifest.json"  # DuckDB and pandas leave names with an underscore alone
 _UNKNOWN_DAY: Final = "unknown"
@@ -77,7 +77,7 @@ class ParquetOutput:
             [(row.tenant_id, name, number, _encode(row)) for number, row in enumerate(rows, first)],
         )
 
-    def finish(self, connection: sqlite3.Connection, passed_over: PassedOver) -> None:
+    def finish(self, connection: sqlite3.Connection, passed_over: SkippedRecords) -> None:
         """An earlier result is replaced: its files go when the new ones are there."""
         groups = connection.execute(
             "SELECT tenant_id, day, count(*) FROM waiting GROUP BY 1, 2 ORDER BY 1, 2"
@@ -105,7 +105,7 @@ class ParquetOutput:
                 if file["file"] not in kept:
                     (self._folder / Path(file["file"]).name).unlink(missing_ok=True)
 
-    def _write(self, name: str, rows: Iterator[list[Row]], day: dt.date | None, passed_over: PassedOver) -> None:
+    def _write(self, name: str, rows: Iterator[list[Row]], day: dt.date | None, passed_over: SkippedRecords) -> None:
         arriving = self._folder / f"{name}.new"
         with pq.ParquetWriter(arriving, SCHEMA, compression="zstd") as writer:
             for some in rows:
@@ -114,7 +114,7 @@ class ParquetOutput:
         arriving.rename(self._folder / name)
 
 
-def _tables(rows: list[Row], day: dt.date | None, passed_over: PassedOver) -> Iterator[pa.Table]:
+def _tables(rows: list[Row], day: dt.date | None, passed_over: SkippedRecords) -> Iterator[pa.Table]:
     """All rows in one table; where one of them cannot be in it, all others."""
     try:
         yield _table(rows, day)

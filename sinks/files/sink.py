@@ -15,7 +15,7 @@ from schemas.stored_offset import StoredOffset
 from sinks.effects import Key, Plan, Stored, Taken, key_of
 from sinks.files.output import Output
 from sinks.files.rows import UNKNOWN, Row, fingerprint, row_of
-from sinks.files.skipped_records import PassedOver
+from sinks.files.skipped_records import SkippedRecords
 from sinks.files.state import State
 from sinks.protocol import Fenced, MicroBatch, Sink
 
@@ -31,7 +31,7 @@ class LocalSink:
         with state.transaction() as connection:
             output.begin(connection)
         self.outcomes: Counter[str] = Counter()  # records by outcome, of this run
-        self.passed_over = PassedOver()  # of this run
+        self.passed_over = SkippedRecords()  # of this run
 
     def load_offsets(
         self, topic: str, partitions: Iterable[int], topic_id: str | None = None

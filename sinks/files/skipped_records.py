@@ -11,7 +11,7 @@ from sinks.files.rows import Row
 _NAMED: Final = 100
 
 
-class Named(NamedTuple):
+class SkippedRecord(NamedTuple):
     """A record that was skipped, and the kind of error; never its text, which may hold a value. Of a message as a whole
     there is no activity_key; tenant and scan are there where it could be read whose it is."""
 
@@ -23,16 +23,16 @@ class Named(NamedTuple):
     message: str | None = None  # partition:offset
 
 
-class PassedOver:
+class SkippedRecords:
     """The records and messages that were skipped: all are counted, the first are named."""
 
     def __init__(self) -> None:
         self.count = 0
-        self.first: list[Named] = []
+        self.first: list[SkippedRecord] = []
 
     def add(self, tenant_id: str, scan_id: str, activity_key: str, index: int | None, error: Exception) -> None:
         """One more."""
-        self._add(Named(tenant_id, scan_id, activity_key, index, kind_of(error)))
+        self._add(SkippedRecord(tenant_id, scan_id, activity_key, index, kind_of(error)))
 
     def add_row(self, row: Row, error: Exception) -> None:
         """One more, of which the row is there."""
@@ -41,9 +41,9 @@ class PassedOver:
     def add_message(self, partition: int, offset: int, envelope: Envelope | None, reason: str) -> None:
         """A message as a whole."""
         tenant_id, scan_id = (None, None) if envelope is None else (envelope.tenant_id, envelope.scan_id)
-        self._add(Named(tenant_id, scan_id, None, None, reason, f"{partition}:{offset}"))
+        self._add(SkippedRecord(tenant_id, scan_id, None, None, reason, f"{partition}:{offset}"))
 
-    def _add(self, named: Named) -> None:
+    def _add(self, named: SkippedRecord) -> None:
         self.count += 1
         if len(self.first) < _NAMED:
             self.first.append(named)

@@ -19,7 +19,7 @@ from schemas.topics import RECORDS, RECORDS_TOPIC
 from sinks.files import LocalSink, Nowhere, Output
 from sinks.files.ndjson import FileOutput
 from sinks.files.parquet import ParquetOutput
-from sinks.files.skipped_records import PassedOver
+from sinks.files.skipped_records import SkippedRecords
 from sinks.files.state import State
 from sinks.postgres import PostgresSink
 from sinks.postgres.engine import write_engine
@@ -142,7 +142,7 @@ def test_a_record_that_cannot_be_formatted_for_postgresql_is_named(tmp_path: Pat
     )
     records = [record("good/0"), record("bad", attributes=msgspec.Raw(b'{"a":"\xff"}')), record("good/1")]
     message = Incoming(0, Envelope(RECORDS, "acme", SCAN, 100), records, range(3))
-    passed_over = PassedOver()
+    passed_over = SkippedRecords()
     plan, lines = prepared_for(sink, MicroBatch(RECORDS_TOPIC, 0, 0, 1, [message]), passed_over)
     assert [each.activity_key for each in plan.batch.messages[0].records] == ["good/0", "good/1"]
     assert list(plan.batch.messages[0].positions) == [0, 2]
