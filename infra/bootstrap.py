@@ -1,11 +1,12 @@
-"""Sets a fresh machine up: virtual environment, Kafka's jars, PostgreSQL's server. Standard library only; safe to repeat.
+"""Sets a fresh machine up: virtual environment, Kafka's jars, PostgreSQL's server. Standard library only; safe to
+repeat.
 
     python3 infra/bootstrap.py           everything that runs and tests
     python3 infra/bootstrap.py client    beside it the environment of the test with a generated client
 
-What is missing is installed where that is possible: Debian's packages as root, wheels that bundle a server for an ordinary
-user. Where it is not possible, it says what to do. Each finished step leaves a stamp, so that a second run takes a moment.
-"""
+What is missing is installed where that is possible: Debian's packages as root, wheels that bundle a server for an
+ordinary user. Where it is not possible, it says what to do. Each finished step leaves a stamp, so that a second run
+takes a moment."""
 
 from __future__ import annotations
 
@@ -94,7 +95,7 @@ def need_python() -> None:
 
 
 def missing_system_parts() -> set[str]:
-    """Which of java, maven and postgres this machine lacks, and of what is useful and can be had a C compiler."""
+    """The parts among java, maven and postgres that this machine lacks, and a C compiler where one can be had."""
     missing = set()
     if not has_java():
         missing.add("java")
@@ -109,7 +110,7 @@ def missing_system_parts() -> set[str]:
 
 
 def has_java() -> bool:
-    """Whether SCANLINE_JAVA_HOME or the path has a Java that is new enough for Kafka."""
+    """True where SCANLINE_JAVA_HOME or the path has a Java that is new enough for Kafka."""
     home = os.environ.get("SCANLINE_JAVA_HOME")
     java = f"{home}/bin/java" if home else shutil.which("java")
     if java is None:
@@ -160,7 +161,7 @@ def install_packages(parts: set[str]) -> None:
 
 
 def digest(*files: Path) -> str:
-    """Of the files' contents and of the project's place, so that a change of either repeats the step."""
+    """A digest of the files' contents and of the project's path, so that a change of either repeats the step."""
     total = hashlib.sha256(str(PROJECT).encode())
     for file in files:
         total.update(file.read_bytes() if file.exists() else b"")
@@ -202,7 +203,7 @@ def make_client_environment() -> None:
 
 
 def make_venv(folder: Path) -> None:
-    """By the standard library, or by virtualenv where Debian left ensurepip out."""
+    """Makes the environment by the standard library, or by virtualenv where Debian left ensurepip out."""
     say("making the virtual environment")
     if importlib.util.find_spec("ensurepip") is None and IS_ROOT:
         install_packages({"venv"})

@@ -6,7 +6,7 @@ from infra.error_texts import TEXTS
 
 
 class InfraError(Exception):
-    """What happened, where, and what to do, for the operator. `code` names it for programs."""
+    """An error for the operator: what happened, where, and what to do. `code` names it for programs."""
 
     def __init__(self, vi: str, en: str, code: str) -> None:
         super().__init__(f"{vi}\n{en}")

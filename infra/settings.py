@@ -16,10 +16,11 @@ RUNNING_FILE: Final = "running.env"  # SCANLINE_* of a running system, for the c
 
 
 class InfraSettings(BaseSettings):
-    """Where things are. URLs are only needed by commands that talk to servers this process did not start.
+    """The settings of where things are. URLs are only needed by commands that talk to servers this process did not
+    start.
 
-    The environment comes first; what it leaves open is taken from a system that `scanline up` is running below `data_dir`.
-    """
+    The environment comes first; what it leaves open is taken from a system that `scanline up` is running below
+    `data_dir`."""
 
     model_config = SettingsConfigDict(env_prefix="SCANLINE_", extra="ignore")
 
@@ -54,7 +55,7 @@ class InfraSettings(BaseSettings):
         return init_settings, env_settings, DotEnvSettingsSource(settings_cls, env_file=data_dir / "up" / RUNNING_FILE)
 
     def url(self, role: Role) -> str:
-        """Of PostgreSQL, with its password. Raises InfraError where it is not set."""
+        """The URL of PostgreSQL, with its password. Raises InfraError where it is not set."""
         found: SecretStr | None = getattr(self, f"postgres_{role}_url")
         if found is None:
             name = f"SCANLINE_POSTGRES_{role.upper()}_URL"

@@ -87,8 +87,8 @@ class KafkaBroker:
         self._archive = ClassArchive(libs, java)
 
     def _ports(self, wanted: int | None) -> tuple[int, int]:
-        """Of broker and controller: the last run's, so that clients find the broker again, unless somebody took
-        them."""
+        """The ports of broker and controller: the last run's, so that clients find the broker again, unless somebody
+        took them."""
         if wanted is None and self._port_file.exists():
             last, controller = map(int, self._port_file.read_text().split())
             if is_free(last) and is_free(controller):
@@ -97,7 +97,7 @@ class KafkaBroker:
 
     @property
     def node_id(self) -> int:
-        """From 1 on."""
+        """The broker's number in the cluster, from 1 on."""
         return self._node.id
 
     @property
@@ -107,12 +107,12 @@ class KafkaBroker:
 
     @property
     def running(self) -> bool:
-        """Whether the process is there, frozen or not."""
+        """True while the process is there, frozen or not."""
         return self._child is not None and self._child.returncode is None
 
     @property
     def pid(self) -> int:
-        """Of the JVM. Raises InfraError when it is not running."""
+        """The process id of the JVM. Raises InfraError when it is not running."""
         if self._child is None:
             raise InfraError.of("kafka_not_running")
         return self._child.pid

@@ -7,8 +7,8 @@ from pathlib import Path
 
 
 class ClassArchive:
-    """Beside the jars that it was made from, for one Java. The first broker that is stopped in order leaves it
-    behind."""
+    """The archive lies beside the jars that it was made from, for one Java. The first broker that is stopped in order
+    leaves it behind."""
 
     def __init__(self, libs: Path, java: str) -> None:
         program = Path(shutil.which(java) or java).resolve()

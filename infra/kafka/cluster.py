@@ -65,7 +65,7 @@ class KafkaCluster:
 
     @property
     def running(self) -> bool:
-        """Whether all processes are there."""
+        """True while all processes are there."""
         return all(broker.running for broker in self.brokers)
 
     def start(self) -> None:
@@ -77,14 +77,14 @@ class KafkaCluster:
             broker.start()
 
     def wait_until_ready(self, seconds: float = 180) -> None:
-        """Until every broker answers and knows all others. Raises InfraError."""
+        """Waits until every broker answers and knows all others. Raises InfraError."""
         deadline = time.monotonic() + seconds
         for broker in self.brokers:
             broker.wait_until_ready(max(1.0, deadline - time.monotonic()))
         self._wait(lambda metadata: len(metadata.brokers) == len(self.brokers), deadline)
 
     def wait_until_in_sync(self, seconds: float = 90) -> None:
-        """Until every partition has a leader and all its copies again. Raises InfraError."""
+        """Waits until every partition has a leader and all its copies again. Raises InfraError."""
         self._wait(_in_sync, time.monotonic() + seconds)
 
     def _wait(self, enough: Callable[[ClusterMetadata], bool], deadline: float) -> None:

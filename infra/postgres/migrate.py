@@ -32,9 +32,8 @@ def prepare(cluster: PostgresCluster) -> None:
 def prepare_foreign(urls: Urls, admin_url: str | None = None) -> None:
     """Makes what is missing on a server we did not start, and migrates. Raises InfraError when it cannot be reached.
 
-    With `admin_url` all three roles and the database; without it the writer and the reader, which the migrator must then be
-    allowed to make (CREATEROLE).
-    """
+    With `admin_url` all three roles and the database; without it the writer and the reader, which the migrator must
+    then be allowed to make (CREATEROLE)."""
     owner = make_url(urls.migrate)
     for url in (urls.write, urls.read, *((urls.migrate,) if admin_url is not None else ())):
         _role_of(url)  # before anything is made
@@ -100,7 +99,8 @@ def alembic_config(url: str) -> Config:
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Brings the database behind the URL (of the migrator role) up to date. Raises InfraError when it cannot be reached."""
+    """Brings the database behind the URL (of the migrator role) up to date. Raises InfraError when it cannot be
+    reached."""
     try:
         command.upgrade(alembic_config(url), revision)
     except ArgumentError:
@@ -121,7 +121,7 @@ def current_revision(url: str) -> str | None:
 
 
 def _dsn(url: str) -> str:
-    """What libpq takes, of what SQLAlchemy takes."""
+    """Turns SQLAlchemy's URL into what libpq takes."""
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 

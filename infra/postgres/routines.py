@@ -1,4 +1,4 @@
-"""What the database does by itself for the sink; for migrations, and for schemas of a replay's own."""
+"""The routines that run in the database for the sink; for migrations, and for schemas of a replay's own."""
 
 from typing import Final
 

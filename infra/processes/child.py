@@ -22,9 +22,9 @@ _maker: Final = ThreadPoolExecutor(1, "children")
 def free_port() -> int:
     """A port on loopback that nobody listens on, and that no process of ours has been given while this one lives.
 
-    Below the range the kernel takes outgoing ports from: a server that is stopped and started again on its port must not
-    find it taken by a client's connection, least of all by a client that met itself while trying to reach that port.
-    """
+    Below the range the kernel takes outgoing ports from: a server that is stopped and started again on its port must
+    not find it taken by a client's connection, least of all by a client that met itself while trying to reach that
+    port."""
     lowest_outgoing = int(_OUTGOING_PORTS.read_text().split()[0])
     candidates = range(10_000, lowest_outgoing) if lowest_outgoing > 12_000 else range(20_000, 32_000)
     while True:
@@ -37,8 +37,8 @@ def free_port() -> int:
 
 
 def _claim(port: int) -> socket.socket | None:
-    """Other processes that look for ports see it, and the system takes it back when this one ends, however it ends. The port
-    itself cannot be held: whoever it is for is to listen on it."""
+    """Other processes that look for ports see it, and the system takes it back when this one ends, however it ends. The
+    port itself cannot be held: whoever it is for is to listen on it."""
     claim = socket.socket(socket.AF_UNIX)
     try:
         claim.bind(f"\0scanline-port-{port}")  # an abstract name, unix(7): in no folder, and nobody's twice
@@ -49,7 +49,7 @@ def _claim(port: int) -> socket.socket | None:
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on this port of loopback now."""
+    """True where a server could listen on this port of loopback now."""
     with socket.socket() as probe:
         # as the servers do: a connection that is still closing is no obstacle
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -96,12 +96,12 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """The process id."""
         return self._process.pid
 
     @property
     def returncode(self) -> int | None:
-        """None while it runs."""
+        """The exit code; None while it runs."""
         return self._process.poll()
 
     def signal(self, number: int) -> None:

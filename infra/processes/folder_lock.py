@@ -13,7 +13,8 @@ Refusal = Callable[[str], InfraError]  # made of the process that has it
 
 
 class OwnedLock:
-    """An advisory lock that the kernel lets go of when the process ends, however it ends. The file names the process."""
+    """An advisory lock that the kernel lets go of when the process ends, however it ends. The file names the
+    process."""
 
     def __init__(self, path: Path, refusal: Refusal) -> None:
         self._path = path
@@ -60,7 +61,7 @@ class OwnedLock:
 
 
 class DataFolderLock(OwnedLock):
-    """Of a folder that servers write into."""
+    """The lock of a folder that servers write into."""
 
     def __init__(self, data_dir: Path) -> None:
         super().__init__(

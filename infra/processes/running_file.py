@@ -12,7 +12,7 @@ from infra.settings import RUNNING_FILE
 
 
 def _file(folder: Path, process: str = "") -> Path:
-    """With what the commands need, or with the settings of one of the processes."""
+    """The file with what the commands need, or with the settings of one of the processes."""
     return folder / (f"running.{process}.env" if process else RUNNING_FILE)
 
 

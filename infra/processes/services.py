@@ -34,7 +34,7 @@ class Service:
 
     @property
     def returncode(self) -> int | None:
-        """None while it runs."""
+        """The exit code; None while it runs."""
         return self._child.returncode
 
     @property
@@ -55,7 +55,7 @@ class Service:
         raise InfraError.of("process_not_ready", name=self.name, seconds=seconds, log=self.log_file)
 
     def is_ready(self) -> bool:
-        """Whether /readyz answers 200 now."""
+        """True where /readyz answers 200 now."""
         try:
             with opened(f"{self.base_url}/readyz", 2) as answer:
                 return bool(answer.status == 200)
@@ -159,7 +159,7 @@ class Processes(ABC):
         ]
 
     def stop_services(self) -> None:
-        """Those that still run, the youngest first."""
+        """Stops those that still run, the youngest first."""
         for service in reversed(self.services):
             service.stop()
         self.services.clear()

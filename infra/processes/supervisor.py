@@ -24,7 +24,7 @@ class LogTail:
         self._rest = b""
 
     def lines(self, *, last: bool = False) -> list[str]:
-        """Those that are complete; with `last` also the one that has no end yet."""
+        """Gives the lines that are complete; with `last` also the one that has no end yet."""
         if self._file is None:
             if not self._path.exists():
                 return []

@@ -104,7 +104,7 @@ def _doubted(stored: StoredOffset, end: int, topic_id: str | None, before: _Doub
 
 
 def _report_lost(lane: Lane, begin: int) -> None:
-    """Of the stretches that were missing, what lies before the log's begin was deleted unread."""
+    """Reports what was deleted unread: of the stretches that were missing, what lies before the log's begin."""
     for first, after in lane.footing.take_gaps():
         lost = min(after, begin) - first
         if lost <= 0:
