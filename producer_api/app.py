@@ -21,6 +21,7 @@ from producer_api.services import Services
 from producer_api.settings import ApiSettings
 from producer_api.uploads.cancellations import Cancellations
 from producer_api.uploads.idempotency import Keys
+from producer_api.uploads.lease import Leases
 
 
 def build_app(settings: ApiSettings | None = None) -> FastAPI:
@@ -31,17 +32,19 @@ def build_app(settings: ApiSettings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, ApiSettings]]:
         statuses = StatusStore(chosen.api_upload_lease_seconds)
+        follower, publisher = Follower(chosen, statuses), Publisher(chosen)
         app.state.services = made = Services(
             chosen,
             statuses,
-            Follower(chosen, statuses),
-            Publisher(chosen),
+            follower,
+            publisher,
             Budget(chosen.api_buffer_bytes, chosen.api_buffer_wait_seconds),
             Keys(statuses, chosen.api_retry_after_seconds),
             Reader(chosen),
             Backlog(chosen),
             drain,
             Cancellations(),
+            Leases(statuses, follower, publisher, chosen.api_upload_lease_seconds, chosen.api_delivery_seconds),
         )
         drain.install()
         try:

@@ -18,6 +18,7 @@ from producer_api.reads import Reader
 from producer_api.settings import ApiSettings
 from producer_api.uploads.cancellations import Cancellations
 from producer_api.uploads.idempotency import Keys
+from producer_api.uploads.lease import Leases
 from schemas.arrays import MOST_GATHERED
 
 _CATCH_UP_SECONDS = 3.0
@@ -38,6 +39,7 @@ class Services:
     backlog: Backlog
     drain: Drain
     cancellations: Cancellations
+    leases: Leases
 
     @property
     def patience(self) -> Patience:

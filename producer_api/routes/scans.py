@@ -172,7 +172,8 @@ async def cancel(
     if entry.final:
         raise ApiProblem("scan_finished", extra={"scan_id": scan_id, "scan_status": entry.state})
     try:
-        await cancel_scan(service, who.tenant_id, scan_id, traceparent(request))
+        deadline = service.settings.api_publish_deadline_seconds
+        await cancel_scan(service.publisher, who.tenant_id, scan_id, traceparent(request), deadline)
     except PublishFailed:
         raise service.later("kafka_unavailable") from None
     message = {"vi": _CANCELLING.vi, "en": _CANCELLING.en}

@@ -94,15 +94,7 @@ async def _take_json(request: Request, who: Caller, service: Services, key: str 
         claim = await _claim(who, service, key, hex_digest)
         if claim.digest is not None:
             return _Submitted(claim.scan_id, count, replayed=True)
-        upload = Upload(
-            service,
-            who.tenant_id,
-            claim,
-            details,
-            records_total=count,
-            digest=hex_digest,
-            trace=traceparent(request),
-        )
+        upload = _upload(request, who, service, claim, details, count, hex_digest)
         with _arriving(service, who, claim):
             await _publish_whole(service, upload, arrays, count, hex_digest)
         if hex_digest is not None:
@@ -150,9 +142,7 @@ async def _take_ndjson(request: Request, who: Caller, service: Services, key: st
         claim = await _claim(who, service, key, None)
         if claim.digest is not None:
             return await _compare(first, records, room, claim, digest)
-        upload = Upload(
-            service, who.tenant_id, claim, details, records_total=None, digest=None, trace=traceparent(request)
-        )
+        upload = _upload(request, who, service, claim, details, None, None)
         with _arriving(service, who, claim):
             count = await _stream(first, records, room, service, upload, digest)
     if digest is not None:
@@ -242,6 +232,30 @@ async def _claim(who: Caller, service: Services, key: str | None, digest: str | 
         return Claim(str(uuid.uuid4()))
     await service.follower.catch_up(_CATCH_UP_SECONDS)
     return service.keys.look_up(who.tenant_id, key, digest)
+
+
+def _upload(
+    request: Request,
+    who: Caller,
+    service: Services,
+    claim: Claim,
+    details: Details,
+    count: int | None,
+    digest: str | None,
+) -> Upload:
+    return Upload(
+        who.tenant_id,
+        claim,
+        details,
+        publisher=service.publisher,
+        statuses=service.statuses,
+        keys=service.keys,
+        leases=service.leases,
+        cancellations=service.cancellations,
+        records_total=count,
+        digest=digest,
+        trace=traceparent(request),
+    )
 
 
 def _arriving(service: Services, who: Caller, claim: Claim) -> AbstractContextManager[None]:

@@ -63,23 +63,23 @@ class Keys:
         """
         for attempt in range(_ATTEMPTS):
             scan_id = scan_id_for(tenant_id, key, attempt)
-            place = (tenant_id, scan_id)
-            if place in self._arriving:
+            scan = (tenant_id, scan_id)
+            if scan in self._arriving:
                 raise self.busy(scan_id)
-            entry = self._statuses.get(place)
-            if place in self._given_up or (entry is not None and entry.failed_upload):
+            entry = self._statuses.get(scan)
+            if scan in self._given_up or (entry is not None and entry.failed_upload):
                 continue
             if entry is None:
                 return Claim(scan_id, uuid.uuid4().hex.encode())
-            return self._again(place, entry, digest)
+            return self._again(scan, entry, digest)
         raise self.busy(scan_id_for(tenant_id, key, 0))
 
-    def _again(self, place: Key, entry: Entry, digest: str | None) -> Claim:
-        scan_id = place[1]
-        known = self._whole.get(place) or entry.digest
+    def _again(self, scan: Key, entry: Entry, digest: str | None) -> Claim:
+        scan_id = scan[1]
+        known = self._whole.get(scan) or entry.digest
         if known is not None and digest is not None and known != digest:
             raise key_reused(scan_id)
-        if known is not None and (place in self._whole or entry.final or digest is None):
+        if known is not None and (scan in self._whole or entry.final or digest is None):
             # a stream's digest is published only after its last array, so a stream with a digest is whole
             return Claim(scan_id, digest=known)
         if known is None and self._statuses.is_arriving(entry, self._statuses.now()):
@@ -87,44 +87,44 @@ class Keys:
         # The same body again, or nobody is left who sends the first: published again, arrays that are there count nothing.
         return Claim(scan_id, uuid.uuid4().hex.encode(), known=entry)
 
-    def check_won(self, place: Key, claim: Claim, digest: str | None) -> None:
+    def check_won(self, scan: Key, claim: Claim, digest: str | None) -> None:
         """Checks that the claim came first in the topic, after its own status was read back. Raises ApiProblem."""
-        entry = self._statuses.get(place)
+        entry = self._statuses.get(scan)
         if entry is None or entry.claim == claim.token:
             return
         if entry.failed_upload:  # given up in this moment: the key stands for another scan, next time
-            raise self.busy(place[1])
+            raise self.busy(scan[1])
         if entry.final:
             return
         if digest is None or entry.digest is None:
-            raise self.busy(place[1])
+            raise self.busy(scan[1])
         if entry.digest != digest:
-            raise key_reused(place[1])
+            raise key_reused(scan[1])
 
     @contextmanager
-    def arriving(self, place: Key) -> Iterator[None]:
+    def arriving(self, scan: Key) -> Iterator[None]:
         """While the block runs, others with the same key get a 409. Raises ApiProblem."""
-        if place in self._arriving:
-            raise self.busy(place[1])
-        self._arriving.add(place)
+        if scan in self._arriving:
+            raise self.busy(scan[1])
+        self._arriving.add(scan)
         try:
             yield
         finally:
-            self._arriving.discard(place)
+            self._arriving.discard(scan)
 
-    def whole(self, place: Key, digest: str) -> None:
+    def whole(self, scan: Key, digest: str) -> None:
         """Everything of the upload was acknowledged by Kafka."""
-        self._whole[place] = digest
+        self._whole[scan] = digest
         if len(self._whole) > _REMEMBERED:
             self._whole.popitem(last=False)
 
-    def give_up(self, place: Key) -> None:
+    def give_up(self, scan: Key) -> None:
         """The upload failed and its cancellation is on the way: the key stands for another scan from now on."""
-        self._statuses.retire(place)
-        self._given_up[place] = None
+        self._statuses.retire(scan)
+        self._given_up[scan] = None
         if len(self._given_up) > _REMEMBERED:
             self._given_up.popitem(last=False)
 
-    def keep(self, place: Key) -> None:
+    def keep(self, scan: Key) -> None:
         """The upload that was given up has been taken up by another: the key stands for its scan."""
-        self._given_up.pop(place, None)
+        self._given_up.pop(scan, None)

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Final
 
 from producer_api.kafka.follower import CLAIM_HEADER, Follower
@@ -31,37 +32,37 @@ class LostClaim(Exception):
     """Another upload has the key."""
 
 
+@dataclass(frozen=True)
+class Leases:
+    """What the leases of an app's uploads have in common. A message is given up `delivery_seconds` after it was handed
+    over."""
+
+    statuses: StatusStore
+    follower: Follower
+    publisher: Publisher
+    lease_seconds: float
+    delivery_seconds: float
+
+
 class Hold:
     """The lease of one upload; not sure of anything until `claim` has returned. Belongs to the event loop."""
 
-    def __init__(
-        self,
-        place: Key,
-        token: bytes,
-        value: bytes,
-        statuses: StatusStore,
-        follower: Follower,
-        publisher: Publisher,
-        *,
-        lease_seconds: float,
-        delivery_seconds: float,
-    ) -> None:
-        """`value` is the scan's status while none is known. A message is given up `delivery_seconds` after it was
-        handed over."""
-        self._place = place
+    def __init__(self, leases: Leases, key: Key, token: bytes, value: bytes) -> None:
+        """`value` is the scan's status while none is known."""
+        self._key = key
         self._token = token
         self._value = value
-        self._statuses = statuses
-        self._follower = follower
-        self._publisher = publisher
-        self._every = lease_seconds / _RENEWALS
-        self._sure_for = lease_seconds - delivery_seconds - _MARGIN
+        self._statuses = leases.statuses
+        self._follower = leases.follower
+        self._publisher = leases.publisher
+        self._every = leases.lease_seconds / _RENEWALS
+        self._sure_for = leases.lease_seconds - leases.delivery_seconds - _MARGIN
         self._since = float("-inf")  # when the last claim was sent that was read back
 
     @property
     def lost(self) -> bool:
         """True where the topic, as far as it has been read, gives the key to another upload."""
-        entry = self._statuses.get(self._place)
+        entry = self._statuses.get(self._key)
         return entry is not None and entry.claim != self._token
 
     @property
@@ -72,10 +73,10 @@ class Hold:
     async def claim(self) -> None:
         """Publishes the scan's status under the claim and reads that back. Raises PublishFailed."""
         began = time.monotonic()
-        entry = self._statuses.get(self._place)
+        entry = self._statuses.get(self._key)
         value = entry.value if entry is not None else self._value
-        key = topics.status_key(*self._place)
-        delivered = await self._publisher.send(topics.STATUS_TOPIC, key, value, [(CLAIM_HEADER, self._token)])
+        name = topics.status_key(*self._key)
+        delivered = await self._publisher.send(topics.STATUS_TOPIC, name, value, [(CLAIM_HEADER, self._token)])
         try:
             await self._statuses.reach({delivered.partition: delivered.offset + 1}, _READ_BACK_SECONDS)
         except NotCaughtUp:
@@ -93,7 +94,7 @@ class Hold:
                 await self._follower.catch_up(_READ_BACK_SECONDS)
             except NotCaughtUp:
                 raise PublishFailed("the statuses could not be read") from None
-        entry = self._statuses.get(self._place)
+        entry = self._statuses.get(self._key)
         if entry is not None and entry.final and not self.lost:
             self._since = time.monotonic()  # nobody takes up what has ended, and it must not be published as unfinished
             return

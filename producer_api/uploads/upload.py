@@ -11,11 +11,12 @@ from typing import Final
 import msgspec
 
 from producer_api import metrics
-from producer_api.kafka.publisher import Delivered, PublishFailed
+from producer_api.kafka.publisher import Delivered, Publisher, PublishFailed
 from producer_api.kafka.status_messages import Key, read
-from producer_api.services import Services
-from producer_api.uploads.idempotency import Claim
-from producer_api.uploads.lease import Hold, LostClaim
+from producer_api.kafka.statuses import StatusStore
+from producer_api.uploads.cancellations import Cancellations
+from producer_api.uploads.idempotency import Claim, Keys
+from producer_api.uploads.lease import Hold, Leases, LostClaim
 from schemas import topics
 from schemas.arrays import Array
 from schemas.messages import Cancelled, Closed, Opened, headers_for
@@ -34,11 +35,15 @@ class Upload:
 
     def __init__(
         self,
-        services: Services,
         tenant_id: str,
         claim: Claim,
         details: Details,
         *,
+        publisher: Publisher,
+        statuses: StatusStore,
+        keys: Keys,
+        leases: Leases,
+        cancellations: Cancellations,
         records_total: int | None,
         digest: str | None,
         trace: str | None,
@@ -47,9 +52,12 @@ class Upload:
         if claim.known is not None:  # taken up again: the scan keeps its place in lists
             now = dt.datetime.fromtimestamp(claim.known.submitted_at, dt.UTC)
         self.scan_id = claim.scan_id
-        self._services = services
+        self._publisher = publisher
+        self._statuses = statuses
+        self._keys = keys
+        self._cancellations = cancellations
         self._tenant = tenant_id.encode()
-        self._place: Key = (tenant_id, claim.scan_id)
+        self._key: Key = (tenant_id, claim.scan_id)
         self._claim = claim
         # a body that was sent before, maybe to its end: whoever sent it may have the answer that it is taken
         self._again = claim.known is not None and claim.known.digest is not None
@@ -67,20 +75,8 @@ class Upload:
             records_total=records_total,
             submitted_at=now,
         )
-        self._hold = None if claim.token is None else self._held(claim.token)
-
-    def _held(self, token: bytes) -> Hold:
-        settings = self._services.settings
-        return Hold(
-            self._place,
-            token,
-            encode_status(status_of(self._scan)),
-            self._services.statuses,
-            self._services.follower,
-            self._services.publisher,
-            lease_seconds=settings.api_upload_lease_seconds,
-            delivery_seconds=settings.api_delivery_seconds,
-        )
+        first = encode_status(status_of(self._scan))
+        self._hold = None if claim.token is None else Hold(leases, self._key, claim.token, first)
 
     async def announce(self) -> None:
         """Publishes the status «queued» and waits for it: every status of the worker comes later in the topic.
@@ -89,12 +85,12 @@ class Upload:
         """
         if self._hold is not None:
             await self._hold.claim()
-            self._services.keys.check_won(self._place, self._claim, self._digest)
+            self._keys.check_won(self._key, self._claim, self._digest)
             return
         value = encode_status(status_of(self._scan))
-        delivered = await self._services.publisher.send(topics.STATUS_TOPIC, topics.status_key(*self._place), value)
-        self._services.statuses.note(
-            read(self._place, value, delivered.partition, delivered.offset, delivered.timestamp / 1000, None)
+        delivered = await self._publisher.send(topics.STATUS_TOPIC, topics.status_key(*self._key), value)
+        self._statuses.note(
+            read(self._key, value, delivered.partition, delivered.offset, delivered.timestamp / 1000, None)
         )
 
     def renewed(self) -> AbstractAsyncContextManager[None]:
@@ -108,7 +104,7 @@ class Upload:
             try:
                 await self._hold.ensure()
             except LostClaim:
-                raise self._services.keys.busy(self.scan_id) from None
+                raise self._keys.busy(self.scan_id) from None
 
     def open(self) -> None:
         """Hands over the scan's metadata."""
@@ -147,51 +143,50 @@ class Upload:
         now = dt.datetime.now(dt.UTC)
         self._scan.cancel_reason = reason
         self._scan.settle(now)
-        services = self._services
         if self._hold is None:  # nobody else can have this scan
             for message in self._cancellation(reason):
-                services.publisher.send_lasting(*message)
-            services.keys.give_up(self._place)
+                self._publisher.send_lasting(*message)
+            self._keys.give_up(self._key)
         elif not self._hold.lost and not self._again:
-            services.keys.give_up(self._place)
+            self._keys.give_up(self._key)
             cancelled = self._hold.while_ours(
-                lambda: [services.publisher.send(*each) for each in self._cancellation(reason)]
+                lambda: [self._publisher.send(*each) for each in self._cancellation(reason)]
             )
-            services.cancellations.see_through(self._see_through(cancelled))
+            self._cancellations.see_through(self._see_through(cancelled))
 
     async def _see_through(self, cancelled: Awaitable[bool]) -> None:
         if not await cancelled:
             log.info("%s was to be cancelled and has been taken up by another process", self.scan_id)
-            self._services.keys.keep(self._place)
+            self._keys.keep(self._key)
 
     def _cancellation(self, reason: str) -> list[tuple[str, bytes, bytes, list[tuple[str, bytes]]]]:
         status = encode_status(status_of(self._scan))
         return [
             (topics.RECORDS_TOPIC, self._tenant, _encode(Cancelled(reason)), self._headers(topics.CANCELLED)),
-            (topics.STATUS_TOPIC, topics.status_key(*self._place), status, []),
+            (topics.STATUS_TOPIC, topics.status_key(*self._key), status, []),
         ]
 
     def _headers(self, kind: str, first_index: int | None = None) -> list[tuple[str, bytes]]:
         return headers_for(kind, self.scan_id, first_index=first_index, source="/scanline/api", traceparent=self._trace)
 
     def _send(self, kind: str, value: bytes, first_index: int | None = None) -> asyncio.Future[Delivered]:
-        sent = self._services.publisher.send(
-            topics.RECORDS_TOPIC, self._tenant, value, self._headers(kind, first_index)
-        )
+        sent = self._publisher.send(topics.RECORDS_TOPIC, self._tenant, value, self._headers(kind, first_index))
         self._outstanding.append(sent)
         return sent
 
 
-async def cancel_scan(services: Services, tenant_id: str, scan_id: str, trace: str | None) -> None:
+async def cancel_scan(
+    publisher: Publisher, tenant_id: str, scan_id: str, trace: str | None, deadline_seconds: float
+) -> None:
     """Publishes the sender's wish to cancel, and waits for it. Raises PublishFailed."""
-    await services.publisher.ensure_reachable()
+    await publisher.ensure_reachable()
     headers = headers_for(topics.CANCELLED, scan_id, source="/scanline/api", traceparent=trace)
-    sent = services.publisher.send(topics.RECORDS_TOPIC, tenant_id.encode(), _encode(Cancelled()), headers)
+    sent = publisher.send(topics.RECORDS_TOPIC, tenant_id.encode(), _encode(Cancelled()), headers)
     try:
-        async with asyncio.timeout(services.settings.api_publish_deadline_seconds):
+        async with asyncio.timeout(deadline_seconds):
             await sent
     except TimeoutError:
-        services.publisher.suspect()
+        publisher.suspect()
         raise PublishFailed("not acknowledged in time") from None
 
 
