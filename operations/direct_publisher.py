@@ -8,13 +8,13 @@ import msgspec
 from confluent_kafka import KafkaException, Producer
 
 from infra.errors import InfraError
+from operations.kafka_answers import ANSWER_SECONDS
 from operations.records_file import Details
 from schemas import topics
 from schemas.arrays import Array, Arrays, Lines
 from schemas.messages import Closed, Opened, headers_for
 
 _DELIVERY_SECONDS: Final = 60
-_ANSWER_SECONDS: Final = 5
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -74,7 +74,7 @@ class DirectPublisher:
             self._send(key, array.value, headers)
             count += array.records
         self._send(key, _encode(Closed(count)), headers_for(topics.CLOSED, scan_id, source="/scanline/cli"))
-        left = self._producer.flush(_DELIVERY_SECONDS + _ANSWER_SECONDS)
+        left = self._producer.flush(_DELIVERY_SECONDS + ANSWER_SECONDS)
         if left or self._failures:
             raise self._not_taken()
         return count
@@ -101,7 +101,7 @@ class DirectPublisher:
     def _ask(self) -> None:
         """A broker that is away is noticed now, not after a minute of waiting for acknowledgements."""
         try:
-            known = self._producer.list_topics(timeout=_ANSWER_SECONDS).topics
+            known = self._producer.list_topics(timeout=ANSWER_SECONDS).topics
         except KafkaException as error:
             reason = error.args[0].str()
             raise InfraError.of("kafka_no_answer", bootstrap=self._bootstrap, reason=reason) from error

@@ -15,7 +15,6 @@ from operations.kafka_answers import ANSWER_SECONDS, must_answer
 from schemas.stored_offset import StoredOffset
 from schemas.topics import RECORDS_TOPIC
 
-_ANSWER_SECONDS: Final = 5
 _DATABASE_SECONDS: Final = 5
 _WRITTEN: Final = "SELECT partition, next_offset, topic_id FROM stream_offsets WHERE pipeline = %s AND topic = %s"
 
@@ -87,7 +86,7 @@ def _reached(written: Mapping[int, StoredOffset], found: Found) -> dict[int, int
 def _committed(bootstrap: str, group: str, partitions: Iterable[int]) -> dict[int, int]:
     consumer = unjoined_consumer(bootstrap, group)
     try:
-        return committed_of(consumer, RECORDS_TOPIC, partitions, _ANSWER_SECONDS)
+        return committed_of(consumer, RECORDS_TOPIC, partitions, ANSWER_SECONDS)
     finally:
         consumer.close()
 
@@ -109,7 +108,7 @@ def _next_readable(bootstrap: str, starts: Mapping[int, int]) -> dict[int, int]:
     try:
         consumer.assign([TopicPartition(RECORDS_TOPIC, number, at) for number, at in starts.items()])
         while len(found) < len(starts):
-            message: Any = consumer.poll(_ANSWER_SECONDS)
+            message: Any = consumer.poll(ANSWER_SECONDS)
             if message is None:
                 break  # the broker is slow: what is not known counts as backlog
             error = message.error()

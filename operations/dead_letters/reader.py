@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -11,9 +12,9 @@ from kafka_client.clients import unjoined_consumer
 from kafka_client.offsets import partitions_of, spans_of
 from kafka_client.received_message import Received
 from operations.dead_letters.dead_letter import DeadLetter, Selection, letter_of
+from operations.kafka_answers import ANSWER_SECONDS, must_answer
 from schemas.topics import DLQ_TOPIC
 
-_ANSWER_SECONDS: Final = 10
 _SILENCE_SECONDS: Final = 30
 _GATHER_SECONDS: Final = 0.05  # consume() waits so long for more, although it has some
 _AT_ONCE: Final = 200
@@ -21,9 +22,12 @@ _AT_ONCE: Final = 200
 _MARGIN_MS: Final = 5 * 60 * 1000
 
 
-def kafka_error(bootstrap: str, error: KafkaException) -> InfraError:
-    """The operator's error for a failed call."""
-    reason = error.args[0].str()
+def kafka_must_answer(bootstrap: str) -> AbstractContextManager[None]:
+    """Raises InfraError where Kafka does not answer in the block, or refuses; the command can be run again."""
+    return must_answer(bootstrap, _refused)
+
+
+def _refused(bootstrap: str, reason: str) -> InfraError:
     return InfraError.of("dlq_kafka_refuses", bootstrap=bootstrap, reason=reason)
 
 
@@ -42,16 +46,14 @@ def consumer(bootstrap: str) -> Consumer:
 def spans(client: Consumer, topic: str, bootstrap: str) -> dict[int, tuple[int, int]]:
     """First offset and end of each partition, now. Raises InfraError where there is no such topic, KafkaException where
     nobody answers."""
-    partitions = partitions_of(client, topic, _ANSWER_SECONDS)
+    partitions = partitions_of(client, topic, ANSWER_SECONDS)
     if not partitions:
         raise InfraError.of("kafka_topic_missing", bootstrap=bootstrap, topic=topic)
-    return spans_of(client, topic, partitions, _ANSWER_SECONDS)
+    return spans_of(client, topic, partitions, ANSWER_SECONDS)
 
 
-def messages(
-    client: Consumer, topic: str, wanted: dict[int, tuple[int, int]], bootstrap: str
-) -> Iterator[list[Received]]:
-    """Messages of [start, end) of each partition, some at a time. Gaps are passed over."""
+def messages(client: Consumer, topic: str, wanted: dict[int, tuple[int, int]]) -> Iterator[list[Received]]:
+    """Messages of [start, end) of each partition, some at a time. Gaps are passed over. Raises KafkaException."""
     left = {number: end for number, (start, end) in wanted.items() if start < end}
     client.assign([TopicPartition(topic, number, wanted[number][0]) for number in left])
     heard = time.monotonic()
@@ -60,7 +62,7 @@ def messages(
         if polled:
             heard = time.monotonic()
         elif time.monotonic() - heard > _SILENCE_SECONDS:
-            raise kafka_error(bootstrap, KafkaException(KafkaError(KafkaError._TIMED_OUT)))
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
         good: list[Received] = []
         for message in polled:
             error, number = message.error(), message.partition()
@@ -86,10 +88,8 @@ class Reader:
         self._selection = selection
         self._consumer = consumer(bootstrap)
         try:
-            self._spans = self._narrowed(spans(self._consumer, DLQ_TOPIC, bootstrap))
-        except KafkaException as error:
-            self.close()
-            raise kafka_error(bootstrap, error) from error
+            with kafka_must_answer(bootstrap):
+                self._spans = self._narrowed(spans(self._consumer, DLQ_TOPIC, bootstrap))
         except InfraError:
             self.close()
             raise
@@ -107,7 +107,7 @@ class Reader:
         if asked.since is not None:
             stamp = int(asked.since.timestamp() * 1000) - _MARGIN_MS
             places = [TopicPartition(DLQ_TOPIC, number, max(0, stamp)) for number in found]
-            for place in self._consumer.offsets_for_times(places, timeout=_ANSWER_SECONDS) if places else []:
+            for place in self._consumer.offsets_for_times(places, timeout=ANSWER_SECONDS) if places else []:
                 if place.error is not None:
                     raise KafkaException(place.error)
                 start, end = found[place.partition]
@@ -127,14 +127,12 @@ class Reader:
     def letters(self, advance: Callable[[int], None] = lambda _: None) -> Iterator[list[DeadLetter]]:
         """Gives the letters that are meant, some at a time, each partition in its order. `advance` is called with how
         many were passed."""
-        try:
-            for polled in messages(self._consumer, DLQ_TOPIC, self._spans, self._bootstrap):
+        with kafka_must_answer(self._bootstrap):
+            for polled in messages(self._consumer, DLQ_TOPIC, self._spans):
                 found = [letter for letter in map(letter_of, polled) if self._selection.matches(letter)]
                 if found:
                     yield found
                 advance(len(polled))
-        except KafkaException as error:
-            raise kafka_error(self._bootstrap, error) from error
 
     def close(self) -> None:
         self._consumer.close()

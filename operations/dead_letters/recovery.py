@@ -2,13 +2,12 @@
 already."""
 
 from collections.abc import Iterable, Sequence
-
-from confluent_kafka import KafkaException
+from contextlib import closing
 
 from kafka_client.message_headers import headers_of
 from operations.dead_letters.dead_letter import DeadLetter, State
 from operations.dead_letters.ledger import Claim, Ledger
-from operations.dead_letters.reader import consumer, kafka_error, messages, spans
+from operations.dead_letters.reader import consumer, kafka_must_answer, messages, spans
 from schemas.dead_letters import DeadLetterId
 from schemas.topics import RECORDS_TOPIC, RETRY_LETTER
 
@@ -16,12 +15,8 @@ from schemas.topics import RECORDS_TOPIC, RETRY_LETTER
 def record_ends(bootstrap: str) -> dict[int, int]:
     """The end of each partition of scan.records.v1 now. Raises InfraError."""
     client = consumer(bootstrap)
-    try:
+    with closing(client), kafka_must_answer(bootstrap):
         return {number: end for number, (_, end) in spans(client, RECORDS_TOPIC, bootstrap).items()}
-    except KafkaException as error:
-        raise kafka_error(bootstrap, error) from error
-    finally:
-        client.close()
 
 
 def found_again(bootstrap: str, claims: Sequence[Claim]) -> dict[DeadLetterId, tuple[int, int]]:
@@ -29,21 +24,17 @@ def found_again(bootstrap: str, claims: Sequence[Claim]) -> dict[DeadLetterId, t
     wanted = {claim.id for claim in claims}
     found: dict[DeadLetterId, tuple[int, int]] = {}
     client = consumer(bootstrap)
-    try:
+    with closing(client), kafka_must_answer(bootstrap):
         places = {
             number: (max(start, min(claim.ends.get(number, 0) for claim in claims)), end)
             for number, (start, end) in spans(client, RECORDS_TOPIC, bootstrap).items()
         }
-        for polled in messages(client, RECORDS_TOPIC, places, bootstrap):
+        for polled in messages(client, RECORDS_TOPIC, places):
             for message in polled:
                 name = DeadLetterId.of_header(dict(headers_of(message)).get(RETRY_LETTER))
                 if name in wanted:
                     found.setdefault(name, (message.partition(), message.offset()))
         return found
-    except KafkaException as error:
-        raise kafka_error(bootstrap, error) from error
-    finally:
-        client.close()
 
 
 def settle(ledger: Ledger, bootstrap: str, ids: Iterable[DeadLetterId]) -> set[DeadLetterId]:

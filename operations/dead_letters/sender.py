@@ -4,11 +4,11 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import Producer
 
 from kafka_client.message_headers import Sendable
 from operations.dead_letters.dead_letter import DeadLetter
-from operations.dead_letters.reader import kafka_error
+from operations.dead_letters.reader import kafka_must_answer
 from schemas import topics
 from schemas.dead_letters import DeadLetterId
 
@@ -65,9 +65,7 @@ class Sender:
             else:
                 failures.append(error.str())
 
-        try:
+        with kafka_must_answer(self._bootstrap):
             self._producer.produce(
                 topics.RECORDS_TOPIC, letter.value, letter.key, headers=headers_again(letter), on_delivery=delivered
             )
-        except KafkaException as error:
-            raise kafka_error(self._bootstrap, error) from error
