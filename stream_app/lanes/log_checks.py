@@ -14,9 +14,9 @@ every look: docs/decisions/0006-topic-ids.md."""
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
-from kafka_client.offsets import Found
+from kafka_client.offsets import Found, Log
 from schemas.stored_offset import StoredOffset
 from stream_app import metrics
 from stream_app.lanes.group import Lanes
@@ -28,21 +28,12 @@ LOOK_SECONDS: Final = 2.0
 _LOOKS: Final = 3  # that must agree: a broker that has just become leader may not know its end, nor the newest topic
 
 
-class _Doubt(NamedTuple):
-    """A doubt about a lane's log: what a look found wrong, and how many looks in a row found just that."""
-
-    at: int
-    other: str | None  # the id of the topic that is there now, where it is another
-    looks: int
-
-
 class Logs:
     """stored_offsets() is called before lanes are made, look() every few seconds; both on the event loop."""
 
     def __init__(self, lanes: Lanes, bounds: Callable[[list[int]], Found]) -> None:
         self._lanes = lanes
         self._bounds = bounds
-        self._doubts: dict[int, _Doubt] = {}
 
     async def stored_offsets(self, partitions: list[int]) -> dict[int, StoredOffset]:
         """PostgreSQL's, as Lanes.load_offsets, once the broker was asked which topic is there now. Where it does not
@@ -59,48 +50,43 @@ class Logs:
             return
         found = await self._ask(sorted(offsets))
         self._lanes.topic_id = found.topic_id
-        lanes = self._lanes.all()
-        doubts: dict[int, _Doubt] = {}
-        for partition, bounds in found.logs.items():
-            lane = lanes.get(partition)
-            if lane is None:
+        for partition, lane in self._lanes.all().items():
+            if partition not in offsets:
                 continue
-            _report_lost(lane, bounds.begin)
-            stored, before = offsets[partition], self._doubts.get(partition)
-            if lane.footing.topic_id != stored.topic_id:
-                continue  # it started anew while the broker was asked
-            if found.topic_id is None and stored.topic_id is not None and stored.next_offset <= bounds.end:
-                if before is not None:
-                    doubts[partition] = before
-                continue  # no word of the id: what was doubted stays so, what was not is not doubted now
-            doubt = _doubted(stored, bounds.end, found.topic_id, before)
-            if doubt is None:
-                lane.footing.trust()
-                if stored.topic_id is None and found.topic_id is not None:
-                    lane.start_again()  # which stores the id: the broker did not give it when the lane started
-                continue
-            doubts[partition] = doubt
-            if doubt.other is not None and doubt.at == 0:
-                lane.footing.trust()  # nothing was read of the topic before: its offset is the new one's too
-                lane.start_again()
-            elif doubt.looks < _LOOKS:
-                log.warning("partition %d: not the log that offset %d counts? %s", partition, doubt.at, doubt)
-                lane.footing.doubt()
+            there = found.logs.get(partition)
+            if there is None:
+                lane.footing.count_anew()  # nobody answers for it
             else:
-                lane.log_replaced(Replaced(stored, bounds.end, doubt.other))
-        self._doubts = doubts
+                _judge(lane, offsets[partition], there, found.topic_id)
 
     async def _ask(self, partitions: list[int]) -> Found:
         return await asyncio.get_running_loop().run_in_executor(None, self._bounds, partitions)
 
 
-def _doubted(stored: StoredOffset, end: int, topic_id: str | None, before: _Doubt | None) -> _Doubt | None:
-    at = stored.next_offset
+def _judge(lane: Lane, stored: StoredOffset, there: Log, topic_id: str | None) -> None:
+    """What one look comes to: `there` and `topic_id` are what the broker says, None where it gives no id."""
+    _report_lost(lane, there.begin)
+    footing = lane.footing
     other = topic_id if stored.counts_another(topic_id) else None
-    if other is None and at <= end:
-        return None
-    looks = before.looks if before is not None and (before.at, before.other) == (at, other) else 0
-    return _Doubt(at, other, looks + 1)
+    reaches = stored.next_offset <= there.end
+    if footing.topic_id != stored.topic_id:
+        footing.count_anew()  # it started anew while the broker was asked
+    elif topic_id is None and stored.topic_id is not None and reaches:
+        pass  # no word of the id: what was doubted stays so, what was not is not doubted now
+    elif other is None and reaches:
+        footing.trust()
+        if stored.topic_id is None and topic_id is not None:
+            lane.start_again()  # which stores the id: the broker did not give it when the lane started
+    elif other is not None and stored.next_offset == 0:
+        footing.trust()  # nothing was read of the topic before: its offset is the new one's too
+        lane.start_again()
+    elif (looks := footing.doubt_for(stored.next_offset, other)) < _LOOKS:
+        log.warning(
+            "partition %d: not the log that offset %d counts? other topic %s, look %d",
+            *(lane.partition, stored.next_offset, other, looks),
+        )
+    else:
+        lane.log_replaced(Replaced(stored, there.end, other))
 
 
 def _report_lost(lane: Lane, begin: int) -> None:

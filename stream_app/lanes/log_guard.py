@@ -26,6 +26,14 @@ class Replaced(NamedTuple):
         return text
 
 
+class _Doubt(NamedTuple):
+    """What does not fit, as far as a look has found it, and how many looks in a row found just that."""
+
+    at: int | None = None
+    other: str | None = None  # the id of the topic that is there now, where it is another
+    looks: int = 0
+
+
 class Footing:
     """Guards the log of one lane. Belongs to the event loop; `held` and `topic_id` may be read anywhere."""
 
@@ -36,13 +44,13 @@ class Footing:
         self._topic = topic
         self._partition = partition
         self._wake = wake
-        self._doubted = False
+        self._doubt: _Doubt | None = None
         self._replaced: Replaced | None = None
 
     @property
     def held(self) -> bool:
         """True while nothing may be read or written."""
-        return self._doubted or self._replaced is not None
+        return self._doubt is not None or self._replaced is not None
 
     def take_gaps(self) -> list[tuple[int, int]]:
         """The stretches [from, to) that were not there, since the last call."""
@@ -52,19 +60,34 @@ class Footing:
     def stand(self, stored: StoredOffset, known: str | None) -> None:
         """The lane starts at this offset, while the broker says that the topic's id is `known`."""
         self.topic_id = stored.topic_id
-        self._doubted = self._doubted or stored.counts_another(known)
+        if self._doubt is None and stored.counts_another(known):
+            self._doubt = _Doubt()
 
     def doubt(self) -> None:
         """Something was seen that does not fit: nothing is read or written until a look settles it."""
-        if not self._doubted:
-            self._doubted = True
+        if self._doubt is None:
+            self._doubt = _Doubt()
             self._wake()
+
+    def doubt_for(self, at: int, other: str | None) -> int:
+        """A look found that the log ends before `at`, or is of the topic with this other id. Returns how many looks in a row
+        have found just that."""
+        self.doubt()
+        before = self._doubt
+        looks = before.looks if before is not None and (before.at, before.other) == (at, other) else 0
+        self._doubt = _Doubt(at, other, looks + 1)
+        return looks + 1
+
+    def count_anew(self) -> None:
+        """A look settled nothing: a doubt stays, and what found it so far is not in a row with what comes."""
+        if self._doubt is not None:
+            self._doubt = _Doubt()
 
     def trust(self) -> None:
         """The broker knows the topic under the stored id, or knows no ids, and its log reaches the offset. A lane that
         was stopped because its log was too short stays so: that the log has grown since says nothing of what it
         lost."""
-        self._doubted = False
+        self._doubt = None
         if self._replaced is not None and self._replaced.other is not None:
             self._replaced = None
 
@@ -79,7 +102,7 @@ class Footing:
         holds may be a new topic's or what a broker kept of the old one, and only an operator can know."""
         caller.doing = "waiting for word of its log"
         try:
-            while self._doubted and self._replaced is None and not caller.stopping:
+            while self._doubt is not None and self._replaced is None and not caller.stopping:
                 await caller.nap(_NAP)
             found = self._replaced
             if found is not None:
@@ -94,4 +117,4 @@ class Footing:
             caller.doing = "waiting"
             caller.set_paused(None)
         if not caller.stopping:
-            self._doubted, self._replaced = False, None
+            self._doubt, self._replaced = None, None

@@ -150,6 +150,16 @@ async def test_a_look_without_an_id_settles_no_doubt() -> None:
         assert not worker.lane.has_room and not worker.paused
 
 
+async def test_looks_that_agree_count_in_a_row_alone() -> None:
+    async with worker_at(StoredOffset(AT, OLD)) as worker:
+        for end in (2 * AT, 2 * AT, None, 2 * AT, 2 * AT):  # None: the partition's leader does not answer
+            await worker.look(NEW, end)
+        await asyncio.sleep(0.1)
+        assert not worker.paused and not worker.lane.has_room
+        await worker.look(NEW)
+        await until(lambda: worker.paused)
+
+
 async def test_the_known_topic_is_back() -> None:
     """Another cluster was named by mistake."""
     async with worker_at(StoredOffset(AT, OLD)) as worker:
