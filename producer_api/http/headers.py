@@ -24,6 +24,9 @@ _FORMS: Final = (
 KEY_PATTERN: Final = r'^(?:"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\]){1,255})"|([\x21\x23-\x7e]{1,255}))$'
 TRACE_PATTERN: Final = r"^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$"
 WAIT_PATTERN: Final = r'(?:^|[,; \t])[Ww][Aa][Ii][Tt][ \t]*=[ \t]*"?([0-9]{1,4})"?(?=$|[,; \t])'
+_OWS: Final = (
+    " \t"  # all the white space that may surround a value (RFC 9110, 5.6.3); str.strip() takes U+00A0 off, too
+)
 _KEY: Final = re.compile(KEY_PATTERN)
 _TRACE: Final = re.compile(TRACE_PATTERN)
 _WAIT: Final = re.compile(WAIT_PATTERN)
@@ -46,7 +49,7 @@ def idempotency_key(request: Request) -> str | None:
     values = request.headers.getlist("idempotency-key")
     if not values:
         return None
-    match = _KEY.fullmatch(values[0].strip()) if len(values) == 1 else None
+    match = _KEY.fullmatch(values[0].strip(_OWS)) if len(values) == 1 else None
     if match is None:
         raise ApiProblem("idempotency_key_invalid")
     return re.sub(r"\\(.)", r"\1", match[1]) if match[1] is not None else match[2]
@@ -60,5 +63,5 @@ def wait_seconds(request: Request, most: float) -> float | None:
 
 def traceparent(request: Request) -> str | None:
     """The W3C trace context, where it has the right form; anything else is dropped, as the recommendation asks."""
-    value = request.headers.get("traceparent", "").strip()
+    value = request.headers.get("traceparent", "").strip(_OWS)
     return value if _TRACE.fullmatch(value) else None
