@@ -1,4 +1,4 @@
-"""Holding the claim of an upload with an Idempotency-Key: renewed while the upload lives, let go once another has it.
+"""The lease of an upload with an Idempotency-Key: renewed while the upload lives, let go once another has the key.
 
 A claim is a lease (docs/decisions/0003-idempotency.md). Its holder may be frozen, or cut off from Kafka, for longer
 than that, and another process may have taken the scan up. So nothing that would harm the other is published on a claim
@@ -44,7 +44,7 @@ class Leases:
     delivery_seconds: float
 
 
-class Hold:
+class Lease:
     """The lease of one upload; not sure of anything until `claim` has returned. Belongs to the event loop."""
 
     def __init__(self, leases: Leases, key: Key, token: bytes, value: bytes) -> None:

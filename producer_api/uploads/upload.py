@@ -16,7 +16,7 @@ from producer_api.kafka.status_messages import Key, read
 from producer_api.kafka.statuses import StatusStore
 from producer_api.uploads.cancellations import Cancellations
 from producer_api.uploads.idempotency import Claim, Keys
-from producer_api.uploads.lease import Hold, Leases, LostClaim
+from producer_api.uploads.lease import Lease, Leases, LostClaim
 from schemas import topics
 from schemas.arrays import Array
 from schemas.messages import Cancelled, Closed, Opened, headers_for
@@ -76,15 +76,15 @@ class Upload:
             submitted_at=now,
         )
         first = encode_status(status_of(self._scan))
-        self._hold = None if claim.token is None else Hold(leases, self._key, claim.token, first)
+        self._lease = None if claim.token is None else Lease(leases, self._key, claim.token, first)
 
     async def announce(self) -> None:
         """Publishes the status «queued» and waits for it: every status of the worker comes later in the topic.
 
         With a key, reads it back as well, to see whether another process was first. Raises PublishFailed, ApiProblem.
         """
-        if self._hold is not None:
-            await self._hold.claim()
+        if self._lease is not None:
+            await self._lease.claim()
             self._keys.check_won(self._key, self._claim, self._digest)
             return
         value = encode_status(status_of(self._scan))
@@ -95,14 +95,14 @@ class Upload:
 
     def renewed(self) -> AbstractAsyncContextManager[None]:
         """While the block runs, the key stays ours, however long the body takes."""
-        return nullcontext() if self._hold is None else self._hold.renewed()
+        return nullcontext() if self._lease is None else self._lease.renewed()
 
     async def ensure_ours(self) -> None:
         """Checks that the upload still has its claim, before anything is published that takes long to arrive. Raises
         ApiProblem, PublishFailed."""
-        if self._hold is not None:
+        if self._lease is not None:
             try:
-                await self._hold.ensure()
+                await self._lease.ensure()
             except LostClaim:
                 raise self._keys.busy(self.scan_id) from None
 
@@ -143,13 +143,13 @@ class Upload:
         now = dt.datetime.now(dt.UTC)
         self._scan.cancel_reason = reason
         self._scan.settle(now)
-        if self._hold is None:  # nobody else can have this scan
+        if self._lease is None:  # nobody else can have this scan
             for message in self._cancellation(reason):
                 self._publisher.send_lasting(*message)
             self._keys.give_up(self._key)
-        elif not self._hold.lost and not self._again:
+        elif not self._lease.lost and not self._again:
             self._keys.give_up(self._key)
-            cancelled = self._hold.while_ours(
+            cancelled = self._lease.while_ours(
                 lambda: [self._publisher.send(*each) for each in self._cancellation(reason)]
             )
             self._cancellations.see_through(self._see_through(cancelled))

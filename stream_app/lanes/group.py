@@ -124,7 +124,7 @@ class Lanes:
     def stored_offsets(self) -> dict[int, StoredOffset]:
         """The same, each with the id of its topic."""
         return {
-            number: StoredOffset(at, self._lanes[number].footing.topic_id) for number, at in self.positions().items()
+            number: StoredOffset(at, self._lanes[number].log_guard.topic_id) for number, at in self.positions().items()
         }
 
     async def verify(self) -> None:

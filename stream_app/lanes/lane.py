@@ -22,7 +22,7 @@ from stream_app.lanes.batch import Limits
 from stream_app.lanes.dead_letter_gate import Limiter
 from stream_app.lanes.dead_letter_limit import Limit
 from stream_app.lanes.inbox import FetchAgain, Inbox, Slice
-from stream_app.lanes.log_guard import Footing, Replaced
+from stream_app.lanes.log_guard import LogGuard, Replaced
 from stream_app.lanes.poison_check import PoisonCheck, log_put_aside
 from stream_app.lanes.poison_search import PoisonSearch, Unexpected, suspecting
 from stream_app.lanes.store_calls import StoreCalls
@@ -93,7 +93,7 @@ class Lane:
         self._wake = asyncio.Event()
         self._written_off = False
         self._lost_place = False
-        self.footing = Footing(topic, partition, self._wake.set)
+        self.log_guard = LogGuard(topic, partition, self._wake.set)
         if stored is not None:
             self._stand_at(stored)
         self._on_late = on_late
@@ -123,7 +123,7 @@ class Lane:
     @property
     def has_room(self) -> bool:
         """True when another slice may be fetched: memory stays bounded however far behind the lane is."""
-        waits = self.next_offset is None or self.footing.held or self.caller.stopping
+        waits = self.next_offset is None or self.log_guard.held or self.caller.stopping
         return not waits and self._inbox.bytes < self._settings.lane_bytes
 
     @property
@@ -169,8 +169,8 @@ class Lane:
 
     def log_replaced(self, found: Replaced) -> None:
         """Tells it that its log is certainly another one, or lost its end, if it still waits there."""
-        if (self.next_offset, self.footing.topic_id) == found.stored:
-            self.footing.replaced(found)
+        if (self.next_offset, self.log_guard.topic_id) == found.stored:
+            self.log_guard.replaced(found)
 
     async def accept(self, piece: Slice) -> None:
         """Takes a slice. Offsets before the expected one are dropped; a gap is fetched again once before it is
@@ -179,8 +179,8 @@ class Lane:
         if self.caller.stopping or not inbox.awaits(piece):
             return
         if inbox.doubts(piece):
-            self.footing.doubt()
-        if self.footing.held:
+            self.log_guard.doubt()
+        if self.log_guard.held:
             self._lost_place = True
             return
         answer = inbox.offer(piece, time.monotonic())
@@ -190,7 +190,7 @@ class Lane:
         elif answer is not None:
             if answer.gap is not None:
                 metrics.GAPS.inc(answer.gap[1] - answer.gap[0])
-                self.footing.gaps.append(answer.gap)
+                self.log_guard.gaps.append(answer.gap)
             metrics.SLICES.inc()
             self._wake.set()
 
@@ -222,8 +222,8 @@ class Lane:
         while not self.caller.stopping:
             try:
                 await self._settle_start()
-                if self.footing.held:
-                    await self.footing.wait(self.caller, self._load)
+                if self.log_guard.held:
+                    await self.log_guard.wait(self.caller, self._load)
                     if not self.caller.stopping:
                         self._lost_place = False
                         self._forget()
@@ -232,11 +232,11 @@ class Lane:
                 await self._wait_for_work()
                 if self._retell is not None:
                     await self._publish_statuses()
-                if self._lost_place and not self.footing.held:
+                if self._lost_place and not self.log_guard.held:
                     self._lost_place = False
                     self._start_over()
                 elif (
-                    not self.footing.held
+                    not self.log_guard.held
                     and not self.caller.stopping
                     and self.next_offset is not None
                     and self._inbox.messages
@@ -272,7 +272,7 @@ class Lane:
     def _stand_at(self, stored: StoredOffset) -> None:
         self.next_offset = stored.next_offset
         self._inbox.start_at(stored.next_offset)
-        self.footing.stand(stored, self._topic_id())
+        self.log_guard.stand(stored, self._topic_id())
 
     def _forget(self) -> None:
         self.next_offset = None
@@ -292,7 +292,7 @@ class Lane:
         """Waits until there is a window's worth, or what there is has waited long enough, or a status must be published
         again."""
         limits = self._settings.limits
-        while not (self.caller.stopping or self._retell or self._lost_place or self.footing.held):
+        while not (self.caller.stopping or self._retell or self._lost_place or self.log_guard.held):
             timeout = None
             if self._inbox.messages:
                 timeout = self._inbox.oldest + self._settings.window_seconds - time.monotonic()
@@ -378,7 +378,7 @@ class Lane:
         """Writes the next micro-batch, or comes closer to the message that keeps it from being written. Runs in a
         thread."""
         assert self.next_offset is not None
-        stored = StoredOffset(self.next_offset, self.footing.topic_id)
+        stored = StoredOffset(self.next_offset, self.log_guard.topic_id)
         self._taken = 0
         try:
             self._write(stored)
@@ -396,7 +396,7 @@ class Lane:
             work = self._work = self._assembler.assemble(self._inbox.messages, stored)
         elif self._assembler.is_too_large(work):
             raise Outdated("the store is slow, and less goes into the next micro-batch")
-        if self.footing.held:
+        if self.log_guard.held:
             raise Outdated("what was read may be another topic's")
         if work.letters:
             self._publisher.dead_letter(self.partition, work.letters)

@@ -55,7 +55,7 @@ class Logs:
                 continue
             there = found.logs.get(partition)
             if there is None:
-                lane.footing.count_anew()  # nobody answers for it
+                lane.log_guard.count_anew()  # nobody answers for it
             else:
                 _judge(lane, offsets[partition], there, found.topic_id)
 
@@ -66,21 +66,21 @@ class Logs:
 def _judge(lane: Lane, stored: StoredOffset, there: Log, topic_id: str | None) -> None:
     """What one look comes to: `there` and `topic_id` are what the broker says, None where it gives no id."""
     _report_lost(lane, there.begin)
-    footing = lane.footing
+    log_guard = lane.log_guard
     other = topic_id if stored.counts_another(topic_id) else None
     reaches = stored.next_offset <= there.end
-    if footing.topic_id != stored.topic_id:
-        footing.count_anew()  # it started anew while the broker was asked
+    if log_guard.topic_id != stored.topic_id:
+        log_guard.count_anew()  # it started anew while the broker was asked
     elif topic_id is None and stored.topic_id is not None and reaches:
         pass  # no word of the id: what was doubted stays so, what was not is not doubted now
     elif other is None and reaches:
-        footing.trust()
+        log_guard.trust()
         if stored.topic_id is None and topic_id is not None:
             lane.start_again()  # which stores the id: the broker did not give it when the lane started
     elif other is not None and stored.next_offset == 0:
-        footing.trust()  # nothing was read of the topic before: its offset is the new one's too
+        log_guard.trust()  # nothing was read of the topic before: its offset is the new one's too
         lane.start_again()
-    elif (looks := footing.doubt_for(stored.next_offset, other)) < _LOOKS:
+    elif (looks := log_guard.doubt_for(stored.next_offset, other)) < _LOOKS:
         log.warning(
             "partition %d: not the log that offset %d counts? other topic %s, look %d",
             *(lane.partition, stored.next_offset, other, looks),
@@ -91,7 +91,7 @@ def _judge(lane: Lane, stored: StoredOffset, there: Log, topic_id: str | None) -
 
 def _report_lost(lane: Lane, begin: int) -> None:
     """Reports what was deleted unread: of the stretches that were missing, what lies before the log's begin."""
-    for first, after in lane.footing.take_gaps():
+    for first, after in lane.log_guard.take_gaps():
         lost = min(after, begin) - first
         if lost <= 0:
             continue  # compacted, aborted, or a transaction's mark

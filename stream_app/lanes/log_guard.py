@@ -34,7 +34,7 @@ class _Doubt(NamedTuple):
     looks: int = 0
 
 
-class Footing:
+class LogGuard:
     """Guards the log of one lane. Belongs to the event loop; `held` and `topic_id` may be read anywhere."""
 
     def __init__(self, topic: str, partition: int, wake: Callable[[], None]) -> None:

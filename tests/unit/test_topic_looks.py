@@ -46,7 +46,7 @@ class OneLane:
     def stored_offsets(self) -> dict[int, StoredOffset]:
         assert self.lane is not None
         at = self.lane.next_offset
-        return {} if at is None else {0: StoredOffset(at, self.lane.footing.topic_id)}
+        return {} if at is None else {0: StoredOffset(at, self.lane.log_guard.topic_id)}
 
     def all(self) -> dict[int, Lane]:
         assert self.lane is not None
@@ -111,7 +111,7 @@ async def test_three_looks_stop_a_lane_and_the_first_holds_it() -> None:
         assert worker.sink.written == []
         worker.sink.offset, worker.sink.topic_id = 0, NEW  # what scanline offsets reset does
         await until(lambda: worker.lane.has_room)
-        assert worker.sought == [0] and worker.lane.footing.topic_id == NEW
+        assert worker.sought == [0] and worker.lane.log_guard.topic_id == NEW
         await worker.look(NEW)
         assert worker.lane.has_room and not worker.paused
 
@@ -137,7 +137,7 @@ async def test_an_id_that_was_not_told_at_the_start_is_taken_on_later() -> None:
         await worker.look(None)
         assert worker.lane.has_room and worker.sought == []
         await worker.look(OLD)
-        await until(lambda: worker.lane.footing.topic_id == OLD and worker.lane.has_room)
+        await until(lambda: worker.lane.log_guard.topic_id == OLD and worker.lane.has_room)
         assert worker.sought == [AT] and worker.sink.topic_id == OLD
 
 
@@ -184,7 +184,7 @@ async def test_a_log_that_lost_its_end_stays_stopped_when_it_has_grown_again() -
 async def test_a_lane_that_read_nothing_takes_the_new_topic_on() -> None:
     async with worker_at(StoredOffset(0, OLD)) as worker:
         await worker.look(NEW)
-        await until(lambda: worker.lane.footing.topic_id == NEW and worker.lane.has_room)
+        await until(lambda: worker.lane.log_guard.topic_id == NEW and worker.lane.has_room)
         assert not worker.paused
 
 
