@@ -42,9 +42,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+def stock_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where servers that are made once lie; one place for all test processes of a run."""
+    own = tmp_path_factory.getbasetemp()
+    return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "stock"
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory, stock_dir: Path) -> Iterator[Servers]:
     """Kafka and PostgreSQL."""
-    with start_servers(tmp_path_factory.mktemp("servers")) as running:
+    with start_servers(tmp_path_factory.mktemp("servers"), stock_dir) as running:
         yield running
 
 
@@ -88,18 +95,10 @@ def statuses(servers: Servers) -> Iterator[StatusTopic]:
         yield opened
 
 
-@pytest.fixture(scope="session")
-def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where servers that were made once lie; one place for all test processes of a run."""
-    own = tmp_path_factory.getbasetemp()
-    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
-    return stock(shared / "stock")
-
-
 @pytest.fixture
-def stack(tmp_path: Path, stocked: Path) -> Iterator[Stack]:
+def stack(tmp_path: Path, stock_dir: Path) -> Iterator[Stack]:
     """Native servers of this test alone, running, to be broken at will; of what they leave only the logs are kept."""
-    lay(stocked, tmp_path / "stack")
+    lay(stock(stock_dir), tmp_path / "stack")
     own = Stack(tmp_path / "stack")
     try:
         own.start_servers()

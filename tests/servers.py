@@ -22,6 +22,7 @@ from infra.postgres.migrate import prepare_foreign
 from infra.processes.child import free_port
 from infra.processes.services import Processes
 from infra.stack import Stack
+from tests.stock_servers import lay, stock
 
 KAFKA_VARIABLE: Final = "SCANLINE_TEST_KAFKA_BOOTSTRAP"
 POSTGRES_VARIABLE: Final = "SCANLINE_TEST_POSTGRES_URL"  # of a superuser
@@ -50,8 +51,8 @@ class Servers(Processes):
 
 
 @contextmanager
-def servers(data_dir: Path) -> Iterator[Servers]:
-    """Ready to be used; what was started is stopped at the end."""
+def servers(data_dir: Path, stock_dir: Path) -> Iterator[Servers]:
+    """Ready to be used; what was started is stopped at the end. Native ones are a copy of those made once in `stock_dir`."""
     bootstrap, postgres = os.environ.get(KAFKA_VARIABLE), os.environ.get(POSTGRES_VARIABLE)
     if (bootstrap is None) != (postgres is None):
         raise RuntimeError(f"set both {KAFKA_VARIABLE} and {POSTGRES_VARIABLE}, or neither")
@@ -61,7 +62,8 @@ def servers(data_dir: Path) -> Iterator[Servers]:
         with _kafka_container() as bootstrap, PostgresContainer(_POSTGRES_IMAGE) as container:
             yield from _running(_foreign(data_dir, bootstrap, container.get_connection_url()))
     else:
-        with Stack(data_dir, fresh=True) as stack:
+        lay(stock(stock_dir), data_dir)
+        with Stack(data_dir) as stack:
             stack.start_servers()
             postgres_server = stack.postgres
             made = Servers(data_dir, stack.kafka.bootstrap, postgres_server.urls, postgres_server.superuser_dsn())

@@ -6,6 +6,7 @@ the agent, and an offset moves in the transaction that stores the rows or not at
 """
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,7 @@ from tests.load import LONG, Scan, assert_exactly, keys_of, metric, worker_log
 from tests.raising_worker import PLACES, VARIABLE
 from tests.stock import Stock
 from tests.stock_faust import BAD
+from tests.stock_servers import lay, stock
 from trials import generator
 
 GOOD = 20
@@ -58,8 +60,9 @@ class Raising(Stack):
 
 
 @pytest.fixture(scope="module")
-def raising(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Raising]:
-    with Raising(tmp_path_factory.mktemp("take") / "stack") as own:
+def raising(tmp_path_factory: pytest.TempPathFactory, stock_dir: Path) -> Iterator[Raising]:
+    lay(stock(stock_dir), place := tmp_path_factory.mktemp("take") / "stack")
+    with Raising(place) as own:
         own.published = {}
         own.start_servers()
         yield own
