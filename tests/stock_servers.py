@@ -38,7 +38,7 @@ def end(stack: Stack) -> None:
     """At once, as nobody will read its data again, and what it took on the disk is free; the logs stay."""
     end_processes(stack)
     stack.kafka.kill()
-    stack.postgres.kill()
+    stack.postgres.stop("immediate")  # a kill waits until its children have noticed
     stack.stop()
     for name in ("kafka/logs", "postgres/cluster"):
         shutil.rmtree(stack.data_dir / name, ignore_errors=True)
