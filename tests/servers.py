@@ -13,8 +13,8 @@ from typing import Final
 import docker
 from docker.errors import DockerException
 from sqlalchemy.engine import URL, make_url
+from testcontainers.community.postgres import PostgresContainer
 from testcontainers.core.container import DockerContainer
-from testcontainers.postgres import PostgresContainer
 
 from infra.kafka.topics import reconcile, specs
 from infra.postgres.cluster import DATABASE, ROLES, Urls

@@ -2,7 +2,7 @@
 
 import threading
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from rich.console import Console
 from rich.text import Text
@@ -19,18 +19,18 @@ class LogTail:
 
     def __init__(self, path: Path, start: int) -> None:
         self._path = path
-        self._start = start
-        self._file: IO[bytes] | None = None
+        self._read = start
         self._rest = b""
 
     def lines(self, *, last: bool = False) -> list[str]:
         """Gives the lines that are complete; with `last` also the one that has no end yet."""
-        if self._file is None:
-            if not self._path.exists():
-                return []
-            self._file = self._path.open("rb")
-            self._file.seek(self._start)
-        *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._read)
+            new = file.read()
+        self._read += len(new)
+        *lines, self._rest = (self._rest + new).split(b"\n")
         if last and self._rest:
             lines, self._rest = [*lines, self._rest], b""
         return [line.decode("utf-8", "replace") for line in lines]

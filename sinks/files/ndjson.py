@@ -66,25 +66,24 @@ class FileOutput:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file: BinaryIO | None = None
 
     def begin(self, connection: sqlite3.Connection) -> None:
         """Raises OSError, also where the file is shorter than it was."""
         length = _length(connection)
-        self._file = file = self._path.open("r+b" if length else "wb")
-        if file.seek(0, os.SEEK_END) < length:
-            raise OSError(f"{self._path} is shorter than its checkpoint says")
-        _cut_back(file, length)
+        with self._path.open("r+b" if length else "wb") as file:
+            if file.seek(0, os.SEEK_END) < length:
+                raise OSError(f"{self._path} is shorter than its checkpoint says")
+            _cut_back(file, length)
 
     def take(self, connection: sqlite3.Connection, rows: Sequence[Row], day: dt.date | None) -> None:
         """Cuts off what a transaction that failed has left in the file."""
-        assert self._file is not None
-        _cut_back(self._file, _length(connection))
-        self._file.write(b"".join([line(row, day) for row in rows]))
-        self._file.flush()
-        connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_LENGTH, str(self._file.tell())))
+        with self._path.open("r+b") as file:
+            file.seek(0, os.SEEK_END)
+            _cut_back(file, _length(connection))
+            file.write(b"".join([line(row, day) for row in rows]))
+            file.flush()
+            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_LENGTH, str(file.tell())))
 
     def finish(self, connection: sqlite3.Connection, passed_over: SkippedRecords) -> None:
-        assert self._file is not None
-        os.fsync(self._file.fileno())
-        self._file.close()
+        with self._path.open("r+b") as file:
+            os.fsync(file.fileno())

@@ -3,6 +3,7 @@
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,6 +62,9 @@ class Prometheus:
     def own_metrics(self) -> str:
         return self._http.get("/metrics").text
 
+    def close(self) -> None:
+        self._http.close()
+
 
 @pytest.fixture(scope="module")
 def processes(servers: Servers, api: Service, worker: Service) -> dict[str, Service]:
@@ -90,7 +94,8 @@ def prometheus(
     ]
     child = Child("prometheus", command, log_file=folder / "log", cwd=folder)
     try:
-        yield Prometheus(f"http://127.0.0.1:{port}"), child.log_file
+        with closing(Prometheus(f"http://127.0.0.1:{port}")) as asked:
+            yield asked, child.log_file
     finally:
         child.stop()
 

@@ -163,9 +163,10 @@ def test_a_replay_is_in_proportion_and_takes_little_memory(
         print(f"{target[0]}: {peak / MIB:.0f} MiB at the most")
         assert peak < COMMAND_MEMORY
     lines: dict[str, int] = {}
-    for line in (tmp_path / "rows").open("rb"):
-        tenant = json.loads(line)["tenant_id"]
-        lines[tenant] = lines.get(tenant, 0) + len(line)
+    with (tmp_path / "rows").open("rb") as file:
+        for line in file:
+            tenant = json.loads(line)["tenant_id"]
+            lines[tenant] = lines.get(tenant, 0) + len(line)
     for name in ACCEPTED:
         each = sent[name]
         assert_in_proportion("list", name, lines[each.tenant], each, records=each.records)

@@ -89,7 +89,7 @@ def test_what_is_nested_too_deep_stops_no_replay(
     assert (done.returncode, report["equal"], report["passed_over"]["count"]) == (0, 1, 0)
     done = scanline("replay", "--tenant", tenant, "--to-ndjson", "-o", tmp_path / "rows", "--json")
     assert (done.returncode, told(done)["rejected"]) == (0, len(DEPTHS) - 1)
-    assert sorted(json.loads(line)["activity_key"] for line in (tmp_path / "rows").open("rb")) == keys
+    assert sorted(json.loads(line)["activity_key"] for line in (tmp_path / "rows").read_bytes().splitlines()) == keys
     done = scanline("replay", "--tenant", tenant, "--to-parquet", tmp_path / "tables", "--json")
     assert (done.returncode, told(done)["stored"]) == (0, len(keys))
     (file,) = (tmp_path / "tables").glob("*.parquet")
