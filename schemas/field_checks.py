@@ -6,7 +6,7 @@ What a type can say and no check holds to raises TypeError when it is read, so t
 import datetime as dt
 import re
 from collections.abc import Callable
-from itertools import repeat
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -233,24 +233,43 @@ _MAKERS: Final[dict[type[inspect.Type], Callable[[Any], Check]]] = {
 def texts_of(struct: type[msgspec.Struct]) -> Callable[[Any], list[str]]:
     """Lists every text of a value of the struct, so that one look is enough for all of them; codes are none. Free-form JSON
     is left out."""
-    singles: list[str] = []
-    lists: list[str] = []
-    within: list[tuple[str, Callable[[Any], list[str]]]] = []
+    optional: list[Callable[[Any], Any]] = []
+    lists: list[Callable[[Any], Any]] = []
+    within: list[tuple[Callable[[Any], Any], Callable[[Any], list[str]]]] = []
+    required: list[str] = []
     for field in struct_fields(struct):
         kind = _given(field.type)
         if isinstance(kind, inspect.StrType):
-            singles.append(field.name)
+            if field.required:
+                required.append(field.name)
+            else:
+                optional.append(attrgetter(field.name))
         elif isinstance(kind, inspect.ListType) and isinstance(kind.item_type, inspect.StrType):
-            lists.append(field.name)
+            lists.append(attrgetter(field.name))
         elif isinstance(kind, inspect.StructType):
-            within.append((field.name, texts_of(kind.cls)))
+            within.append((attrgetter(field.name), texts_of(kind.cls)))
+    if len(required) < 2:  # of one name attrgetter gives no tuple
+        optional += map(attrgetter, required)
+        required = []
+    return _lister(attrgetter(*required) if required else lambda _: (), optional, lists, within)
 
+
+def _lister(
+    always: Callable[[Any], tuple[str, ...]],
+    optional: list[Callable[[Any], Any]],
+    lists: list[Callable[[Any], Any]],
+    within: list[tuple[Callable[[Any], Any], Callable[[Any], list[str]]]],
+) -> Callable[[Any], list[str]]:
     def texts(value: Any) -> list[str]:
-        found = list(filter(None, map(getattr, repeat(value), singles)))
-        for name in lists:
-            found += getattr(value, name)
-        for name, texts_within in within:
-            part = getattr(value, name)
+        found: list[str] = [*always(value)]
+        for get in optional:
+            text = get(value)
+            if text:
+                found.append(text)
+        for get in lists:
+            found += get(value)
+        for get, texts_within in within:
+            part = get(value)
             if part is not None:
                 found += texts_within(part)
         return found
