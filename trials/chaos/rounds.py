@@ -52,9 +52,10 @@ def run(setup: Setup, steps: Sequence[Step], folder: Path, results: Path, rate: 
 def _round(rig: Rig, step: Step, folder: Path, rate: int) -> Round:
     rng = Random(step.seed)
     folder.mkdir(parents=True, exist_ok=True)
-    history = History(folder / f"history-{step.number:04}.jsonl")
-    load = Load(history, rig.api_urls, rig.client_bootstrap, seed=step.seed, rate=rate, name=f"r{step.number:04}")
-    with load:
+    with (
+        History(folder / f"history-{step.number:04}.jsonl") as history,
+        Load(history, rig.api_urls, rig.client_bootstrap, seed=step.seed, rate=rate, name=f"r{step.number:04}") as load,
+    ):
         time.sleep(rng.uniform(*_WARM))
         began = time.monotonic()
         _strike(rig, step, rng)

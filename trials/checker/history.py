@@ -81,7 +81,8 @@ class Accepted(NamedTuple):
 
 
 class History:
-    """Thread-safe. Written to the file as it grows; `History.load` reads one back."""
+    """Thread-safe. Written to the file as it grows; `History.load` reads one back. A context manager that closes the file; what
+    is in memory stays."""
 
     def __init__(self, path: Path | None = None) -> None:
         """`path` None keeps it in memory alone."""
@@ -151,6 +152,12 @@ class History:
             if self._file is not None:
                 self._file.close()
                 self._file = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -74,10 +74,12 @@ def soak(
         flat_out, busy_flat_out = _flat_out(rig, folder, seed, flat_out_seconds)
         rate = round(flat_out / 2)
         announce(f"tối đa / flat out {flat_out:,.0f}, một nửa / half {rate:,} bản ghi/s / records/s")
-        history = History(folder / "history.jsonl")
-        load = Load(history, rig.api_urls, rig.client_bootstrap, seed=seed, rate=rate)
         with Sampler(Watch(rig), samples) as sampler:
-            with load, Reader(rig.api_urls, load.tenants) as reader:
+            with (
+                History(folder / "history.jsonl") as history,
+                Load(history, rig.api_urls, rig.client_bootstrap, seed=seed, rate=rate) as load,
+                Reader(rig.api_urls, load.tenants) as reader,
+            ):
                 busy_half = _faults_now_and_then(rig, sampler, minutes * 60, faults, rng, announce)
                 load.stop_offering()
             announce("ngừng gửi, chờ ghi hết / no more is sent, waiting until all is written")
@@ -116,11 +118,13 @@ def _check(history: History, rig: Rig) -> Report:
 def _flat_out(rig: Rig, folder: Path, seed: int, seconds: float) -> tuple[float, dict[str, float]]:
     """Records stored a second while the load offers as fast as it can, until all of it is; and who used the processors
     while it offered."""
-    history = History(folder / "history-flat-out.jsonl")
-    # a seed of its own: direct publishers draw their scans' ids from it
-    load = Load(history, rig.api_urls, rig.client_bootstrap, seed=seed + 1, name="flatout")
-    began, before = time.monotonic(), database_figures(rig.admin_dsn)["stored"]
-    with load:
+    before = database_figures(rig.admin_dsn)["stored"]
+    with (
+        History(folder / "history-flat-out.jsonl") as history,
+        # a seed of its own: direct publishers draw their scans' ids from it
+        Load(history, rig.api_urls, rig.client_bootstrap, seed=seed + 1, name="flatout") as load,
+    ):
+        began = time.monotonic()
         busy = _busy_during(rig, lambda: time.sleep(seconds))
         load.stop_offering()
     if wait_until_drained(history, rig.admin_dsn, rig.admin_bootstrap, _SETTLE_SECONDS) is None:
