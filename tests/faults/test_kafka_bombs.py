@@ -219,6 +219,7 @@ main()
 """
 
 
+@pytest.mark.long
 def test_a_replay_comes_to_the_same_end_within_the_same_bounds(
     own: Stack, database: Database, letters: Letters, tenant: str, tmp_path: Path
 ) -> None:

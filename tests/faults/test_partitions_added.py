@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import httpx
+import pytest
 from confluent_kafka.admin import AdminClient
 
 from infra.kafka.topics import reconcile, specs
@@ -97,6 +98,7 @@ def partitions(stack: Stack, topic: str) -> int:
     return len(admin.list_topics(topic, timeout=30).topics[topic].partitions)
 
 
+@pytest.mark.long
 def test_a_scan_that_another_lane_has_ended_is_not_told_to_wait(stack: Stack) -> None:
     """The lane of the partition where it began knew it unfinished; then the database goes away."""
     moved, staying = ("moved", new_scan()), ("staying", new_scan())

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import httpx
+import pytest
 from psycopg2.extensions import parse_dsn
 
 from infra.processes.services import Service
@@ -35,6 +36,7 @@ def post(api: Service, tenant: str, lines: list[bytes]) -> str:
         return str(answer.json()["scan_id"])
 
 
+@pytest.mark.long
 def test_the_tables_come_back_from_the_topic(stack: Stack, tmp_path: Path) -> None:
     api, worker = stack.start_api(), stack.start_worker()
     urls = dict(stack.env)  # those of before: a rebuild gives the new server's roles the passwords that everybody knows

@@ -48,6 +48,7 @@ def test_stock_handles_messages_twice(stack: Stack) -> None:
         assert len(offsets) > MESSAGES + 1
 
 
+@pytest.mark.long
 def test_ours_moves_on_without_a_gap_or_a_step_back(stack: Stack) -> None:
     """Workers join and leave without rest, every other one killed; each partition's offset is one unbroken chain."""
     with Database(stack.postgres.superuser_dsn()) as database:

@@ -148,6 +148,7 @@ def test_what_would_be_rejected_is_told_in_proportion(http: httpx.Client, name: 
     assert len(answer.content) < 5 * MIB
 
 
+@pytest.mark.long
 def test_a_replay_is_in_proportion_and_takes_little_memory(
     servers: Servers, sent: dict[str, Sent], tmp_path: Path
 ) -> None:

@@ -118,6 +118,7 @@ def test_at_the_limits_each_in_a_message_of_its_own(
     assert_replayed(scanline, database, tenant)
 
 
+@pytest.mark.long
 def test_any_value_in_any_field(
     http: httpx.Client, scanline: Commands, database: Database, statuses: StatusTopic, tenant: str
 ) -> None:

@@ -167,7 +167,9 @@ def test_a_checkpoint_of_a_topic_made_anew_is_refused(scanline: Commands, tmp_pa
     assert "được tạo lại" in done.stderr and "was made anew" in done.stderr and str(checkpoint) in done.stderr
 
 
-@pytest.mark.parametrize("target", ["--to-ndjson", "--to-parquet", "--to-schema"])
+@pytest.mark.parametrize(
+    "target", ["--to-ndjson", *(pytest.param(each, marks=pytest.mark.long) for each in ("--to-parquet", "--to-schema"))]
+)
 def test_the_live_pipeline_hears_nothing_of_a_replay(
     scanline: Commands, servers: Servers, database: Database, tenant: str, tmp_path: Path, target: str
 ) -> None:

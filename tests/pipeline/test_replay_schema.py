@@ -68,6 +68,7 @@ def report(scanline: Commands, *arguments: str | Path) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
+@pytest.mark.long
 def test_a_tenant_and_the_whole_topic_are_what_the_live_tables_hold(
     scanline: Commands, servers: Servers, database: Database, analyst: Analyst, tenant: str, schema: str
 ) -> None:
@@ -112,6 +113,7 @@ def test_tables_and_routine_are_the_live_ones(
     assert made.value(ROUTINE).replace(schema, "public") == database.value(ROUTINE)
 
 
+@pytest.mark.long
 def test_a_killed_replay_goes_on_without_a_row_twice(
     scanline: Commands, servers: Servers, database: Database, analyst: Analyst, tenant: str, schema: str
 ) -> None:
