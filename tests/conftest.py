@@ -15,9 +15,8 @@ from hypothesis import settings
 
 from infra.processes.services import Service
 from infra.stack import Stack
-from tests.helpers import Database, StatusTopic
+from tests.own import fixtures_on_servers
 from tests.servers import Servers
-from tests.servers import servers as start_servers
 from tests.stock_servers import end, lay, stock
 
 # No test asserts how long anything takes: the machine may be busy with others.
@@ -48,17 +47,7 @@ def stock_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "stock"
 
 
-@pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory, stock_dir: Path) -> Iterator[Servers]:
-    """Kafka and PostgreSQL."""
-    with start_servers(tmp_path_factory.mktemp("servers"), stock_dir) as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def worker(servers: Servers) -> Service:
-    """The worker that every test shares."""
-    return servers.start_worker()
+servers, worker, database, statuses = fixtures_on_servers("session")
 
 
 @pytest.fixture(scope="session")
@@ -79,20 +68,6 @@ def tenant(request: pytest.FixtureRequest) -> str:
     """A tenant that no other test has."""
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:40].strip("-")
     return f"{name}-{uuid.uuid4().hex[:8]}"
-
-
-@pytest.fixture(scope="session")
-def database(servers: Servers) -> Iterator[Database]:
-    """What is in PostgreSQL."""
-    with Database(servers.admin_dsn) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="session")
-def statuses(servers: Servers) -> Iterator[StatusTopic]:
-    """What scan.status.v1 says."""
-    with StatusTopic(servers.bootstrap) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from infra.processes.services import Processes
 from infra.stack import Stack
 
 _MADE = ("kafka/logs", "kafka/formatted", "postgres/cluster", "postgres/passwords")
@@ -36,15 +35,11 @@ def lay(made: Path, data_dir: Path) -> None:
 
 def end(stack: Stack) -> None:
     """At once, as nobody will read its data again, and what it took on the disk is free; the logs stay."""
-    end_processes(stack)
+    for service in stack.services:
+        if service.returncode is None:
+            service.kill()
     stack.kafka.kill()
     stack.postgres.stop("immediate")  # a kill waits until its children have noticed
     stack.stop()
     for name in ("kafka/logs", "postgres/cluster"):
         shutil.rmtree(stack.data_dir / name, ignore_errors=True)
-
-
-def end_processes(processes: Processes) -> None:
-    for service in processes.services:
-        if service.returncode is None:
-            service.kill()

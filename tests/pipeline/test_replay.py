@@ -17,11 +17,11 @@ from tests.commands import Commands
 from tests.contents import contents
 from tests.helpers import DEAD_LETTERS, RECORDS, Database, Publisher, wait_for
 from tests.mixing import mixed_scans
-from tests.own import servers_of_its_own
+from tests.own import fixtures_on_servers
 from tests.servers import Servers
 from trials import generator
 
-servers, worker, database, statuses = servers_of_its_own()
+servers, worker, database, statuses = fixtures_on_servers("module")
 _FIELDS = [
     "activity_key",
     "name",

@@ -16,14 +16,14 @@ from tests.commands import Commands
 from tests.contents import contents_of
 from tests.helpers import Database, Publisher, new_scan, wait_for
 from tests.mixing import mixed_scans
-from tests.own import servers_of_its_own
+from tests.own import fixtures_on_servers
 from tests.pipeline.test_dead_letters import read_at
 from tests.poisoned_worker import SECRET
 from tests.refusing import raising, refused
 from tests.servers import Servers
 from trials import generator
 
-servers, worker, database, statuses = servers_of_its_own()
+servers, worker, database, statuses = fixtures_on_servers("module")
 ROUTINE: Final = "SELECT pg_get_functiondef('take_rejections'::regproc)"
 
 

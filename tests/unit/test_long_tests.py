@@ -19,7 +19,7 @@ def collected(request: pytest.FixtureRequest) -> tuple[set[str], set[str]]:
     files: dict[bool, set[str]] = {True: set(), False: set()}
     for item in found:
         files[item.get_closest_marker("long") is not None].add(item.path.relative_to(TESTS).as_posix())
-    if {name.partition("/")[0] for name in files[False]} < {"api", "faults", "pipeline", "unit"}:
+    if not {name.partition("/")[0] for name in files[False]} >= {"api", "faults", "pipeline", "unit"}:
         pytest.skip("only of all tests can be said where each promise is held")
     return files[True], files[False]
 
