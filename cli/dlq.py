@@ -30,8 +30,8 @@ from operations.dead_letters.ledger import Ledger
 from operations.dead_letters.masking import described
 from operations.dead_letters.plan import LEFT as NOT_SENT
 from operations.dead_letters.plan import RetryRules
+from schemas.exception_summary import described as cause_of
 from schemas.messages import MessageRefused
-from schemas.unexpected import described as cause_of
 
 LEFT: Final = 3  # exit code: something that was meant was not sent
 _MOST_PREVIEW: Final = 64 * 1024

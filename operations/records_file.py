@@ -13,9 +13,9 @@ from typing import Any, Final, NamedTuple
 from infra.errors import InfraError
 from schemas.errors import Text
 from schemas.first_lines import FirstLines
-from schemas.mistakes import without_bom
+from schemas.format_mistakes import without_bom
 from schemas.problems import PROBLEMS
-from schemas.splitting import split_records
+from schemas.raw_records import split_records
 from schemas.submission import SubmissionRefused, read_json
 
 STANDARD_INPUT: Final = Path("-")

@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from schemas.mistakes import WHITE_SPACE, without_bom
-from schemas.splitting import split_records
+from schemas.format_mistakes import WHITE_SPACE, without_bom
+from schemas.raw_records import split_records
 from schemas.topics import MAX_MESSAGE_BYTES, MAX_RECORD_BYTES, MAX_RECORDS_PER_MESSAGE
 
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode

@@ -3,7 +3,7 @@
 from typing import Final
 
 from schemas.arrays import KEPT_OF_LONG, is_one_value
-from schemas.mistakes import WHITE_SPACE, Mistake, is_document, is_utf8, without_bom, wrong_line
+from schemas.format_mistakes import WHITE_SPACE, Mistake, is_document, is_utf8, without_bom, wrong_line
 from schemas.submission import SubmissionRefused
 
 _LINES: Final = 20

@@ -8,8 +8,8 @@ import msgspec
 
 from schemas.arrays import without_half_characters
 from schemas.errors import Text
+from schemas.format_mistakes import OTHER_CHARSET, WHITE_SPACE, is_utf8, without_bom, wrong_document
 from schemas.messages import Language
-from schemas.mistakes import OTHER_CHARSET, WHITE_SPACE, is_utf8, without_bom, wrong_document
 from schemas.problems import printable, quantity, reason_of, request_error
 from schemas.text import TextRefused, normalise
 from schemas.topics import MAX_RECORD_BYTES

@@ -17,7 +17,7 @@ from schemas.attributes import POINTER as ATTRIBUTES
 from schemas.attributes import attributes_error
 from schemas.errors import FieldError
 from schemas.field_checks import Refusal, check_of, may_be_null, struct_fields, texts_of
-from schemas.mistakes import wrong_value
+from schemas.format_mistakes import wrong_value
 from schemas.record import (
     CLOCK_TOLERANCE,
     EARLIEST,

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy.types import TypeEngine
 
-from schemas.reading import Incoming
+from schemas.decoder import Incoming
 from schemas.tables import WRITTEN_COLUMNS
 
 COLUMNS: Final = tuple(column.name for column in WRITTEN_COLUMNS)

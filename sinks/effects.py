@@ -9,9 +9,9 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
+from schemas.decoder import Incoming, Rejected
 from schemas.errors import FieldError, Text
 from schemas.messages import Closed
-from schemas.reading import Incoming, Rejected
 from schemas.status import ERRORS_SAMPLE, Scan, error_sample, number
 from sinks.protocol import MicroBatch
 

@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
-from schemas.reading import Incoming
+from schemas.decoder import Incoming
 from schemas.status import ScanStatus
 from schemas.stored_offset import StoredOffset
 

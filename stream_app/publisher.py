@@ -11,9 +11,9 @@ from confluent_kafka import KafkaException, Producer
 from kafka_client.message_headers import Sendable
 from schemas import topics
 from schemas.dead_letters import REASON_HEADERS
-from schemas.reading import Message
+from schemas.decoder import Message
+from schemas.exception_summary import described
 from schemas.status import ScanStatus, encode_status
-from schemas.unexpected import described
 from stream_app import metrics
 from stream_app.faust_bridge.record_batches import Oversized
 

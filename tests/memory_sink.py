@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from schemas.dead_letters import DeadLetterId
-from schemas.reading import Incoming
+from schemas.decoder import Incoming
 from schemas.record import Record
 from schemas.status import Scan, ScanStatus, status_of
 from schemas.stored_offset import StoredOffset

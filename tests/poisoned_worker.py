@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import psycopg2
 
-from schemas import reading
-from schemas.reading import Incoming
+from schemas import decoder
+from schemas.decoder import Incoming
 from sinks.effects import Plan
 from sinks.postgres import sink
 from stream_app import __main__ as worker
@@ -33,9 +33,9 @@ PASSING: Final[dict[str, Callable[[], Exception]]] = {
 }
 TIMES: Final = 4  # that what passes is raised
 STAGES: Final[dict[str, tuple[Any, str]]] = {
-    "envelope": (reading, "read_envelope"),
-    "records": (reading, "_read_records"),
-    "control": (reading, "read_control"),
+    "envelope": (decoder, "read_envelope"),
+    "records": (decoder, "_read_records"),
+    "control": (decoder, "read_control"),
     "formatting": (sink, "lines_of"),
     "planning": (Plan, "apply"),
 }

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from schemas import topics
+from schemas.decoder import Incoming, decode, envelope_of
 from schemas.messages import Envelope, headers_for
-from schemas.reading import Incoming, decode, envelope_of
 from schemas.status import ScanStatus
 from sinks.protocol import Fenced, MicroBatch, Sink, SinkError
 from tests.helpers import array

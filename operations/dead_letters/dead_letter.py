@@ -9,8 +9,8 @@ from kafka_client.message_headers import headers_of
 from kafka_client.received_message import Received
 from schemas import topics
 from schemas.dead_letters import REASON_HEADERS, RETRY_HEADERS, DeadLetterId
+from schemas.decoder import Incoming, decode, envelope_of, whose
 from schemas.messages import Header, tenant_of
-from schemas.reading import Incoming, decode, envelope_of, whose
 
 State = Literal["open", "claimed", "retried", "dropped"]  # what was done about a letter until now
 UNKNOWN: Final = "unknown"  # reason of a letter that no worker of ours wrote
@@ -24,7 +24,7 @@ _LAST_MS: Final = 253_402_300_799_999  # the last moment of the year 9999, which
 class DeadLetter(NamedTuple):
     """A message of scan.dlq.v1. `headers` are all of it, with the worker's reasons at their end.
 
-    Has what schemas.reading reads of a message, so that today's code can judge it.
+    Has what schemas.decoder reads of a message, so that today's code can judge it.
     """
 
     id: DeadLetterId

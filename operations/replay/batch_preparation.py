@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from schemas.reading import Incoming
+from schemas.decoder import Incoming
 from sinks.files.skipped_records import SkippedRecords
 from sinks.protocol import MicroBatch, Sink
 

@@ -11,10 +11,10 @@ from operations.replay.batch_preparation import prepared_for
 from operations.replay.pace import Pace
 from operations.replay.selection import ZONE, Range, Selection
 from operations.replay.topic_reader import Piece, ReadMessage, read
-from schemas.reading import Incoming, whose
+from schemas.decoder import Incoming, whose
+from schemas.exception_summary import described
 from schemas.stored_offset import StoredOffset
 from schemas.topics import RECORDS_TOPIC
-from schemas.unexpected import described
 from sinks.files.skipped_records import SkippedRecords
 from sinks.protocol import MicroBatch, Sink, Unavailable
 from stream_app.faust_bridge.record_batches import Oversized

@@ -28,7 +28,7 @@ Answer = TypeVar("Answer")
 
 
 class ReadMessage(NamedTuple):
-    """A message in the form that reading wants (schemas.reading.Message). Where the publisher stamped the message, that
+    """A message in the form that reading wants (schemas.decoder.Message). Where the publisher stamped the message, that
     counts as the time it came in: nothing closer to it is known by now."""
 
     offset: int

@@ -6,7 +6,7 @@ from typing import Final, Literal
 from starlette.requests import Request
 
 from producer_api.http.problems import ApiProblem
-from schemas.mistakes import FORM
+from schemas.format_mistakes import FORM
 
 BodyKind = Literal["json", "ndjson"]
 _KINDS: Final[dict[str, BodyKind]] = {

@@ -13,8 +13,8 @@ from kafka_client.clients import unjoined_consumer
 from kafka_client.offsets import committed_of, partitions_of, spans_of
 from producer_api import metrics
 from producer_api.settings import ApiSettings
+from schemas.exception_summary import described
 from schemas.topics import RECORDS_TOPIC
-from schemas.unexpected import described
 
 log = logging.getLogger("scanline.backlog")
 _REQUEST_SECONDS = 5.0

@@ -23,9 +23,9 @@ from producer_api import metrics
 from producer_api.kafka.status_messages import StatusMessage, read
 from producer_api.kafka.statuses import NotCaughtUp, StatusStore
 from producer_api.settings import ApiSettings
+from schemas.exception_summary import described
 from schemas.messages import is_tenant_id
 from schemas.topics import STATUS_TOPIC, split_status_key
-from schemas.unexpected import described
 
 log = logging.getLogger("scanline.follower")
 CLAIM_HEADER: Final = "scanline_claim"

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from producer_api import metrics
 from producer_api.kafka.status_messages import Key, StatusMessage
 from schemas.codes import FINAL_STATES, ScanState
-from schemas.unexpected import described
+from schemas.exception_summary import described
 
 log = logging.getLogger("scanline.follower")
 SortKey = tuple[float, str]  # (submitted at, seconds since 1970; scan_id): the order of lists

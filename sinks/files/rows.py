@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import DateTime
 from sqlalchemy.dialects.postgresql import JSONB
 
-from schemas.reading import Incoming
+from schemas.decoder import Incoming
 from sinks.columns import positions_of, values_of
 
 JSON_COLUMNS: Final = positions_of(JSONB)

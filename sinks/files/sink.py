@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from schemas.reading import Incoming
+from schemas.decoder import Incoming
 from schemas.status import ScanStatus, status_of
 from schemas.stored_offset import StoredOffset
 from sinks.effects import Key, Plan, Stored, Taken, key_of

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
+from schemas.exception_summary import kind_of
 from schemas.messages import Envelope
-from schemas.unexpected import kind_of
 from sinks.files.rows import Row
 
 _NAMED: Final = 100

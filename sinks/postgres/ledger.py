@@ -3,7 +3,7 @@ rejections that stand open (see sinks.effects.Ledger)."""
 
 from typing import Final
 
-from schemas.reading import Incoming
+from schemas.decoder import Incoming
 from sinks.postgres.calls import TimedCursor
 from sinks.protocol import MicroBatch
 

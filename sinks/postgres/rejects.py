@@ -5,8 +5,8 @@ from typing import Final
 
 import msgspec
 
+from schemas.decoder import Incoming, Rejected
 from schemas.errors import FieldError
-from schemas.reading import Incoming, Rejected
 from schemas.status import ERRORS_SAMPLE, ErrorSample, error_sample
 from sinks.postgres.calls import TimedCursor
 from sinks.postgres.large_values import GATHERED, send_in_pieces

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
 from schemas.codes import HOME_COUNTRY, SENSITIVE_CATEGORIES
-from schemas.reading import Incoming
+from schemas.decoder import Incoming
 from schemas.record import Record
 from schemas.tables import WRITTEN_COLUMNS
 from sinks.columns import values_of

@@ -10,9 +10,9 @@ from typing import Any, Final, NamedTuple
 
 from aiokafka.record.memory_records import MemoryRecords
 
+from schemas.exception_summary import is_of_the_machine
 from schemas.messages import Header
 from schemas.topics import MAX_MESSAGE_BYTES
-from schemas.unexpected import is_of_the_machine
 from stream_app.faust_bridge.codecs import NotWhole, unpacked
 
 MAX_VALUE_BYTES: Final = 32 * 1024 * 1024  # of a value that is kept; half of what the dead-letter topic takes

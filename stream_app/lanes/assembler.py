@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from schemas.reading import Incoming, Message
+from schemas.decoder import Incoming, Message
 from schemas.stored_offset import StoredOffset
 from sinks.protocol import LaneStore, MicroBatch
 from stream_app import metrics

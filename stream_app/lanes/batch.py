@@ -7,12 +7,12 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+from schemas.decoder import Incoming, Message, acceptable, decode, envelope_of, received_at, whose
+from schemas.exception_summary import described, is_of_the_machine
 from schemas.messages import Envelope, MessageRefused, ProcessingFailed
-from schemas.reading import Incoming, Message, acceptable, decode, envelope_of, received_at, whose
 from schemas.record import CLOCK_TOLERANCE, decode_record
 from schemas.text import is_plain
 from schemas.topics import MAX_MESSAGE_BYTES, RECORDS
-from schemas.unexpected import described, is_of_the_machine
 from stream_app import metrics
 from stream_app.faust_bridge.record_batches import Oversized
 

@@ -4,8 +4,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from schemas.decoder import Message
 from schemas.messages import tenant_of
-from schemas.reading import Message
 from sinks.protocol import LaneStore
 from stream_app import metrics
 from stream_app.lanes.batch import DeadMessage

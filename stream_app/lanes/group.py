@@ -6,10 +6,10 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from schemas.exception_summary import described
 from schemas.status import PauseReason
 from schemas.stored_offset import StoredOffset
 from schemas.topics import RECORDS_TOPIC
-from schemas.unexpected import described
 from sinks.protocol import LaneStore, Unavailable
 from stream_app import metrics
 from stream_app.lanes.inbox import Slice

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from schemas.reading import Message
+from schemas.decoder import Message
 from schemas.topics import CANCELLED, CLOSED, HEADER_TYPE
 from stream_app.lanes.assembler import size_of
 

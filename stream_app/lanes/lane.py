@@ -11,9 +11,9 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple
 
+from schemas.exception_summary import described
 from schemas.status import ScanStatus
 from schemas.stored_offset import StoredOffset
-from schemas.unexpected import described
 from sinks.protocol import Fenced, LaneStore
 from stream_app import metrics
 from stream_app.lanes.assembler import Assembler, Work

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from schemas.exception_summary import described
 from schemas.stored_offset import StoredOffset
-from schemas.unexpected import described
 from sinks.protocol import Fenced, MicroBatch, Sink, Unavailable
 from stream_app.lanes.poison_search import PoisonSearch, Unexpected
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, Literal, TypeVar
 
-from schemas.reading import Message
-from schemas.unexpected import is_of_the_machine
+from schemas.decoder import Message
+from schemas.exception_summary import is_of_the_machine
 from sinks.protocol import Fenced, Unavailable
 
 _ALONE: Final = 2  # times that a message must fail alone

@@ -7,8 +7,8 @@ from typing import Final
 
 from schemas import topics
 from schemas.codes import FINAL_STATES
+from schemas.decoder import Incoming, Message, decode, envelope_of, received_at
 from schemas.messages import Cancelled, Closed, Envelope, MessageRefused, Opened
-from schemas.reading import Incoming, Message, decode, envelope_of, received_at
 from schemas.status import Scan, ScanStatus, WaitReason, paused_status, status_of
 
 Key = tuple[str, str]  # (tenant_id, scan_id)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-from schemas.unexpected import stack_of
+from schemas.exception_summary import stack_of
 from stream_app import metrics
 from stream_app.lanes.group import Lanes
 from stream_app.lanes.lane import Lane

@@ -12,7 +12,7 @@ import zstandard
 from infra.processes.child import free_port
 from infra.processes.services import Service
 from schemas.errors import Text
-from schemas.mistakes import OTHER_CHARSET
+from schemas.format_mistakes import OTHER_CHARSET
 from schemas.problems import PROBLEMS
 from tests.helpers import Database, wait_for
 from tests.mistaken import zstd_with_window

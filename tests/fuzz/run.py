@@ -17,7 +17,7 @@ PROJECT: Final = Path(__file__).resolve().parents[2]
 WORK: Final = PROJECT / ".runtime" / "fuzz"
 # the first is the way of every record, and the largest
 SHARES: Final = {
-    "record": 8, "message": 4, "envelope": 2, "control": 2, "splitting": 3, "lines": 4, "document": 4, "corrections": 2,
+    "record": 8, "message": 4, "envelope": 2, "control": 2, "raw_records": 3, "lines": 4, "document": 4, "corrections": 2,
     "status": 1, "cursor": 1,
 }  # fmt: skip
 _INSTRUMENTED: Final = [

@@ -59,7 +59,7 @@ def seeds(target: str) -> list[bytes]:
             b"t\n" + records[0] + kind + b"mended" + subject + b"\nce_mends:4\nscanline_dead_letter:0:1:2",
         ],
         "control": [opened, b'{"records_total":7,"request_digest":"ab"}', b'{"reason":"publish_failed"}', b""],
-        "splitting": [array, records[0], b"[]", b' [ {} , [1,"]"] ] '],
+        "raw_records": [array, records[0], b"[]", b' [ {} , [1,"]"] ] '],
         "lines": [bytes([7]) + b"\r\n".join([b"\xef\xbb\xbf" + records[0], b"", b"no JSON", b"1 2", *records[1:]])],
         "document": [
             b'{"source":"quet","language":"en","notify":"a","records":' + array + b"}",

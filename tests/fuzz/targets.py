@@ -17,12 +17,12 @@ from producer_api.http.problems import ApiProblem
 from producer_api.kafka import status_messages
 from producer_api.routes import corrections as corrections_route
 from schemas import arrays, submission, topics
+from schemas.decoder import Incoming, acceptable, decode, envelope_of, whose
 from schemas.errors import MESSAGE_ERRORS, FieldError
 from schemas.messages import Header, MessageRefused, is_tenant_id, read_control, read_envelope, read_mends, write_mends
 from schemas.problems import PROBLEMS
-from schemas.reading import Incoming, acceptable, decode, envelope_of, whose
+from schemas.raw_records import is_array, split_records
 from schemas.record import CLOCK_TOLERANCE, Record, decode_record
-from schemas.splitting import is_array, split_records
 from schemas.status import Scan, decode_status, encode_status, error_sample, status_of
 from schemas.submission import SubmissionRefused
 from schemas.text import is_clean, is_plain
@@ -222,7 +222,7 @@ def _no_json(constant: str) -> None:
     raise ValueError(constant)  # NaN and the like are Python's own
 
 
-def splitting(raw: bytes) -> None:
+def raw_records(raw: bytes) -> None:
     """Where a whole parser reads an array, its items are what the splitter finds; else there may be more, never an error."""
     try:
         parts = split_records(raw)
@@ -327,5 +327,5 @@ def cursor(raw: bytes) -> None:
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     each.__name__: each
-    for each in (record, message, envelope, control, splitting, lines, document, corrections, status, cursor)
+    for each in (record, message, envelope, control, raw_records, lines, document, corrections, status, cursor)
 }

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas import topics
+from schemas.decoder import Incoming, decode, envelope_of
 from schemas.messages import MessageRefused
-from schemas.reading import Incoming, decode, envelope_of
 from sinks.columns import COLUMNS
 from sinks.files.rows import Row, fingerprint, row_of
 from sinks.postgres.rows import lines_of

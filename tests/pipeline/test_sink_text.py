@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.reading import decode, envelope_of
+from schemas.decoder import decode, envelope_of
 from sinks.postgres import PostgresSink
 from sinks.postgres.engine import write_engine
 from sinks.protocol import MicroBatch

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from schemas.attributes import attributes_are_right, attributes_error
 from schemas.errors import FieldError
+from schemas.raw_records import split_records
 from schemas.record import MAX_ATTRIBUTES_BYTES, MAX_DEPTH, MAX_NUMBER_DIGITS
-from schemas.splitting import split_records
 from schemas.structure import flattened, is_deeper, pointer_to, too_deep, walk
 from schemas.validation import examine
 from tests.unit.examples import FULL, MINIMAL, NOW, encode
-from tests.unit.test_reading import Message, read
+from tests.unit.test_decoder import Message, read
 
 # Each parser's own depth lies around one of these: msgspec, json and PostgreSQL by the stack, strict ones of other languages
 DEPTHS = [

@@ -11,9 +11,9 @@ from sqlalchemy import ARRAY, BigInteger, Boolean, DateTime, Double, Integer, Te
 from sqlalchemy.dialects.postgresql import JSONB
 
 from schemas import topics
+from schemas.decoder import Incoming
 from schemas.field_checks import may_be_null, struct_fields
 from schemas.messages import Envelope
-from schemas.reading import Incoming
 from schemas.record import Record, decode_records
 from schemas.tables import WRITTEN_COLUMNS, processing_activities
 from schemas.text import is_plain

@@ -8,7 +8,7 @@ import pytest
 from cli.dlq import today
 from operations.dead_letters.dead_letter import DeadLetter, letter_of
 from operations.dead_letters.plan import Plan, RetryRules
-from schemas import reading
+from schemas import decoder
 from trials import generator
 
 SCAN: Final = b"11111111-1111-4111-8111-111111111111"
@@ -60,7 +60,7 @@ def letters(broken: int) -> list[DeadLetter]:
 def test_a_letter_that_fails_is_named_and_the_next_is_judged(
     stage: str, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = getattr(reading, stage)
+    original = getattr(decoder, stage)
     first = True
 
     def raising(*args: Any) -> Any:
@@ -72,13 +72,13 @@ def test_a_letter_that_fails_is_named_and_the_next_is_judged(
 
     plan, found = Plan(RetryRules()), letters(broken=-1)
     with monkeypatch.context() as patch:
-        patch.setattr(reading, stage, raising)
+        patch.setattr(decoder, stage, raising)
         for letter in found:
             plan.add(letter, "open", NOW)
     outcomes = {(group.outcome, group.becomes): sums.letters for group, sums in plan.groups.items()}
     assert outcomes == {("unreadable", "processing_failed"): 1, ("sent", "records"): 2}
     first = True
-    monkeypatch.setattr(reading, stage, raising)
+    monkeypatch.setattr(decoder, stage, raising)
     shown = [today(letter) for letter in found]
     assert shown[0].startswith("processing_failed: ") and f"({type(error).__name__} at " in shown[0]
     assert SECRET not in shown[0]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import reading
+from schemas import decoder
 from schemas.record import Record
 from schemas.status import ScanStatus
 from schemas.stored_offset import StoredOffset
@@ -177,10 +177,10 @@ async def run(sink: Poisoned, letters: Letters, poisoned: set[int], look: Callab
 
 # Readers of ours that meet one message, and where they are looked up by name.
 PLANTS: Final[dict[str, tuple[str, Sequence[ModuleType]]]] = {
-    "envelope": ("read_envelope", [reading]),
-    "plainness": ("is_plain", [reading, batch]),
-    "records": ("decode_record", [reading, batch]),
-    "judgement": ("acceptable", [reading, batch]),
+    "envelope": ("read_envelope", [decoder]),
+    "plainness": ("is_plain", [decoder, batch]),
+    "records": ("decode_record", [decoder, batch]),
+    "judgement": ("acceptable", [decoder, batch]),
 }
 END: Final = FIRST + COUNT
 WIDE: Final = Limit(run=1_000)

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from operations.replay.batch_preparation import prepared_for
+from schemas.decoder import Incoming
 from schemas.messages import Envelope
-from schemas.reading import Incoming
 from schemas.record import Record, decode_record
 from schemas.topics import RECORDS, RECORDS_TOPIC
 from sinks.files import LocalSink, Nowhere, Output

@@ -1,7 +1,7 @@
 """Which scans are told to wait while their lane does."""
 
+from schemas.decoder import Incoming
 from schemas.messages import Cancelled, Opened, read_envelope
-from schemas.reading import Incoming
 from schemas.topics import CANCELLED, HEADER_SUBJECT, HEADER_TYPE, OPENED
 from stream_app.faust_bridge.record_batches import Streamed
 from stream_app.lanes.unfinished_scans import UnfinishedScans

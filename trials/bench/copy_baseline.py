@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 import psycopg2
 
 from schemas import topics
+from schemas.decoder import Incoming
 from schemas.messages import Envelope
-from schemas.reading import Incoming
 from schemas.record import decode_records
 from schemas.tables import HASH_PARTITIONS
 from sinks.columns import COLUMNS

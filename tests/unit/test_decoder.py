@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from schemas import topics
 from schemas.dead_letters import DeadLetterId
+from schemas.decoder import Incoming, decode, envelope_of, whose
 from schemas.errors import MESSAGE_ERRORS
 from schemas.messages import Closed, Envelope, Header, MessageRefused
-from schemas.reading import Incoming, decode, envelope_of, whose
 from schemas.validation import examine
 from tests.unit.examples import FULL, MINIMAL, NOW, changed, encode, sample_lines
 

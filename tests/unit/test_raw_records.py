@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas import splitting
-from schemas.splitting import is_array, split_records
+from schemas import raw_records
+from schemas.raw_records import is_array, split_records
 from schemas.validation import examine
 from tests.unit.examples import FULL, MINIMAL, NOW, changed, encode
 
@@ -119,8 +119,8 @@ HOSTILE: Final = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_of_hostile_input_no_byte_is_looked_at_again_and_again(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    value, pattern = Counted(HOSTILE[name]), CountedPattern(splitting._STRUCTURE)
-    monkeypatch.setattr(splitting, "_STRUCTURE", pattern)
+    value, pattern = Counted(HOSTILE[name]), CountedPattern(raw_records._STRUCTURE)
+    monkeypatch.setattr(raw_records, "_STRUCTURE", pattern)
     with pytest.raises(ValueError, match=r".+"):
         split_records(value)
     assert value.cut + pattern.matched <= 2 * len(value) + 100
@@ -128,11 +128,11 @@ def test_of_hostile_input_no_byte_is_looked_at_again_and_again(name: str, monkey
 
 def test_what_finds_the_structure_never_goes_back() -> None:
     """A token is there at each of the bytes that begin one, whatever follows, and its repetitions give nothing back."""
-    text = splitting._STRUCTURE.pattern.replace(b"[^", b"").replace(b"\\\\", b"")
+    text = raw_records._STRUCTURE.pattern.replace(b"[^", b"").replace(b"\\\\", b"")
     assert re.findall(rb"(?<![*+?])[*+?]+", text.replace(b"(?:", b"(")) == [b"++", b"*+", b"?"]
     for first in b'"[]{},':
         for rest in (b"", b"\\", b'\\"', b"x" * 50, b'"', b"\\\\"):
-            assert splitting._STRUCTURE.match(bytes([first]) + rest) is not None
+            assert raw_records._STRUCTURE.match(bytes([first]) + rest) is not None
 
 
 def test_an_array_is_known_by_its_bracket() -> None:

@@ -10,7 +10,9 @@ import msgspec
 from schemas import topics
 from schemas.attributes import attributes_are_right
 from schemas.errors import FieldError
+from schemas.exception_summary import is_of_the_machine
 from schemas.field_checks import offset_is_right
+from schemas.format_mistakes import without_bom
 from schemas.messages import (
     Cancelled,
     Closed,
@@ -22,11 +24,9 @@ from schemas.messages import (
     read_control,
     read_envelope,
 )
-from schemas.mistakes import without_bom
+from schemas.raw_records import is_array, split_records
 from schemas.record import CLOCK_TOLERANCE, EARLIEST, Record, decode_record, decode_records
-from schemas.splitting import is_array, split_records
 from schemas.text import is_plain
-from schemas.unexpected import is_of_the_machine
 from schemas.validation import examine, text_is_clean
 
 Given = ParamSpec("Given")
