@@ -34,7 +34,7 @@ class Log(NamedTuple):
     end: int
 
 
-class Found(NamedTuple):
+class TopicLogs(NamedTuple):
     """What was asked of a topic. `topic_id` is None where it was not asked, or the broker knows no ids; `logs` has the
     partitions whose leader answered."""
 
@@ -137,11 +137,11 @@ def topic_id_of(admin: AdminClient, topic: str, seconds: float) -> str | None:
     return topic_id_in(ask_topic_id(admin, topic, seconds).result(seconds + 1))
 
 
-def found_in(admin: AdminClient, topic: str, partitions: Collection[int], seconds: float) -> Found:
+def topic_logs_of(admin: AdminClient, topic: str, partitions: Collection[int], seconds: float) -> TopicLogs:
     """The topic's id and the logs of every partition. Raises KafkaException, TimeoutError."""
     begins, ends = offsets_of(admin, topic, partitions, *BEGIN_AND_END, seconds=seconds)
     logs = {number: Log(begins[number], ends[number]) for number in partitions}
-    return Found(topic_id_of(admin, topic, seconds), logs)
+    return TopicLogs(topic_id_of(admin, topic, seconds), logs)
 
 
 def committed_of(consumer: Consumer, topic: str, partitions: Iterable[int], seconds: float) -> dict[int, int]:

@@ -5,7 +5,7 @@ from typing import Protocol
 from confluent_kafka import KafkaError
 
 
-class Received(Protocol):
+class ReceivedMessage(Protocol):
     """A message that was polled or acknowledged, which has a partition and an offset. confluent-kafka's own class says
     that it may have none, since a message can also be made by hand. The end of a partition, which comes as an error,
     has both, too."""

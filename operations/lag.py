@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, TopicPartition
 
 from infra.errors import InfraError
 from kafka_client.clients import quiet_admin, unjoined_consumer
-from kafka_client.offsets import Found, committed_of, found_in, partitions_of
+from kafka_client.offsets import TopicLogs, committed_of, partitions_of, topic_logs_of
 from operations.kafka_answers import ANSWER_SECONDS, must_answer
 from schemas.stored_offset import StoredOffset
 from schemas.topics import RECORDS_TOPIC
@@ -58,7 +58,7 @@ def _measure(bootstrap: str, pipeline: str, written: Mapping[int, StoredOffset] 
     if not partitions:
         raise InfraError.of("kafka_topic_missing", bootstrap=bootstrap, topic=RECORDS_TOPIC)
     committed = _committed(bootstrap, pipeline, partitions)
-    found = found_in(admin, RECORDS_TOPIC, partitions, ANSWER_SECONDS)
+    found = topic_logs_of(admin, RECORDS_TOPIC, partitions, ANSWER_SECONDS)
     reached = committed if written is None else _reached(written, found)
     # what retention has deleted is nobody's backlog
     starts = {number: max(reached.get(number, 0), held.begin) for number, held in found.logs.items()}
@@ -75,7 +75,7 @@ def _measure(bootstrap: str, pipeline: str, written: Mapping[int, StoredOffset] 
     ]
 
 
-def _reached(written: Mapping[int, StoredOffset], found: Found) -> dict[int, int]:
+def _reached(written: Mapping[int, StoredOffset], found: TopicLogs) -> dict[int, int]:
     return {
         number: 0 if found.is_another(number, stored) else stored.next_offset
         for number, stored in written.items()

@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from infra.errors import InfraError
 from kafka_client.clients import quiet_admin
-from kafka_client.offsets import Found, found_in, partitions_of
+from kafka_client.offsets import TopicLogs, partitions_of, topic_logs_of
 from operations.audit import NO_TENANT, actor
 from operations.kafka_answers import ANSWER_SECONDS
 from schemas.stored_offset import StoredOffset
@@ -83,21 +83,21 @@ def reset(bootstrap: str, write_url: str, pipeline: str, partition: int | None, 
     return Done(plan, sorted(stored.keys() - found.logs.keys()) if partition is None else [])
 
 
-def _found(bootstrap: str, wanted: list[int]) -> Found:
+def _found(bootstrap: str, wanted: list[int]) -> TopicLogs:
     """Asks about those of the partitions that the topic has: one that was recreated may have fewer."""
     admin = quiet_admin(bootstrap)
     try:
         there = partitions_of(admin, RECORDS_TOPIC, ANSWER_SECONDS)
         if not there:
             raise InfraError.of("offsets_topic_missing", bootstrap=bootstrap, topic=RECORDS_TOPIC)
-        return found_in(admin, RECORDS_TOPIC, [number for number in wanted if number in there], ANSWER_SECONDS)
+        return topic_logs_of(admin, RECORDS_TOPIC, [number for number in wanted if number in there], ANSWER_SECONDS)
     except (KafkaException, TimeoutError) as error:
         raise InfraError.of(
             "offsets_unknown", bootstrap=bootstrap, topic=RECORDS_TOPIC, reason=type(error).__name__
         ) from None
 
 
-def _planned(partition: int, stored: StoredOffset, found: Found, to: str) -> Reset:
+def _planned(partition: int, stored: StoredOffset, found: TopicLogs, to: str) -> Reset:
     held = found.logs[partition]
     if to in ("earliest", "latest"):
         target = held.begin if to == "earliest" else held.end

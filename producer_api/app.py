@@ -15,7 +15,7 @@ from producer_api.kafka.follower import Follower
 from producer_api.kafka.publisher import Publisher
 from producer_api.kafka.statuses import StatusStore
 from producer_api.metrics import Timing
-from producer_api.reads import Reader
+from producer_api.reads import DatabaseReader
 from producer_api.routes import activities, corrections, pages, scans, submit, validate
 from producer_api.services import Services
 from producer_api.settings import ApiSettings
@@ -40,7 +40,7 @@ def build_app(settings: ApiSettings | None = None) -> FastAPI:
             publisher,
             Budget(chosen.api_buffer_bytes, chosen.api_buffer_wait_seconds),
             Keys(statuses, chosen.api_retry_after_seconds),
-            Reader(chosen),
+            DatabaseReader(chosen),
             Backlog(chosen),
             drain,
             Cancellations(),

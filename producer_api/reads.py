@@ -33,7 +33,7 @@ class Filters(NamedTuple):
     cross_border: bool | None = None
 
 
-class Reader:
+class DatabaseReader:
     """Blocking calls, made from the thread pool. Each raises ReadsUnavailable."""
 
     def __init__(self, settings: ApiSettings) -> None:

@@ -14,7 +14,7 @@ from producer_api.kafka.backlog import Backlog
 from producer_api.kafka.follower import Follower
 from producer_api.kafka.publisher import Publisher
 from producer_api.kafka.statuses import Entry, NotCaughtUp, StatusStore
-from producer_api.reads import Reader
+from producer_api.reads import DatabaseReader
 from producer_api.settings import ApiSettings
 from producer_api.uploads.cancellations import Cancellations
 from producer_api.uploads.idempotency import Keys
@@ -35,7 +35,7 @@ class Services:
     publisher: Publisher
     budget: Budget
     keys: Keys
-    reader: Reader
+    reader: DatabaseReader
     backlog: Backlog
     drain: Drain
     cancellations: Cancellations

@@ -12,7 +12,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from kafka_client.clients import quiet_admin
-from kafka_client.offsets import BEGIN_AND_END, Found, Log, answered, ask_offsets, ask_topic_id, topic_id_in
+from kafka_client.offsets import BEGIN_AND_END, Log, TopicLogs, answered, ask_offsets, ask_topic_id, topic_id_in
 from schemas.topics import RECORDS_TOPIC
 
 _SECONDS: Final = 5.0
@@ -37,7 +37,7 @@ class Bounds(_Asker):
     def __init__(self, bootstrap: str) -> None:
         super().__init__(bootstrap, "scanline-logs")
 
-    def __call__(self, partitions: list[int]) -> Found:
+    def __call__(self, partitions: list[int]) -> TopicLogs:
         """Everything is asked at once."""
         admin = self._admin()
         try:
@@ -45,13 +45,13 @@ class Bounds(_Asker):
             asked_id = ask_topic_id(admin, RECORDS_TOPIC, _SECONDS)
         except KafkaException as error:
             self._log.info("no bounds of logs this time: %s", error.args[0].name())
-            return Found(None, {})
+            return TopicLogs(None, {})
         begins, ends = answered(asked_begins, _SECONDS), answered(asked_ends, _SECONDS)
         logs = {number: Log(begin, ends[number]) for number, begin in begins.items() if number in ends}
         try:
-            return Found(topic_id_in(asked_id.result(_SECONDS + 1)), logs)
+            return TopicLogs(topic_id_in(asked_id.result(_SECONDS + 1)), logs)
         except (KafkaException, TimeoutError):
-            return Found(None, logs)
+            return TopicLogs(None, logs)
 
 
 class Ends(_Asker):

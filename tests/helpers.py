@@ -20,7 +20,7 @@ STATUS: Final = "scan.status.v1"
 DEAD_LETTERS: Final = "scan.dlq.v1"
 FINAL: Final = {"completed", "completed_with_errors", "failed", "cancelled"}
 PATIENCE: Final = 60.0  # seconds until a condition that never comes true fails a test
-Found = TypeVar("Found")
+Value = TypeVar("Value")
 _SAME: Final = (
     "status",
     "source",
@@ -37,7 +37,7 @@ _SAME: Final = (
 )
 
 
-def wait_for(look: Callable[[], Found], what: str, seconds: float = PATIENCE) -> Found:
+def wait_for(look: Callable[[], Value], what: str, seconds: float = PATIENCE) -> Value:
     """Looks until it finds something true, and returns that."""
     deadline = time.monotonic() + seconds
     while True:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 from kafka_client.message_headers import headers_of
-from kafka_client.received_message import Received
+from kafka_client.received_message import ReceivedMessage
 from schemas import topics
 from schemas.dead_letters import REASON_HEADERS, RETRY_HEADERS, DeadLetterId
 from schemas.decoder import Incoming, decode, envelope_of, whose
@@ -75,7 +75,7 @@ class DeadLetter(NamedTuple):
         return [header for header in self.headers if header[0] not in REASON_HEADERS | RETRY_HEADERS]
 
 
-def letter_of(message: Received) -> DeadLetter:
+def letter_of(message: ReceivedMessage) -> DeadLetter:
     """A message of confluent-kafka as a letter."""
     headers = headers_of(message)
     named = dict(headers)

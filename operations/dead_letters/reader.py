@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from infra.errors import InfraError
 from kafka_client.clients import unjoined_consumer
 from kafka_client.offsets import partitions_of, spans_of
-from kafka_client.received_message import Received
+from kafka_client.received_message import ReceivedMessage
 from operations.dead_letters.dead_letter import DeadLetter, Selection, letter_of
 from operations.kafka_answers import ANSWER_SECONDS, must_answer
 from schemas.topics import DLQ_TOPIC
@@ -52,7 +52,7 @@ def spans(client: Consumer, topic: str, bootstrap: str) -> dict[int, tuple[int, 
     return spans_of(client, topic, partitions, ANSWER_SECONDS)
 
 
-def messages(client: Consumer, topic: str, wanted: dict[int, tuple[int, int]]) -> Iterator[list[Received]]:
+def messages(client: Consumer, topic: str, wanted: dict[int, tuple[int, int]]) -> Iterator[list[ReceivedMessage]]:
     """Messages of [start, end) of each partition, some at a time. Gaps are passed over. Raises KafkaException."""
     left = {number: end for number, (start, end) in wanted.items() if start < end}
     client.assign([TopicPartition(topic, number, wanted[number][0]) for number in left])
@@ -63,7 +63,7 @@ def messages(client: Consumer, topic: str, wanted: dict[int, tuple[int, int]]) -
             heard = time.monotonic()
         elif time.monotonic() - heard > _SILENCE_SECONDS:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-        good: list[Received] = []
+        good: list[ReceivedMessage] = []
         for message in polled:
             error, number = message.error(), message.partition()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
@@ -79,7 +79,7 @@ def messages(client: Consumer, topic: str, wanted: dict[int, tuple[int, int]]) -
             yield good
 
 
-class Reader:
+class DeadLetterReader:
     """The letters of a selection. A context manager; the ends are asked for when it is opened."""
 
     def __init__(self, bootstrap: str, selection: Selection) -> None:
@@ -137,7 +137,7 @@ class Reader:
     def close(self) -> None:
         self._consumer.close()
 
-    def __enter__(self) -> "Reader":
+    def __enter__(self) -> "DeadLetterReader":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -17,7 +17,7 @@ from operations.dead_letters.drop import drop as drop_letters
 from operations.dead_letters.ledger import Ledger
 from operations.dead_letters.masking import summary
 from operations.dead_letters.plan import Outcome, Plan, RetryRules
-from operations.dead_letters.reader import Reader
+from operations.dead_letters.reader import DeadLetterReader
 from operations.dead_letters.retry import Retry
 from schemas.dead_letters import DeadLetterId
 
@@ -51,7 +51,7 @@ def listed(
     """Lists at most `limit` letters; with `everything` also those that were retried or dropped. Raises InfraError."""
     reasons: Counter[str] = Counter()
     kept: list[tuple[Any, dict[str, Any]]] = []  # a heap of the newest
-    with Reader(settings.kafka_bootstrap, selection) as reader, progress(reader.total) as advance:
+    with DeadLetterReader(settings.kafka_bootstrap, selection) as reader, progress(reader.total) as advance:
         for chunk in reader.letters(advance):
             states = states_of(chunk, ledger)
             for letter in chunk:
@@ -67,7 +67,7 @@ def listed(
 
 def letter_at(settings: InfraSettings, place: str) -> DeadLetter:
     """The letter itself. Raises InfraError."""
-    with Reader(settings.kafka_bootstrap, Selection(ids=frozenset({letter_place(place)}))) as reader:
+    with DeadLetterReader(settings.kafka_bootstrap, Selection(ids=frozenset({letter_place(place)}))) as reader:
         for chunk in reader.letters():
             return chunk[0]
     raise unknown_letter(place)
@@ -93,7 +93,7 @@ class _Named:
 def planned(settings: InfraSettings, selection: Selection, rules: RetryRules, progress: Progress) -> Plan:
     """Plans a retry; nothing is done. Raises InfraError."""
     plan, named = Plan(rules), _Named(selection)
-    with Ledger(settings.url("read")) as ledger, Reader(settings.kafka_bootstrap, selection) as reader:
+    with Ledger(settings.url("read")) as ledger, DeadLetterReader(settings.kafka_bootstrap, selection) as reader:
         with progress(reader.total) as advance:
             for chunk in named.watch(reader.letters(advance)):
                 states, now = ledger.states(letter.id for letter in chunk), dt.datetime.now(dt.UTC)
@@ -118,7 +118,7 @@ def retry(
     where the run broke off. Raises InfraError."""
     named = _Named(selection)
     url, bootstrap = settings.url("write"), settings.kafka_bootstrap
-    with Ledger(url) as ledger, Reader(bootstrap, selection) as reader, stoppable as stopping:
+    with Ledger(url) as ledger, DeadLetterReader(bootstrap, selection) as reader, stoppable as stopping:
         run = Retry(ledger, bootstrap, rules, stopping)
         try:
             with progress(reader.total) as advance:
@@ -136,7 +136,7 @@ def retry(
 def drop(settings: InfraSettings, selection: Selection, note: str, most: int, progress: Progress) -> Counter[State]:
     """Puts letters aside for good. Raises InfraError."""
     named = _Named(selection)
-    with Ledger(settings.url("write")) as ledger, Reader(settings.kafka_bootstrap, selection) as reader:
+    with Ledger(settings.url("write")) as ledger, DeadLetterReader(settings.kafka_bootstrap, selection) as reader:
         with progress(reader.total) as advance:
             letters = named.watch(reader.letters(advance))
             done = drop_letters(ledger, settings.kafka_bootstrap, letters, note, most)

@@ -54,7 +54,7 @@ def read(bootstrap: str, places: Mapping[int, Range]) -> Iterator[Piece]:
         return
     heard = time.monotonic()
     with _Background() as background:
-        reader = _Reader(bootstrap, {number: places[number].start for number in left}, left)
+        reader = _TopicReader(bootstrap, {number: places[number].start for number in left}, left)
         try:
             background.run(reader.start())
             while left:
@@ -92,7 +92,7 @@ class _Background:
         self._loop.close()
 
 
-class _Reader:
+class _TopicReader:
     """A consumer of assigned partitions. Those that have reached their end leave `left` and are fetched no more."""
 
     def __init__(self, bootstrap: str, starts: Mapping[int, int], left: dict[int, int]) -> None:

@@ -18,7 +18,7 @@ from confluent_kafka.admin import OffsetSpec
 from kafka_client.clients import quiet_admin, unjoined_consumer
 from kafka_client.message_headers import headers_of
 from kafka_client.offsets import offsets_of
-from kafka_client.received_message import Received
+from kafka_client.received_message import ReceivedMessage
 from producer_api import metrics
 from producer_api.kafka.status_messages import StatusMessage, read
 from producer_api.kafka.statuses import NotCaughtUp, StatusStore
@@ -180,7 +180,7 @@ class Follower:
         self._store.apply(batch, positions)
 
 
-def _read_status(message: Received) -> StatusMessage | None:
+def _read_status(message: ReceivedMessage) -> StatusMessage | None:
     try:
         key = split_status_key(message.key() or b"")
         if not is_tenant_id(key[0]):

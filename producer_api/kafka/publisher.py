@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from kafka_client.received_message import Received
+from kafka_client.received_message import ReceivedMessage
 from producer_api import metrics
 from producer_api.settings import ApiSettings
 from schemas.topics import METADATA_REFRESH_MS, PARTITIONER
@@ -41,7 +41,7 @@ class Delivered(NamedTuple):
     timestamp: int
 
 
-_Done = tuple[asyncio.Future[Delivered], float, Any, Received]  # who waits, since when, the error, the message
+_Done = tuple[asyncio.Future[Delivered], float, Any, ReceivedMessage]  # who waits, since when, the error, the message
 
 
 def _settings(settings: ApiSettings, timeout_seconds: float, buffer_kib: int) -> dict[str, Any]:

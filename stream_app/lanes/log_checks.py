@@ -16,7 +16,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from kafka_client.offsets import Found, Log
+from kafka_client.offsets import Log, TopicLogs
 from schemas.stored_offset import StoredOffset
 from stream_app import metrics
 from stream_app.lanes.group import Lanes
@@ -31,7 +31,7 @@ _LOOKS: Final = 3  # that must agree: a broker that has just become leader may n
 class Logs:
     """stored_offsets() is called before lanes are made, look() every few seconds; both on the event loop."""
 
-    def __init__(self, lanes: Lanes, bounds: Callable[[list[int]], Found]) -> None:
+    def __init__(self, lanes: Lanes, bounds: Callable[[list[int]], TopicLogs]) -> None:
         self._lanes = lanes
         self._bounds = bounds
 
@@ -59,7 +59,7 @@ class Logs:
             else:
                 _judge(lane, offsets[partition], there, found.topic_id)
 
-    async def _ask(self, partitions: list[int]) -> Found:
+    async def _ask(self, partitions: list[int]) -> TopicLogs:
         return await asyncio.get_running_loop().run_in_executor(None, self._bounds, partitions)
 
 

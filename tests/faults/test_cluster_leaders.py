@@ -14,7 +14,7 @@ from confluent_kafka import ElectionType, KafkaException
 
 from infra.processes.services import Service
 from kafka_client.clients import quiet_admin
-from kafka_client.offsets import Log, found_in
+from kafka_client.offsets import Log, topic_logs_of
 from schemas.topics import RECORDS_TOPIC
 from stream_app.broker_logs import Bounds, Ends
 from tests.helpers import Database, wait_for
@@ -106,7 +106,7 @@ def test_offsets_are_told_while_brokers_come_and_go(rig: Rig) -> None:
         logs, read_to = bounds(PARTITIONS).logs, ends(PARTITIONS)
         assert set(logs.values()) <= {Log(0, 0)} and set(read_to.values()) <= {0}
         try:
-            assert set(found_in(admin, RECORDS_TOPIC, PARTITIONS, 10).logs.values()) == {Log(0, 0)}
+            assert set(topic_logs_of(admin, RECORDS_TOPIC, PARTITIONS, 10).logs.values()) == {Log(0, 0)}
         except (KafkaException, TimeoutError):
             return False
         return sorted(logs) == sorted(read_to) == PARTITIONS

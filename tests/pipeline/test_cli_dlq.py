@@ -317,7 +317,7 @@ def test_what_was_sent_and_not_marked_is_recognised(
     """As a run leaves it that dies between sending and marking: single records without a number would count twice."""
     from operations.dead_letters.dead_letter import Selection
     from operations.dead_letters.ledger import Ledger
-    from operations.dead_letters.reader import Reader
+    from operations.dead_letters.reader import DeadLetterReader
     from operations.dead_letters.recovery import record_ends
     from operations.dead_letters.sender import Sender
 
@@ -325,7 +325,7 @@ def test_what_was_sent_and_not_marked_is_recognised(
     lines = generator.records(3, 5, tenant)
     readable_letters(servers, tenant, scan, [[line] for line in lines])
     wait_for_letters(run, tenant, 3)
-    with Reader(servers.bootstrap, Selection(tenant=tenant)) as reader, Ledger(servers.urls.write) as ledger:
+    with DeadLetterReader(servers.bootstrap, Selection(tenant=tenant)) as reader, Ledger(servers.urls.write) as ledger:
         letters = [letter for chunk in reader.letters() for letter in chunk]
         ledger.claim(letters, record_ends(servers.bootstrap))
         places, failure = Sender(servers.bootstrap).send(letters[:2])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kafka_client.offsets import Found, Log
+from kafka_client.offsets import Log, TopicLogs
 from schemas.stored_offset import StoredOffset
 from schemas.topics import RECORDS_TOPIC
 from stream_app.lanes.lane import Common, Lane, Settings
@@ -69,7 +69,7 @@ class Worker:
             stored,
             topic_id=lambda: self.lanes.topic_id,
         )
-        self.answer = Found(None, {})
+        self.answer = TopicLogs(None, {})
         lanes: Any = self.lanes
         self.logs = Logs(lanes, lambda _: self.answer)
 
@@ -78,7 +78,7 @@ class Worker:
         return len(self.sought)
 
     async def look(self, topic_id: str | None, end: int | None = 2 * AT) -> None:
-        self.answer = Found(topic_id, {} if end is None else {0: Log(0, end)})
+        self.answer = TopicLogs(topic_id, {} if end is None else {0: Log(0, end)})
         await self.logs.look()
 
     @property

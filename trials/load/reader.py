@@ -12,7 +12,7 @@ _PAUSE: Final = 0.5  # seconds between two reads
 _TIMEOUT: Final = httpx.Timeout(10, connect=3)
 
 
-class Reader:
+class ApiReader:
     """A context manager. Entered, it asks one of the APIs for a page of some tenant's processing activities, over and over, from
     a thread of its own. What is answered does not matter: servers may be away."""
 

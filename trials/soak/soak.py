@@ -18,7 +18,7 @@ from trials.checker.checker import check, wait_until_drained
 from trials.checker.findings import Report
 from trials.checker.history import History
 from trials.load.load import Load
-from trials.load.reader import Reader
+from trials.load.reader import ApiReader
 from trials.soak.rig_watch import Watch
 from trials.soak.sampler import Sample, Sampler, database_figures
 
@@ -78,7 +78,7 @@ def soak(
             with (
                 History(folder / "history.jsonl") as history,
                 Load(history, rig.api_urls, rig.client_bootstrap, seed=seed, rate=rate) as load,
-                Reader(rig.api_urls, load.tenants) as reader,
+                ApiReader(rig.api_urls, load.tenants) as reader,
             ):
                 busy_half = _faults_now_and_then(rig, sampler, minutes * 60, faults, rng, announce)
                 load.stop_offering()
