@@ -14,7 +14,7 @@ from cli.output import console, print_json, show, stderr
 from infra.errors import Interrupted
 from infra.settings import InfraSettings
 from infra.stack import Stack
-from trials.demo.run import Outcome, run
+from trials.demo.run import DemoResult, run
 from trials.demo.scans import SPREAD
 
 _WIDE: Final = 1_000  # cells: more than any table needs
@@ -49,7 +49,7 @@ def demo(
         raise typer.Exit(1)
 
 
-def _whole(folder: Path) -> Outcome:
+def _whole(folder: Path) -> DemoResult:
     with Stack(folder, fresh=True) as stack:
         stderr.print("Khởi động Kafka, PostgreSQL, API và worker… / Starting Kafka, PostgreSQL, the API and a worker…")
         began = time.perf_counter()
@@ -61,7 +61,7 @@ def _whole(folder: Path) -> Outcome:
         return run(stack, stderr)
 
 
-def _document(outcome: Outcome) -> dict[str, Any]:
+def _document(outcome: DemoResult) -> dict[str, Any]:
     return {
         "scans": outcome.rows,
         "phases": [
@@ -85,7 +85,7 @@ def _cell(value: Any) -> str:
     return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
-def _table(outcome: Outcome) -> Table:
+def _table(outcome: DemoResult) -> Table:
     """Fits a terminal of 80 columns."""
     table = Table(title="Lượt quét / scans", box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for name, heading in _COLUMNS.items():
@@ -96,7 +96,7 @@ def _table(outcome: Outcome) -> Table:
     return table
 
 
-def _print(outcome: Outcome) -> None:
+def _print(outcome: DemoResult) -> None:
     table = _table(outcome)
     if Measurement.get(console, console.options.update(max_width=_WIDE), table).maximum <= console.width:
         console.print(table)

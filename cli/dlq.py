@@ -25,8 +25,8 @@ from infra.settings import InfraSettings
 from operations.dead_letters import runs
 from operations.dead_letters.allowance import allow as let_pass
 from operations.dead_letters.arguments import selection as chosen
-from operations.dead_letters.dead_letter import DeadLetter, Selection, judge
-from operations.dead_letters.ledger import Ledger
+from operations.dead_letters.dead_letter import DeadLetter, DeadLetterSelection, judge
+from operations.dead_letters.ledger import DeadLetterLedger
 from operations.dead_letters.masking import described
 from operations.dead_letters.plan import LEFT as NOT_SENT
 from operations.dead_letters.plan import RetryRules
@@ -120,11 +120,11 @@ def _stoppable(stopping: threading.Event) -> Iterator[threading.Event]:
 
 
 @contextmanager
-def _reader_of_states(settings: InfraSettings) -> Iterator[Ledger | None]:
+def _reader_of_states(settings: InfraSettings) -> Iterator[DeadLetterLedger | None]:
     """Opens the ledger. Gives None, and says so, where PostgreSQL cannot be asked: the letters themselves are in
     Kafka."""
     try:
-        ledger = Ledger(settings.url("read"))
+        ledger = DeadLetterLedger(settings.url("read"))
     except InfraError as error:
         stderr.print(f"[yellow]{escape(error.vi)} / {escape(error.en)}[/yellow]")
         yield None
@@ -171,7 +171,7 @@ def _write_raw(value: bytes, output: Path | None) -> None:
         raise InfraError.of("file_not_written", output=output, reason=error.strerror) from error
 
 
-def _needs_choice(selection: Selection, *, everything: bool) -> None:
+def _needs_choice(selection: DeadLetterSelection, *, everything: bool) -> None:
     """Nobody means all letters by accident. Raises InfraError."""
     if selection.is_everything and not everything:
         raise InfraError.of("dlq_nothing_chosen")
@@ -179,7 +179,7 @@ def _needs_choice(selection: Selection, *, everything: bool) -> None:
 
 @_choosing
 def list_letters(
-    selection: Selection,
+    selection: DeadLetterSelection,
     *,
     limit: int = typer.Option(50, min=1, help="số dòng nhiều nhất, mới nhất trước / most lines, newest first"),
     everything: bool = typer.Option(False, "--all", help="cả đã gửi lại và đã bỏ / retried and dropped ones, too"),
@@ -214,7 +214,7 @@ def show_one(
     if raw:
         _can_be_raw(letter, output)
     if raw or preview:
-        with Ledger(settings.url("write")) as writer:  # without that row nothing is shown
+        with DeadLetterLedger(settings.url("write")) as writer:  # without that row nothing is shown
             writer.shown(letter)
     if raw:
         _write_raw(letter.value or b"", output)
@@ -228,7 +228,7 @@ def show_one(
 
 @_choosing
 def retry(
-    selection: Selection,
+    selection: DeadLetterSelection,
     *,
     ids: Ids = None,
     limit: int = typer.Option(0, min=0, help="gửi nhiều nhất từng ấy / send at most so many"),
@@ -267,7 +267,7 @@ def retry(
 
 @_choosing
 def drop(
-    selection: Selection,
+    selection: DeadLetterSelection,
     *,
     ids: Ids = None,
     because: str = typer.Option(..., help="vì sao, cho nhật ký kiểm toán / why, for the audit log"),

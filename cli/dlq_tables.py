@@ -9,7 +9,7 @@ from rich.markup import escape
 from cli.output import console, print_json, show
 from cli.scan_rows import local_time
 from operations.dead_letters.dead_letter import State
-from operations.dead_letters.plan import Outcome, Plan
+from operations.dead_letters.plan import Outcome, RetryPlan
 from schemas.errors import MESSAGE_ERRORS, Text, describe
 from schemas.status import number
 from schemas.topics import DLQ_TOPIC, MAX_MESSAGE_BYTES, MAX_RECORDS_PER_MESSAGE
@@ -83,7 +83,7 @@ def histogram(reasons: Counter[str]) -> None:
         console.print(f"  {number(count, 'vi'):>9}  {bar:<30}  {text}", highlight=False, soft_wrap=True)
 
 
-def show_plan(plan: Plan, *, as_json: bool) -> None:
+def show_plan(plan: RetryPlan, *, as_json: bool) -> None:
     """Prints what a retry would do: reason, what would become of it, how many letters and records; and a histogram of
     reasons."""
     groups = sorted(plan.groups.items(), key=lambda group: -group[1].letters)

@@ -14,7 +14,7 @@ from infra.settings import InfraSettings
 from operations.rebuild import RebuildProgress
 from operations.rebuild import rebuild as rebuild_tables
 from operations.replay.command import Request, run
-from operations.replay.run import Progress
+from operations.replay.run import ReplayProgress
 from operations.replay.selection import Selection
 
 
@@ -63,7 +63,7 @@ def rebuild(
     with progress_bar(quiet=json) as on_progress:
 
         def on_offsets(now: RebuildProgress) -> None:
-            on_progress(Progress(now.offsets, now.total, 0, now.offsets, doing="Dựng lại / rebuilding"))
+            on_progress(ReplayProgress(now.offsets, now.total, 0, now.offsets, doing="Dựng lại / rebuilding"))
             for partition in now.still.keys() - printed:
                 printed.add(partition)
                 _say(

@@ -27,7 +27,7 @@ _KINDS: Final = {
 
 @contextlib.contextmanager
 def progress_bar(*, quiet: bool) -> Iterator[Any]:
-    """A bar on standard error; yields what takes operations.replay.run.Progress."""
+    """A bar on standard error; yields what takes operations.replay.run.ReplayProgress."""
     columns = (
         BarColumn(),
         MofNCompleteColumn(),

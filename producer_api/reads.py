@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, Select, create_engine, select, tuple_
 from sqlalchemy.exc import SQLAlchemyError
 
-from producer_api.http.page import Bounds, Page, SourceFailed, page_of
+from producer_api.http.page import Page, PageBounds, SourceFailed, page_of
 from producer_api.rows import ACTIVITY_COLUMNS, REJECTED_COLUMNS, activity, rejected
 from producer_api.settings import ApiSettings
 from schemas.pool_metrics import WatchedPool
@@ -17,7 +17,7 @@ from schemas.tables import processing_activities, rejected_records, scans
 
 # Rows that come from PostgreSQL at a time, and so are held beside the page: one can have a quarter of a megabyte.
 _AT_ONCE: Final = 16
-_DOWNLOAD: Final = Bounds(1_000, 1024 * 1024)  # of what an NDJSON download reads and holds at a time
+_DOWNLOAD: Final = PageBounds(1_000, 1024 * 1024)  # of what an NDJSON download reads and holds at a time
 
 
 class ReadsUnavailable(SourceFailed):
@@ -70,7 +70,7 @@ class DatabaseReader:
         finally:
             self._pool.measure()
 
-    def _page(self, query: Select[Any], encode: Callable[[Any], bytes], bounds: Bounds) -> Page[Any]:
+    def _page(self, query: Select[Any], encode: Callable[[Any], bytes], bounds: PageBounds) -> Page[Any]:
         """Rows come by a cursor of the server's, some at a time: a page that is full leaves the others where they are.
         One that has anything ends after half the deadline, so that rows which take long are read all the same, page by
         page."""
@@ -85,7 +85,7 @@ class DatabaseReader:
         with self._connected() as connection:
             return connection.execute(query).first() is not None
 
-    def errors(self, tenant_id: str, scan_id: str, after: int, bounds: Bounds) -> Page[Any]:
+    def errors(self, tenant_id: str, scan_id: str, after: int, bounds: PageBounds) -> Page[Any]:
         """A page of rejected records in the order they were rejected; each has its `id`."""
         table = rejected_records
         query = (
@@ -104,7 +104,7 @@ class DatabaseReader:
             yield b"".join([each + b"\n" for each in page.items])
 
     def activities(
-        self, tenant_id: str, filters: Filters, after: tuple[uuid.UUID, str] | None, bounds: Bounds
+        self, tenant_id: str, filters: Filters, after: tuple[uuid.UUID, str] | None, bounds: PageBounds
     ) -> Page[Any]:
         """A page of processing activities in the order of (scan_id, activity_key); each has both."""
         table = processing_activities

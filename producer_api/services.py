@@ -13,7 +13,7 @@ from producer_api.http.problems import ApiProblem, retry_later
 from producer_api.kafka.backlog import Backlog
 from producer_api.kafka.follower import Follower
 from producer_api.kafka.publisher import Publisher
-from producer_api.kafka.statuses import Entry, NotCaughtUp, StatusStore
+from producer_api.kafka.statuses import NotCaughtUp, StatusEntry, StatusStore
 from producer_api.reads import DatabaseReader
 from producer_api.settings import ApiSettings
 from producer_api.uploads.cancellations import Cancellations
@@ -59,7 +59,7 @@ class Services:
         """A problem that passes, with the Retry-After of the settings."""
         return retry_later(code, self.settings.api_retry_after_seconds, **extra)
 
-    async def find(self, tenant_id: str, scan_id: str) -> Entry | None:
+    async def find(self, tenant_id: str, scan_id: str) -> StatusEntry | None:
         """A scan's status; before the answer is None, everything published so far has been read. Raises ApiProblem."""
         key = (tenant_id, scan_id)
         entry = self.statuses.get(key)
@@ -71,7 +71,7 @@ class Services:
             entry = self.statuses.get(key)
         return entry
 
-    async def found(self, tenant_id: str, scan_id: str) -> tuple[str, Entry]:
+    async def found(self, tenant_id: str, scan_id: str) -> tuple[str, StatusEntry]:
         """The scan id in its canonical form, and its status. Raises ApiProblem scan_not_found."""
         scan_id = scan_id.lower()
         entry = await self.find(tenant_id, scan_id) if _SCAN_ID.fullmatch(scan_id) else None

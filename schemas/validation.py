@@ -119,7 +119,7 @@ def _value_of(field: Any) -> Any:
         return _decode_loosely(bytes(field))
 
 
-class Outcome(NamedTuple):
+class ExaminedRecord(NamedTuple):
     """One record of a message: either `record`, or every reason against it in `errors`, with its bytes as they came."""
 
     record: Record | None
@@ -147,16 +147,16 @@ def _usual_mistake(raw: bytes) -> FieldError | None:
     return FieldError(code) if code is not None else None
 
 
-def examine(raw: bytes, now: dt.datetime) -> Outcome:  # noqa: C901, PLR0912 - the rules, each once and in their order
+def examine(raw: bytes, now: dt.datetime) -> ExaminedRecord:  # noqa: C901, PLR0912 - the rules, each once and in their order
     """The thorough way: one record's JSON to the record in its stored form, or to all that is wrong with it."""
     raw = raw.strip(b" \t\r\n")
     if len(raw) > MAX_RECORD_BYTES:
-        return Outcome(None, (FieldError("record_too_large", "", {"max_bytes": MAX_RECORD_BYTES}),), None, raw)
+        return ExaminedRecord(None, (FieldError("record_too_large", "", {"max_bytes": MAX_RECORD_BYTES}),), None, raw)
     deep = too_deep(raw, MAX_DEPTH + 1)  # the record's own object is not counted
     try:
         fields = fields_of(raw if deep is None else flattened(raw, MAX_DEPTH + 1))
     except Refusal as refusal:
-        return Outcome(None, (_usual_mistake(raw) or refusal.error,), None, raw)
+        return ExaminedRecord(None, (_usual_mistake(raw) or refusal.error,), None, raw)
     values: dict[str, Any] = {}
     errors: list[FieldError] = []
     unknown = 0
@@ -182,13 +182,13 @@ def examine(raw: bytes, now: dt.datetime) -> Outcome:  # noqa: C901, PLR0912 - t
     errors.extend(FieldError("required", f"/{name}") for name in sorted(_REQUIRED - fields.keys()))
     key = values.get("activity_key")
     if errors:
-        return Outcome(None, tuple(errors), key, raw)
+        return ExaminedRecord(None, tuple(errors), key, raw)
     try:
         record = msgspec.json.decode(_encode(values), type=Record)
     except msgspec.MsgspecError:  # whatever the checks let through: reject it, never stop the lane
-        return Outcome(None, (FieldError("record_not_object"),), key, raw)
+        return ExaminedRecord(None, (FieldError("record_not_object"),), key, raw)
     late = time_error(record.discovered_at, now)
-    return Outcome(None, (late,), key, raw) if late else Outcome(record, (), key, raw)
+    return ExaminedRecord(None, (late,), key, raw) if late else ExaminedRecord(record, (), key, raw)
 
 
 def text_is_clean(record: Record) -> bool:

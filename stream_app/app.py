@@ -9,7 +9,7 @@ from yarl import URL
 from schemas.topics import METADATA_REFRESH_MS, RECORDS_TOPIC
 from sinks.postgres import PostgresSink
 from sinks.postgres.engine import write_engine
-from stream_app.broker_logs import Bounds, Ends
+from stream_app.broker_logs import Ends, LogBounds
 from stream_app.faust_bridge.skipped_messages import LOOK_SECONDS as POSITIONS_SECONDS
 from stream_app.faust_bridge.skipped_messages import SkippedMessages
 from stream_app.faust_bridge.transport import SliceConsumer, SliceTransport
@@ -97,7 +97,7 @@ def build_app(settings: WorkerSettings, lanes: Lanes) -> ScanlineApp:
         worker_redirect_stdouts=False,
     )
     urls = [URL(url) for url in broker.split(";")]
-    logs = Logs(lanes, Bounds(settings.kafka_bootstrap))
+    logs = Logs(lanes, LogBounds(settings.kafka_bootstrap))
 
     class _Consumer(SliceConsumer):
         pass

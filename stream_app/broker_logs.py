@@ -29,7 +29,7 @@ class _Asker:
         return self._client
 
 
-class Bounds(_Asker):
+class LogBounds(_Asker):
     """Asks what the logs of scan.records.v1 hold, and which topic it is."""
 
     _log: Final = logging.getLogger("scanline.logs")

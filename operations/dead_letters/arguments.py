@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from infra.errors import InfraError
-from operations.dead_letters.dead_letter import Selection
+from operations.dead_letters.dead_letter import DeadLetterSelection
 from schemas.messages import is_tenant_id
 
 _RELATIVE: Final = re.compile(r"([0-9]{1,6})([smhd])")
@@ -48,7 +48,7 @@ def selection(
     until: str,
     partition: int | None,
     offset: int | None,
-) -> Selection:
+) -> DeadLetterSelection:
     """Raises InfraError where something cannot be meant."""
     if tenant and not is_tenant_id(tenant):
         raise InfraError.of("tenant_id_invalid")
@@ -57,7 +57,7 @@ def selection(
         wanted = str(uuid.UUID(scan)) if scan else None
     except ValueError:
         raise InfraError.of("scan_id_invalid") from None
-    return Selection(
+    return DeadLetterSelection(
         frozenset(map(letter_place, ids)),
         tenant or None,
         wanted,

@@ -101,7 +101,7 @@ def judge(letter: DeadLetter, now: dt.datetime) -> Incoming:
     return decode(letter, envelope_of(letter), now)
 
 
-class Selection(NamedTuple):
+class DeadLetterSelection(NamedTuple):
     """A selection of dead letters; what is not given does not narrow it. `until` is exclusive."""
 
     ids: frozenset[tuple[int, int]] = frozenset()  # (partition, offset)
@@ -115,7 +115,7 @@ class Selection(NamedTuple):
 
     @property
     def is_everything(self) -> bool:
-        return self == Selection()
+        return self == DeadLetterSelection()
 
     def matches(self, letter: DeadLetter) -> bool:
         """True for a letter that is meant."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from operations.dead_letters.dead_letter import DeadLetter, State
-from operations.dead_letters.ledger import Ledger
+from operations.dead_letters.ledger import DeadLetterLedger
 from operations.dead_letters.recovery import settled
 
 # what is claimed after a look into scan.records.v1 was never sent
@@ -13,7 +13,7 @@ _DROPPABLE: Final = ("open", "claimed")
 
 
 def drop(
-    ledger: Ledger,
+    ledger: DeadLetterLedger,
     bootstrap: str,
     chunks: Iterable[list[DeadLetter]],
     note: str,

@@ -42,7 +42,7 @@ AUDIT_TEXTS: Final[dict[Action, Text]] = {
 }
 
 
-class Claim(NamedTuple):
+class RetryClaim(NamedTuple):
     """A letter that was claimed and not marked as sent. `ends` of scan.records.v1 before it was sent, by partition;
     `arrived` is where (partition, offset) the worker has met it since."""
 
@@ -62,7 +62,7 @@ def database_error(error: BaseException) -> InfraError:
     return InfraError.of("dlq_postgres_refuses", sqlstate=code)
 
 
-class Ledger:
+class DeadLetterLedger:
     """One connection, for one command. A context manager; every call raises InfraError."""
 
     def __init__(self, url: str) -> None:
@@ -101,7 +101,7 @@ class Ledger:
             found = {DeadLetterId(*row[:3]): _state(row[3]) for row in self._connection.execute(query)}
         return {each: found.get(each, "open") for each in wanted}
 
-    def in_doubt(self, ids: Iterable[DeadLetterId]) -> list[Claim]:
+    def in_doubt(self, ids: Iterable[DeadLetterId]) -> list[RetryClaim]:
         """The claims on these letters of a run that ended before it could say what became of them."""
         sent, arrived = _table.alias(), _table.alias()
         query = (
@@ -122,7 +122,7 @@ class Ledger:
         by_name = {str(partition): end for partition, end in ends.items()}
         self._add("claimed", [(each, {"reason": each.reason, "ends": by_name}) for each in letters])
 
-    def mark_sent(self, sent: Sequence[tuple[DeadLetter | Claim, Mapping[str, Any]]]) -> None:
+    def mark_sent(self, sent: Sequence[tuple[DeadLetter | RetryClaim, Mapping[str, Any]]]) -> None:
         """Marks the letters as sent, with an audit row for each scan, in one transaction."""
         self._add("sent", sent, "dead_letters_retried")
 
@@ -138,7 +138,10 @@ class Ledger:
             self._audit("dead_letter_shown", [(letter, {"reason": letter.reason})])
 
     def _add(
-        self, action: str, done: Sequence[tuple[DeadLetter | Claim, Mapping[str, Any]]], audited: Action | None = None
+        self,
+        action: str,
+        done: Sequence[tuple[DeadLetter | RetryClaim, Mapping[str, Any]]],
+        audited: Action | None = None,
     ) -> None:
         if not done:
             return
@@ -160,9 +163,11 @@ class Ledger:
             if audited is not None:
                 self._audit(audited, done)
 
-    def _audit(self, action: Action, done: Sequence[tuple[DeadLetter | Claim, Mapping[str, Any]]]) -> None:
+    def _audit(self, action: Action, done: Sequence[tuple[DeadLetter | RetryClaim, Mapping[str, Any]]]) -> None:
         """A row for each scan: what was touched, how much, when and by whom (Law 91/2025/QH15, Article 23)."""
-        by_scan: dict[tuple[str, str | None], list[tuple[DeadLetter | Claim, Mapping[str, Any]]]] = defaultdict(list)
+        by_scan: dict[tuple[str, str | None], list[tuple[DeadLetter | RetryClaim, Mapping[str, Any]]]] = defaultdict(
+            list
+        )
         for each, details in done:
             by_scan[each.tenant_id or NO_TENANT, each.scan_id].append((each, details))
         rows = []
@@ -203,7 +208,7 @@ class Ledger:
         with _told(), self._connection.begin():
             return [{**row._mapping, "at": row.at.isoformat()} for row in self._connection.execute(query)]
 
-    def __enter__(self) -> "Ledger":
+    def __enter__(self) -> "DeadLetterLedger":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -237,9 +242,9 @@ def _same(other: Any, action: str) -> Any:
     )
 
 
-def _claim(row: Any) -> Claim:
+def _claim(row: Any) -> RetryClaim:
     ends = {int(partition): end for partition, end in row.details["ends"].items()}
     scan = None if row.scan_id is None else str(row.scan_id)
     letter = DeadLetterId(row.letter_partition, row.letter_offset, row.failed_at_ms)
     met = None if row.met is None else (row.met["partition"], row.met["offset"])
-    return Claim(letter, row.tenant_id, scan, row.details["reason"], ends, met)
+    return RetryClaim(letter, row.tenant_id, scan, row.details["reason"], ends, met)

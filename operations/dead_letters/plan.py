@@ -72,7 +72,7 @@ class Sums(NamedTuple):
     rejected: int = 0
 
 
-class Plan:
+class RetryPlan:
     """A retry's expected results, summed up: as many entries as there are reasons and outcomes, however many
     letters."""
 

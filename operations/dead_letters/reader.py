@@ -11,7 +11,7 @@ from infra.errors import InfraError
 from kafka_client.clients import unjoined_consumer
 from kafka_client.offsets import partitions_of, spans_of
 from kafka_client.received_message import ReceivedMessage
-from operations.dead_letters.dead_letter import DeadLetter, Selection, letter_of
+from operations.dead_letters.dead_letter import DeadLetter, DeadLetterSelection, letter_of
 from operations.kafka_answers import ANSWER_SECONDS, must_answer
 from schemas.topics import DLQ_TOPIC
 
@@ -82,7 +82,7 @@ def messages(client: Consumer, topic: str, wanted: dict[int, tuple[int, int]]) -
 class DeadLetterReader:
     """The letters of a selection. A context manager; the ends are asked for when it is opened."""
 
-    def __init__(self, bootstrap: str, selection: Selection) -> None:
+    def __init__(self, bootstrap: str, selection: DeadLetterSelection) -> None:
         """Raises InfraError where Kafka is away."""
         self._bootstrap = bootstrap
         self._selection = selection

@@ -6,7 +6,7 @@ from contextlib import closing
 
 from kafka_client.message_headers import headers_of
 from operations.dead_letters.dead_letter import DeadLetter, State
-from operations.dead_letters.ledger import Claim, Ledger
+from operations.dead_letters.ledger import DeadLetterLedger, RetryClaim
 from operations.dead_letters.reader import consumer, kafka_must_answer, messages, spans
 from schemas.dead_letters import DeadLetterId
 from schemas.topics import RECORDS_TOPIC, RETRY_LETTER
@@ -19,7 +19,7 @@ def record_ends(bootstrap: str) -> dict[int, int]:
         return {number: end for number, (_, end) in spans(client, RECORDS_TOPIC, bootstrap).items()}
 
 
-def found_again(bootstrap: str, claims: Sequence[Claim]) -> dict[DeadLetterId, tuple[int, int]]:
+def found_again(bootstrap: str, claims: Sequence[RetryClaim]) -> dict[DeadLetterId, tuple[int, int]]:
     """Finds which of these are there, and where. Reads from where the topic ended before the first of them was sent."""
     wanted = {claim.id for claim in claims}
     found: dict[DeadLetterId, tuple[int, int]] = {}
@@ -37,7 +37,7 @@ def found_again(bootstrap: str, claims: Sequence[Claim]) -> dict[DeadLetterId, t
         return found
 
 
-def settle(ledger: Ledger, bootstrap: str, ids: Iterable[DeadLetterId]) -> set[DeadLetterId]:
+def settle(ledger: DeadLetterLedger, bootstrap: str, ids: Iterable[DeadLetterId]) -> set[DeadLetterId]:
     """Marks those of the letters that were sent and not marked, and returns them; the others were never sent."""
     claims = ledger.in_doubt(ids)
     found = {claim.id: claim.arrived for claim in claims if claim.arrived is not None}
@@ -56,7 +56,7 @@ def settle(ledger: Ledger, bootstrap: str, ids: Iterable[DeadLetterId]) -> set[D
 
 
 def settled(
-    ledger: Ledger, bootstrap: str, letters: Sequence[DeadLetter]
+    ledger: DeadLetterLedger, bootstrap: str, letters: Sequence[DeadLetter]
 ) -> tuple[dict[DeadLetterId, State], set[DeadLetterId]]:
     """The state of each letter, where it may be acted on: what is still "claimed" was never sent. Also which of them an
     earlier run had sent and could not mark; they are marked now. Topics are read only for letters that are in doubt."""

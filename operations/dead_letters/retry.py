@@ -9,10 +9,10 @@ from typing import Final
 
 from infra.errors import InfraError
 from operations.dead_letters.dead_letter import DeadLetter, State
-from operations.dead_letters.ledger import Ledger
+from operations.dead_letters.ledger import DeadLetterLedger
 from operations.dead_letters.plan import Outcome, RetryRules, would
 from operations.dead_letters.recovery import record_ends, settled
-from operations.dead_letters.sender import Sender
+from operations.dead_letters.sender import RetrySender
 
 _BATCH_LETTERS: Final = 200
 _BATCH_BYTES: Final = 4 * 1024 * 1024
@@ -21,7 +21,7 @@ _BATCH_BYTES: Final = 4 * 1024 * 1024
 class Retry:
     """One run. `counts` says what became of the letters that were meant."""
 
-    def __init__(self, ledger: Ledger, bootstrap: str, rules: RetryRules, stopping: threading.Event) -> None:
+    def __init__(self, ledger: DeadLetterLedger, bootstrap: str, rules: RetryRules, stopping: threading.Event) -> None:
         """`stopping` ends the run after the batch it is in."""
         self.counts: Counter[Outcome] = Counter()
         self._ledger = ledger
@@ -36,7 +36,7 @@ class Retry:
         """Raises InfraError; what was done until then is marked."""
         self._ledger.take_turn()
         self._ends = record_ends(self._bootstrap)
-        sender = Sender(self._bootstrap)
+        sender = RetrySender(self._bootstrap)
         for chunk in chunks:
             states, recognised = settled(self._ledger, self._bootstrap, chunk)
             self.counts["recognised"] += len(recognised)
@@ -67,7 +67,7 @@ class Retry:
         else:
             self.counts[outcome] += 1
 
-    def _send(self, sender: Sender) -> None:
+    def _send(self, sender: RetrySender) -> None:
         batch, self._waiting, self._bytes = self._waiting, [], 0
         if not batch:
             return

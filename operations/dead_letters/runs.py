@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 from infra.errors import InfraError
 from infra.settings import InfraSettings
 from operations.dead_letters.arguments import letter_place, unknown_letter
-from operations.dead_letters.dead_letter import DeadLetter, Selection, State
+from operations.dead_letters.dead_letter import DeadLetter, DeadLetterSelection, State
 from operations.dead_letters.drop import drop as drop_letters
-from operations.dead_letters.ledger import Ledger
+from operations.dead_letters.ledger import DeadLetterLedger
 from operations.dead_letters.masking import summary
-from operations.dead_letters.plan import Outcome, Plan, RetryRules
+from operations.dead_letters.plan import Outcome, RetryPlan, RetryRules
 from operations.dead_letters.reader import DeadLetterReader
 from operations.dead_letters.retry import Retry
 from schemas.dead_letters import DeadLetterId
@@ -32,7 +32,7 @@ class Listing(NamedTuple):
     reasons: Counter[str]
 
 
-def states_of(letters: Sequence[DeadLetter], ledger: Ledger | None) -> dict[DeadLetterId, State | None]:
+def states_of(letters: Sequence[DeadLetter], ledger: DeadLetterLedger | None) -> dict[DeadLetterId, State | None]:
     """The state of each letter; None where the ledger cannot be asked."""
     if ledger is None:
         return dict.fromkeys(letter.id for letter in letters)
@@ -41,8 +41,8 @@ def states_of(letters: Sequence[DeadLetter], ledger: Ledger | None) -> dict[Dead
 
 def listed(
     settings: InfraSettings,
-    ledger: Ledger | None,
-    selection: Selection,
+    ledger: DeadLetterLedger | None,
+    selection: DeadLetterSelection,
     limit: int,
     progress: Progress,
     *,
@@ -67,7 +67,9 @@ def listed(
 
 def letter_at(settings: InfraSettings, place: str) -> DeadLetter:
     """The letter itself. Raises InfraError."""
-    with DeadLetterReader(settings.kafka_bootstrap, Selection(ids=frozenset({letter_place(place)}))) as reader:
+    with DeadLetterReader(
+        settings.kafka_bootstrap, DeadLetterSelection(ids=frozenset({letter_place(place)}))
+    ) as reader:
         for chunk in reader.letters():
             return chunk[0]
     raise unknown_letter(place)
@@ -76,7 +78,7 @@ def letter_at(settings: InfraSettings, place: str) -> DeadLetter:
 class _Named:
     """Notes which of the letters that were named are there; of a filter nothing is kept."""
 
-    def __init__(self, selection: Selection) -> None:
+    def __init__(self, selection: DeadLetterSelection) -> None:
         self._missing = set(selection.ids)
 
     def watch(self, chunks: Iterator[list[DeadLetter]]) -> Iterator[list[DeadLetter]]:
@@ -90,10 +92,15 @@ class _Named:
             raise unknown_letter(", ".join(f"{partition}:{offset}" for partition, offset in sorted(self._missing)))
 
 
-def planned(settings: InfraSettings, selection: Selection, rules: RetryRules, progress: Progress) -> Plan:
+def planned(
+    settings: InfraSettings, selection: DeadLetterSelection, rules: RetryRules, progress: Progress
+) -> RetryPlan:
     """Plans a retry; nothing is done. Raises InfraError."""
-    plan, named = Plan(rules), _Named(selection)
-    with Ledger(settings.url("read")) as ledger, DeadLetterReader(settings.kafka_bootstrap, selection) as reader:
+    plan, named = RetryPlan(rules), _Named(selection)
+    with (
+        DeadLetterLedger(settings.url("read")) as ledger,
+        DeadLetterReader(settings.kafka_bootstrap, selection) as reader,
+    ):
         with progress(reader.total) as advance:
             for chunk in named.watch(reader.letters(advance)):
                 states, now = ledger.states(letter.id for letter in chunk), dt.datetime.now(dt.UTC)
@@ -108,7 +115,7 @@ def planned(settings: InfraSettings, selection: Selection, rules: RetryRules, pr
 
 def retry(
     settings: InfraSettings,
-    selection: Selection,
+    selection: DeadLetterSelection,
     rules: RetryRules,
     stoppable: AbstractContextManager[threading.Event],
     progress: Progress,
@@ -118,7 +125,7 @@ def retry(
     where the run broke off. Raises InfraError."""
     named = _Named(selection)
     url, bootstrap = settings.url("write"), settings.kafka_bootstrap
-    with Ledger(url) as ledger, DeadLetterReader(bootstrap, selection) as reader, stoppable as stopping:
+    with DeadLetterLedger(url) as ledger, DeadLetterReader(bootstrap, selection) as reader, stoppable as stopping:
         run = Retry(ledger, bootstrap, rules, stopping)
         try:
             with progress(reader.total) as advance:
@@ -133,10 +140,15 @@ def retry(
     return run.counts
 
 
-def drop(settings: InfraSettings, selection: Selection, note: str, most: int, progress: Progress) -> Counter[State]:
+def drop(
+    settings: InfraSettings, selection: DeadLetterSelection, note: str, most: int, progress: Progress
+) -> Counter[State]:
     """Puts letters aside for good. Raises InfraError."""
     named = _Named(selection)
-    with Ledger(settings.url("write")) as ledger, DeadLetterReader(settings.kafka_bootstrap, selection) as reader:
+    with (
+        DeadLetterLedger(settings.url("write")) as ledger,
+        DeadLetterReader(settings.kafka_bootstrap, selection) as reader,
+    ):
         with progress(reader.total) as advance:
             letters = named.watch(reader.letters(advance))
             done = drop_letters(ledger, settings.kafka_bootstrap, letters, note, most)

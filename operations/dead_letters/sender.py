@@ -24,7 +24,7 @@ def headers_again(letter: DeadLetter) -> list[Sendable]:
     ]
 
 
-class Sender:
+class RetrySender:
     """An idempotent producer that waits for every acknowledgement."""
 
     def __init__(self, bootstrap: str) -> None:

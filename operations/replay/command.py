@@ -12,7 +12,7 @@ from infra.processes.folder_lock import held
 from infra.settings import InfraSettings
 from operations.replay import schema
 from operations.replay.live_tables import Live
-from operations.replay.run import Outcome, Progress, Replay
+from operations.replay.run import Replay, ReplayProgress, ReplayResult
 from operations.replay.selection import Range, Selection, ranges, topic_id_of
 from operations.replay.verification import Verified, verify
 from schemas.stored_offset import StoredOffset
@@ -24,7 +24,7 @@ from sinks.files.state import State
 
 _SELECTION: Final = "selection"
 _TOPIC_ID: Final = "topic_id"
-OnProgress = Callable[[Progress], None]
+OnProgress = Callable[[ReplayProgress], None]
 
 
 class Request(NamedTuple):
@@ -162,7 +162,7 @@ def _verified(
     state: State,
     request: Request,
     settings: InfraSettings,
-    outcome: Outcome,
+    outcome: ReplayResult,
     passed_over: SkippedRecords,
     on_progress: OnProgress,
 ) -> dict[str, Any]:
@@ -178,7 +178,9 @@ def _verified(
             read,
             topic_id_of(settings.kafka_bootstrap),
             passed_over,
-            lambda rows, total: on_progress(Progress(rows, total, outcome.messages, rows, doing="So sánh / comparing")),
+            lambda rows, total: on_progress(
+                ReplayProgress(rows, total, outcome.messages, rows, doing="So sánh / comparing")
+            ),
         )
     return _as_json(found)
 
@@ -241,7 +243,7 @@ def _output(request: Request) -> Output:
     return StreamOutput(sys.stdout.buffer) if request.output is None else FileOutput(request.output)
 
 
-def _report(outcome: Outcome, state: State) -> dict[str, Any]:
+def _report(outcome: ReplayResult, state: State) -> dict[str, Any]:
     """Counts of everything the target holds by now, not of this run alone."""
     totals = {"scans": 0, "stored": 0, "rejected": 0, "duplicate": 0}
     for _, scan in state.scans():

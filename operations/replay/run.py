@@ -29,7 +29,7 @@ _ATTEMPTS: Final = 60
 _PAUSE: Final = 2.0  # seconds between attempts while the sink takes nothing
 
 
-class Progress(NamedTuple):
+class ReplayProgress(NamedTuple):
     """The progress of a run: `offsets` of `total`; records and messages of this run. While comparing, offsets are live
     rows."""
 
@@ -40,7 +40,7 @@ class Progress(NamedTuple):
     doing: str = "Phát lại / replaying"
 
 
-class Outcome(NamedTuple):
+class ReplayResult(NamedTuple):
     """The outcome of a run. `unreadable` {reason: messages}; `lost` {partition: offsets that retention took from an
     interrupted replay before it could go on}."""
 
@@ -71,7 +71,7 @@ class Replay:
         *,
         rate: float = 0.0,
         by_day: bool = False,
-        on_progress: Callable[[Progress], None] = lambda _: None,
+        on_progress: Callable[[ReplayProgress], None] = lambda _: None,
         passed_over: SkippedRecords,
     ) -> None:
         """`rate` records a second, 0: as fast as it goes."""
@@ -83,12 +83,12 @@ class Replay:
         self._on_progress = on_progress
         limits = Limits()
         self._limits = limits._replace(rows=self._pace.at_most(limits.rows))
-        self._lanes: dict[int, _Lane] = {}
+        self._partitions: dict[int, _Partition] = {}
         self._unreadable: Counter[str] = Counter()
         self._messages = self._records = 0
         self._offsets = self._total = 0
 
-    def run(self, bootstrap: str, places: Mapping[int, Range]) -> Outcome:
+    def run(self, bootstrap: str, places: Mapping[int, Range]) -> ReplayResult:
         """Reads [start, end) of each partition, less what the sink has already. Raises InfraError, Fenced."""
         found = self._insist(lambda: self._sink.load_offsets(RECORDS_TOPIC, places))
         stored = {number: each.next_offset for number, each in found.items()}
@@ -98,23 +98,27 @@ class Replay:
             for number, place in places.items()
             if 0 < (at := stored[number]) < min(place.first, place.end)
         }
-        self._lanes = {number: _Lane(number, found[number], place.start) for number, place in left.items()}
+        self._partitions = {number: _Partition(number, found[number], place.start) for number, place in left.items()}
         self._total = sum(place.offsets for place in places.values())
         self._offsets = self._total - sum(place.offsets for place in left.values())
         for piece in read(bootstrap, left):
             self._take(piece, done=piece.reached >= left[piece.partition].end)
-        return Outcome(places, self._messages, self._records, self._unreadable, lost)
+        return ReplayResult(places, self._messages, self._records, self._unreadable, lost)
 
     def _take(self, piece: Piece, *, done: bool) -> None:
-        lane = self._lanes[piece.partition]
+        partition = self._partitions[piece.partition]
         wanted = [message for message in piece.messages if self._asked_for(message)]
-        lane.hold(wanted, piece.reached)
+        partition.hold(wanted, piece.reached)
         self._messages += len(wanted)
-        full = lane.skipped >= 10 * _HELD_MESSAGES or len(lane.held) >= _HELD_MESSAGES or lane.bytes >= _HELD_BYTES
+        full = (
+            partition.skipped >= 10 * _HELD_MESSAGES
+            or len(partition.held) >= _HELD_MESSAGES
+            or partition.bytes >= _HELD_BYTES
+        )
         if done or full:
-            self._write_all(lane)
-        while sum(each.bytes for each in self._lanes.values()) > _HELD_BYTES_OF_ALL:
-            self._write_all(max(self._lanes.values(), key=lambda each: each.bytes))
+            self._write_all(partition)
+        while sum(each.bytes for each in self._partitions.values()) > _HELD_BYTES_OF_ALL:
+            self._write_all(max(self._partitions.values(), key=lambda each: each.bytes))
 
     def _asked_for(self, message: ReadMessage | Oversized) -> bool:
         """True where the message is selected. What stands for the rest of a batch that could not be unpacked may hide
@@ -122,68 +126,68 @@ class Replay:
         nobodys = isinstance(message, Oversized) and message.reason == "batch_unreadable"
         return nobodys or self._selection.takes(message.key, message.headers)
 
-    def _write_all(self, lane: "_Lane") -> None:
-        while lane.held:
-            self._write_one(lane)
-        if lane.next_offset < lane.reached:  # nothing of it was asked for, or nothing is there
-            self._write(lane, lane.reached, ())
-        lane.skipped = 0
+    def _write_all(self, partition: "_Partition") -> None:
+        while partition.held:
+            self._write_one(partition)
+        if partition.next_offset < partition.reached:  # nothing of it was asked for, or nothing is there
+            self._write(partition, partition.reached, ())
+        partition.skipped = 0
 
-    def _write_one(self, lane: "_Lane") -> None:
+    def _write_one(self, partition: "_Partition") -> None:
         """The next micro-batch; or it comes closer to the message that keeps it from being written, and is passed
         over."""
         taken: list[ReadMessage | Oversized] = []
         try:
             # what SQLite raises is the disk's or the checkpoint's fault
-            with suspecting(lane.held, taken, (sqlite3.Error,)), self._passed_over.attempt():
-                self._write_next(lane, taken)
+            with suspecting(partition.held, taken, (sqlite3.Error,)), self._passed_over.attempt():
+                self._write_next(partition, taken)
         except Unexpected as unexpected:
-            self._hold(lane, unexpected)
+            self._hold(partition, unexpected)
 
-    def _write_next(self, lane: "_Lane", taken: list[ReadMessage | Oversized]) -> None:
-        builder = Builder(self._limits, dt.datetime.now(dt.UTC), lane.carry, lane.poison_search.aside)
-        lane.carry = None
-        before, day = lane.poison_search.before, _day(lane.held[0])
-        while lane.held and (before is None or lane.held[0].offset < before):
-            if (self._by_day and _day(lane.held[0]) != day) or not builder.offer(lane.held[0]):
+    def _write_next(self, partition: "_Partition", taken: list[ReadMessage | Oversized]) -> None:
+        builder = Builder(self._limits, dt.datetime.now(dt.UTC), partition.carry, partition.poison_search.aside)
+        partition.carry = None
+        before, day = partition.poison_search.before, _day(partition.held[0])
+        while partition.held and (before is None or partition.held[0].offset < before):
+            if (self._by_day and _day(partition.held[0]) != day) or not builder.offer(partition.held[0]):
                 break
-            taken.append(lane.held.popleft())
+            taken.append(partition.held.popleft())
         messages, letters = builder.finish()
-        end = taken[-1].offset + 1 if lane.held else lane.reached
+        end = taken[-1].offset + 1 if partition.held else partition.reached
         self._pace.wait_for(builder.rows)
-        self._write(lane, end, messages, builder.rows)
-        lane.carry = builder.left_over
-        lane.bytes -= _size_of(taken)
+        self._write(partition, end, messages, builder.rows)
+        partition.carry = builder.left_over
+        partition.bytes -= _size_of(taken)
         self._unreadable.update(reason for _, reason in letters)
-        failures = {**builder.failures, **lane.failures}
+        failures = {**builder.failures, **partition.failures}
         for message, _ in letters:
             if message.offset in failures:
                 what = failures[message.offset]
-                self._passed_over.add_message(lane.partition, message.offset, whose(message), what)
-        lane.failures.clear()
+                self._passed_over.add_message(partition.number, message.offset, whose(message), what)
+        partition.failures.clear()
 
-    def _write(self, lane: "_Lane", end: int, messages: Sequence[Incoming], rows: int = 0) -> None:
-        batch = MicroBatch(RECORDS_TOPIC, lane.partition, lane.next_offset, end, messages, lane.topic_id)
+    def _write(self, partition: "_Partition", end: int, messages: Sequence[Incoming], rows: int = 0) -> None:
+        batch = MicroBatch(RECORDS_TOPIC, partition.number, partition.next_offset, end, messages, partition.topic_id)
         prepared = prepared_for(self._sink, batch, self._passed_over)
         self._insist(lambda: self._sink.write(prepared))
-        self._offsets += batch.end - max(batch.start, lane.start)
+        self._offsets += batch.end - max(batch.start, partition.start)
         self._records += rows
-        lane.next_offset = batch.end
-        lane.poison_search.written(batch.end)
-        self._on_progress(Progress(self._offsets, self._total, self._messages, self._records))
+        partition.next_offset = batch.end
+        partition.poison_search.written(batch.end)
+        self._on_progress(ReplayProgress(self._offsets, self._total, self._messages, self._records))
 
-    def _hold(self, lane: "_Lane", unexpected: Unexpected) -> None:
+    def _hold(self, partition: "_Partition", unexpected: Unexpected) -> None:
         """Puts aside the message at fault, as the worker does. Raises what was raised where no message is."""
         cause = unexpected.__cause__
         assert isinstance(cause, Exception)
-        check = PoisonCheck(RECORDS_TOPIC, lane.partition, self._sink, lane.poison_search, lambda _: None)
-        stored = StoredOffset(lane.next_offset, lane.topic_id)
+        check = PoisonCheck(RECORDS_TOPIC, partition.number, self._sink, partition.poison_search, lambda _: None)
+        stored = StoredOffset(partition.next_offset, partition.topic_id)
         try:
             aside = self._insist(lambda: check.hold(unexpected, stored))
         except Unexpected:
             raise cause from None
         if aside is not None:
-            lane.failures[aside] = described(cause)
+            partition.failures[aside] = described(cause)
 
     def _insist(self, call: Callable[[], Any]) -> Any:
         """Waits for a sink that is away. A commit whose answer was lost shows as Fenced: run again, it goes on from
@@ -198,11 +202,11 @@ class Replay:
         raise AssertionError
 
 
-class _Lane:
+class _Partition:
     """The part of a run that reads one partition: what it holds, and the offset after it."""
 
-    def __init__(self, partition: int, stored: StoredOffset, start: int) -> None:
-        self.partition = partition
+    def __init__(self, number: int, stored: StoredOffset, start: int) -> None:
+        self.number = number
         self.next_offset, self.topic_id = stored  # the sink's
         self.start = start
         self.reached = max(self.next_offset, start)

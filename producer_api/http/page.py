@@ -18,7 +18,7 @@ class SourceFailed(Exception):
     """The source of the items gives no more now."""
 
 
-class Bounds(NamedTuple):
+class PageBounds(NamedTuple):
     """The bounds of one page."""
 
     items: int
@@ -33,7 +33,7 @@ class Page(NamedTuple, Generic[Item]):
     last: Item | None
 
 
-def page_of(found: Iterable[Item], encode: Callable[[Item], bytes], bounds: Bounds) -> Page[Item]:
+def page_of(found: Iterable[Item], encode: Callable[[Item], bytes], bounds: PageBounds) -> Page[Item]:
     """The first items that fit. Raises SourceFailed where not one could be had."""
     items: list[bytes] = []
     size = 0

@@ -28,7 +28,7 @@ class NotCaughtUp(Exception):
     """The status topic could not be read up to its end in time."""
 
 
-class Entry(NamedTuple):
+class StatusEntry(NamedTuple):
     """The last status of one scan, and what is known of its claim."""
 
     value: bytes
@@ -58,7 +58,7 @@ class StatusStore:
 
     def __init__(self, lease_seconds: float) -> None:
         self._lease = lease_seconds
-        self._tenants: dict[str, dict[str, Entry]] = {}
+        self._tenants: dict[str, dict[str, StatusEntry]] = {}
         self._count = 0
         self._bytes = 0  # of the statuses themselves
         self._positions: dict[int, int] = {}  # next offset to be read, by partition
@@ -67,7 +67,7 @@ class StatusStore:
         self._waiting: list[tuple[dict[int, int], asyncio.Future[None]]] = []
         self._broker_ahead = float("-inf")  # of time.monotonic, by the last stamps
 
-    def get(self, key: Key) -> Entry | None:
+    def get(self, key: Key) -> StatusEntry | None:
         return self._tenants.get(key[0], {}).get(key[1])
 
     def apply(self, batch: Iterable[StatusMessage], positions: Mapping[int, int]) -> None:
@@ -122,7 +122,7 @@ class StatusStore:
         taken = before is None or status.claim is not None  # by a new upload
         head = status.head
         submitted = head.submitted_at.timestamp() if head.submitted_at else status.published_at
-        scans[status.key[1]] = Entry(
+        scans[status.key[1]] = StatusEntry(
             status.value,
             head.status,  # type: ignore[arg-type]  # what a newer worker says is handed on, whatever it is
             head.version,
@@ -139,7 +139,7 @@ class StatusStore:
         self._bytes += len(status.value) - (len(before.value) if before else 0)
         return True
 
-    def _is_later_claim(self, status: StatusMessage, before: Entry) -> bool:
+    def _is_later_claim(self, status: StatusMessage, before: StatusEntry) -> bool:
         """Another upload under a key that is taken, or of a scan that has ended: the topic's order decides, the same
         way in every process."""
         if status.claim is None or status.claim == before.claim:
@@ -151,7 +151,7 @@ class StatusStore:
         forward ends it for this process alone, and the topic's order says no."""
         return max(time.time(), time.monotonic() + self._broker_ahead)
 
-    def is_arriving(self, entry: Entry, now: float) -> bool:
+    def is_arriving(self, entry: StatusEntry, now: float) -> bool:
         """True where an upload under a key may still be on its way: unfinished, and claimed within the lease. What a
         worker publishes about it does not count: that goes on when the upload is dead. To a process that started after
         compaction took the claim away, it must do until the upload renews its claim."""
@@ -175,7 +175,7 @@ class StatusStore:
             if not self._watchers[key]:
                 del self._watchers[key]
 
-    async def wait_final(self, key: Key, seconds: float) -> Entry | None:
+    async def wait_final(self, key: Key, seconds: float) -> StatusEntry | None:
         """The final status, or None when there is none within `seconds`."""
         return await self._wait(key, lambda entry: entry.final, seconds)
 
@@ -194,11 +194,11 @@ class StatusStore:
             del self._promised[next(iter(self._promised))]
         return base + changes
 
-    async def wait_version(self, key: Key, version: int, seconds: float) -> Entry | None:
+    async def wait_version(self, key: Key, version: int, seconds: float) -> StatusEntry | None:
         """The status once its version is at least this, or None when that is not within `seconds`."""
         return await self._wait(key, lambda entry: entry.version >= version, seconds)
 
-    async def _wait(self, key: Key, look: Callable[[Entry], bool], seconds: float) -> Entry | None:
+    async def _wait(self, key: Key, look: Callable[[StatusEntry], bool], seconds: float) -> StatusEntry | None:
         with self.watch(key) as changed:
             try:
                 async with asyncio.timeout(seconds):
@@ -237,7 +237,7 @@ class StatusStore:
 
     def page(
         self, tenant_id: str, state: str | None, before: SortKey | None, limit: int
-    ) -> list[tuple[SortKey, Entry]]:
+    ) -> list[tuple[SortKey, StatusEntry]]:
         """Scans of a tenant, newest first, that come after `before` in that order."""
         found = (
             ((entry.submitted_at, scan_id), entry)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from producer_api.http import openapi
 from producer_api.http.caller import Caller, caller
 from producer_api.http.cursors import key_of
-from producer_api.http.page import Bounds, page_answer
+from producer_api.http.page import PageBounds, page_answer
 from producer_api.reads import Filters, ReadsUnavailable
 from producer_api.routes.scans import Cursor, Limit
 from producer_api.services import Services, services
@@ -37,7 +37,7 @@ async def processing_activities(
     after = key_of(cursor, _SortKey) if cursor is not None else None
     filters = Filters(scan_id, category, sensitive, cross_border)
     try:
-        page = await run_in_threadpool(service.reader.activities, who.tenant_id, filters, after, Bounds(limit))
+        page = await run_in_threadpool(service.reader.activities, who.tenant_id, filters, after, PageBounds(limit))
     except ReadsUnavailable:
         raise service.later("reads_unavailable") from None
     return page_answer("processing_activities", page, lambda row: (row.scan_id, row.activity_key))

@@ -14,12 +14,12 @@ from producer_api.http.answers import CancellationAccepted
 from producer_api.http.caller import Caller, caller
 from producer_api.http.cursors import CURSOR_PATTERN, key_of
 from producer_api.http.headers import traceparent
-from producer_api.http.page import Bounds, page_answer, page_of
+from producer_api.http.page import PageBounds, page_answer, page_of
 from producer_api.http.parameters import refuse_parameters
 from producer_api.http.problems import PAGE_LIMIT, ApiProblem
 from producer_api.kafka.publisher import PublishFailed
 from producer_api.kafka.status_messages import Key
-from producer_api.kafka.statuses import Entry
+from producer_api.kafka.statuses import StatusEntry
 from producer_api.reads import ReadsUnavailable
 from producer_api.services import Services, is_scan_id, services
 from producer_api.uploads.upload import cancel_scan
@@ -62,7 +62,7 @@ async def list_scans(
         raise service.later("statuses_unavailable")
     before = key_of(cursor, tuple[float, str]) if cursor is not None else None
     found = service.statuses.page(who.tenant_id, status, before, limit + 1)
-    return page_answer("scans", page_of(found, lambda each: each[1].value, Bounds(limit)), lambda each: each[0])
+    return page_answer("scans", page_of(found, lambda each: each[1].value, PageBounds(limit)), lambda each: each[0])
 
 
 @router.get("/scans/{scan_id}", **openapi.STATUS)
@@ -114,7 +114,7 @@ async def _events(service: Services, key: Key, seen: str | None) -> AsyncIterato
                 yield b": still here\n\n"
 
 
-def _event(entry: Entry) -> bytes:
+def _event(entry: StatusEntry) -> bytes:
     return b"id: %b\nevent: status\ndata: %b\n\n" % (entry.event_id.encode(), entry.value)
 
 
@@ -139,7 +139,7 @@ async def errors(
             first = await run_in_threadpool(next, lines, b"")  # what can go wrong goes wrong before the answer begins
             name = f'attachment; filename="{scan_id}-errors.ndjson"'
             return StreamingResponse(_after(first, lines), 200, {"Content-Disposition": name}, _NDJSON)
-        page = await run_in_threadpool(service.reader.errors, who.tenant_id, scan_id, after, Bounds(limit))
+        page = await run_in_threadpool(service.reader.errors, who.tenant_id, scan_id, after, PageBounds(limit))
     except ReadsUnavailable:
         raise service.later("reads_unavailable") from None
     return page_answer("errors", page, lambda row: row.id)

@@ -20,7 +20,7 @@ from producer_api.routes.scans import json_answer
 from producer_api.services import Services, services
 from schemas.problems import quantity
 from schemas.submission import read_json
-from schemas.validation import Outcome, examine
+from schemas.validation import ExaminedRecord, examine
 
 router = APIRouter()
 _SHOWN: Final = 1_000  # rejected records in the answer, unless bytes end it before; all are counted
@@ -51,7 +51,7 @@ class _Report:
             self._sensitive += record.sensitive
             self._cross_border += record.cross_border
 
-    def _show(self, index: int, outcome: Outcome) -> None:
+    def _show(self, index: int, outcome: ExaminedRecord) -> None:
         if len(self._errors) == _SHOWN or self._size > PAGE_BYTES:
             return
         first = outcome.errors[0]

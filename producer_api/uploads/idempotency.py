@@ -12,7 +12,7 @@ import msgspec
 
 from producer_api.http.problems import ApiProblem, retry_later
 from producer_api.kafka.status_messages import Key
-from producer_api.kafka.statuses import Entry, StatusStore
+from producer_api.kafka.statuses import StatusEntry, StatusStore
 from schemas.scan_ids import scan_id_for
 from schemas.submission import Details
 
@@ -25,7 +25,7 @@ class Claim(NamedTuple):
 
     scan_id: str
     token: bytes | None = None
-    known: Entry | None = None  # an upload under this key that did not end, to be taken up again
+    known: StatusEntry | None = None  # an upload under this key that did not end, to be taken up again
     digest: str | None = None  # the upload is whole: nothing is to be published, the digest is to be compared
 
 
@@ -74,7 +74,7 @@ class Keys:
             return self._again(scan, entry, digest)
         raise self.busy(scan_id_for(tenant_id, key, 0))
 
-    def _again(self, scan: Key, entry: Entry, digest: str | None) -> Claim:
+    def _again(self, scan: Key, entry: StatusEntry, digest: str | None) -> Claim:
         scan_id = scan[1]
         known = self._whole.get(scan) or entry.digest
         if known is not None and digest is not None and known != digest:

@@ -25,7 +25,7 @@ class Slice(NamedTuple):
     start: int = 0
 
 
-class Taken(NamedTuple):
+class SliceTaken(NamedTuple):
     """The slice is in the inbox. `gap`: offsets [from, to) before it that are believed not to be there."""
 
     gap: tuple[int, int] | None
@@ -76,7 +76,7 @@ class Inbox:
         position was beyond the end of what is there now, so this may be another log."""
         return piece.messages[0].offset < piece.start and piece.epoch >= self.epoch
 
-    def offer(self, piece: Slice, now: float) -> Taken | FetchAgain | None:
+    def offer(self, piece: Slice, now: float) -> SliceTaken | FetchAgain | None:
         """Takes a slice that it awaits, or what is new of it. None: nothing is, or the slice was fetched before the
         last seek, whose own slice is still to come."""
         expected = self.expected
@@ -101,4 +101,4 @@ class Inbox:
         self.messages.extend(messages)
         self.bytes += size_of(messages)
         self.ends_scan = (dict(messages[-1].headers).get(HEADER_TYPE) or b"") in _ENDS
-        return Taken(gap)
+        return SliceTaken(gap)

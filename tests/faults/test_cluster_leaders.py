@@ -16,7 +16,7 @@ from infra.processes.services import Service
 from kafka_client.clients import quiet_admin
 from kafka_client.offsets import Log, topic_logs_of
 from schemas.topics import RECORDS_TOPIC
-from stream_app.broker_logs import Bounds, Ends
+from stream_app.broker_logs import Ends, LogBounds
 from tests.helpers import Database, wait_for
 from tests.load import LONG, Load, assert_exactly, hold, metric, wait_for_messages, worker_log
 from trials.chaos.rig import Rig
@@ -100,7 +100,7 @@ def assert_nobody_had_to_help(worker: Service) -> None:
 
 def test_offsets_are_told_while_brokers_come_and_go(rig: Rig) -> None:
     """By clients that live as long as their process."""
-    bounds, ends, admin = Bounds(rig.kafka.bootstrap), Ends(rig.kafka.bootstrap), quiet_admin(rig.kafka.bootstrap)
+    bounds, ends, admin = LogBounds(rig.kafka.bootstrap), Ends(rig.kafka.bootstrap), quiet_admin(rig.kafka.bootstrap)
 
     def are_told() -> bool:
         logs, read_to = bounds(PARTITIONS).logs, ends(PARTITIONS)

@@ -26,7 +26,7 @@ from schemas.record import CLOCK_TOLERANCE, Record, decode_record
 from schemas.status import Scan, decode_status, encode_status, error_sample, status_of
 from schemas.submission import SubmissionRefused
 from schemas.text import is_clean, is_plain
-from schemas.validation import Outcome, examine
+from schemas.validation import ExaminedRecord, examine
 from sinks.columns import COLUMNS, positions_of
 from sinks.files.rows import fingerprint, row_of
 from sinks.postgres.rows import lines_of
@@ -116,14 +116,14 @@ def _decoded(sent: Message) -> None:
     places = sorted([*incoming.positions, *(each.position for each in incoming.rejected)])
     assert places == list(range(incoming.record_count)) == list(range(len(parts)))
     for position, found in zip(incoming.positions, incoming.records, strict=True):
-        assert _outcome(examine(parts[position], NOW)) == _outcome(Outcome(found))
+        assert _outcome(examine(parts[position], NOW)) == _outcome(ExaminedRecord(found))
     for rejected in incoming.rejected:
-        assert examine(parts[rejected.position], NOW) == Outcome(None, *rejected[1:])
+        assert examine(parts[rejected.position], NOW) == ExaminedRecord(None, *rejected[1:])
         can_be_told(rejected.activity_key, rejected.errors)
     _rows_are_right(incoming)
 
 
-def _outcome(outcome: Outcome) -> tuple[Any, ...]:
+def _outcome(outcome: ExaminedRecord) -> tuple[Any, ...]:
     return outcome.record, outcome.record and bytes(outcome.record.attributes), outcome.errors
 
 

@@ -315,20 +315,23 @@ def test_what_was_sent_and_not_marked_is_recognised(
     servers: Servers, run: Commands, database: Database, tenant: str
 ) -> None:
     """As a run leaves it that dies between sending and marking: single records without a number would count twice."""
-    from operations.dead_letters.dead_letter import Selection
-    from operations.dead_letters.ledger import Ledger
+    from operations.dead_letters.dead_letter import DeadLetterSelection
+    from operations.dead_letters.ledger import DeadLetterLedger
     from operations.dead_letters.reader import DeadLetterReader
     from operations.dead_letters.recovery import record_ends
-    from operations.dead_letters.sender import Sender
+    from operations.dead_letters.sender import RetrySender
 
     scan = new_scan()
     lines = generator.records(3, 5, tenant)
     readable_letters(servers, tenant, scan, [[line] for line in lines])
     wait_for_letters(run, tenant, 3)
-    with DeadLetterReader(servers.bootstrap, Selection(tenant=tenant)) as reader, Ledger(servers.urls.write) as ledger:
+    with (
+        DeadLetterReader(servers.bootstrap, DeadLetterSelection(tenant=tenant)) as reader,
+        DeadLetterLedger(servers.urls.write) as ledger,
+    ):
         letters = [letter for chunk in reader.letters() for letter in chunk]
         ledger.claim(letters, record_ends(servers.bootstrap))
-        places, failure = Sender(servers.bootstrap).send(letters[:2])
+        places, failure = RetrySender(servers.bootstrap).send(letters[:2])
     assert (len(places), failure) == (2, None)
     assert {each["state"] for each in listed(run, tenant)} <= {"claimed"}
     found = told(run("dlq", "retry", "--tenant", tenant, "--json"))

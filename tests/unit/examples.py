@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import FieldError
-from schemas.validation import Outcome, examine
+from schemas.validation import ExaminedRecord, examine
 
 NOW = dt.datetime(2026, 11, 24, 3, 0, tzinfo=dt.UTC)
 SAMPLES = Path(__file__).resolve().parents[2] / "trials" / "samples"
@@ -65,7 +65,7 @@ def changed(path: str, value: Any, base: dict[str, Any] = FULL) -> dict[str, Any
     return record
 
 
-def outcome_of(record: dict[str, Any] | bytes) -> Outcome:
+def outcome_of(record: dict[str, Any] | bytes) -> ExaminedRecord:
     """What `examine` makes of a record at NOW."""
     return examine(record if isinstance(record, bytes) else encode(record), NOW)
 

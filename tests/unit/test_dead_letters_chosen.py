@@ -12,9 +12,9 @@ from confluent_kafka import Message
 from cli.commands import Commands, app
 from infra.errors import InfraError
 from operations.dead_letters.arguments import letter_place, moment, selection
-from operations.dead_letters.dead_letter import DeadLetter, Selection, letter_of
+from operations.dead_letters.dead_letter import DeadLetter, DeadLetterSelection, letter_of
 from operations.dead_letters.masking import described, escaped, preview
-from operations.dead_letters.plan import Group, Plan, RetryRules, Sums, would
+from operations.dead_letters.plan import Group, RetryPlan, RetryRules, Sums, would
 from operations.dead_letters.sender import headers_again
 from schemas import topics
 from schemas.dead_letters import DeadLetterId
@@ -82,7 +82,7 @@ def test_a_letter_is_its_keys_whatever_else_is_wrong_with_it(
     found = letter_of(message)
     tenant = key.decode() if key in (b"tenant-a", b"0", b"a.b_c-d") else None
     assert found.tenant_id == tenant
-    assert Selection(tenant="tenant-a").matches(found) is (tenant == "tenant-a")
+    assert DeadLetterSelection(tenant="tenant-a").matches(found) is (tenant == "tenant-a")
     facts = described(found, reveal=False, most=0)
     assert facts["key"] == (tenant if tenant is not None else "∅" if key is None else f"<{len(key)} byte>")
     assert described(found, reveal=True, most=0)["key"] == ("∅" if key is None else escaped(key))
@@ -130,7 +130,7 @@ def test_a_letter_is_named_by_partition_and_offset() -> None:
 def test_a_selection_says_what_cannot_be_meant() -> None:
     assert selection([], "", "", "", "", "", None, None).is_everything
     chosen = selection(["0:1", "0:1"], "tenant-a", SCAN.upper(), "type_unknown", "", "", 0, 0)
-    assert chosen == Selection(frozenset({(0, 1)}), "tenant-a", SCAN, "type_unknown", None, None, 0, 0)
+    assert chosen == DeadLetterSelection(frozenset({(0, 1)}), "tenant-a", SCAN, "type_unknown", None, None, 0, 0)
     assert not chosen.is_everything
     for tenant, scan in (("Tổ chức", ""), ("", "x")):
         with pytest.raises(InfraError):
@@ -140,33 +140,33 @@ def test_a_selection_says_what_cannot_be_meant() -> None:
 @pytest.mark.parametrize(
     ("wanted", "meant"),
     [
-        (Selection(), True),
-        (Selection(ids=frozenset({(1, 17)})), True), (Selection(ids=frozenset({(0, 17), (1, 18)})), False),
-        (Selection(tenant="tenant-a"), True), (Selection(tenant="tenant-b"), False),
-        (Selection(scan=SCAN), True), (Selection(scan=str(uuid.UUID(int=1))), False),
-        (Selection(reason="message_unreadable"), True), (Selection(reason="type_unknown"), False),
-        (Selection(since=FAILED_AT), True), (Selection(since=FAILED_AT + dt.timedelta(seconds=1)), False),
-        (Selection(until=FAILED_AT), False), (Selection(until=FAILED_AT + dt.timedelta(seconds=1)), True),
-        (Selection(partition=1), True), (Selection(partition=0), False),
-        (Selection(offset=17), True), (Selection(offset=18), False),
-        (Selection(tenant="tenant-a", reason="type_unknown"), False),
+        (DeadLetterSelection(), True),
+        (DeadLetterSelection(ids=frozenset({(1, 17)})), True), (DeadLetterSelection(ids=frozenset({(0, 17), (1, 18)})), False),
+        (DeadLetterSelection(tenant="tenant-a"), True), (DeadLetterSelection(tenant="tenant-b"), False),
+        (DeadLetterSelection(scan=SCAN), True), (DeadLetterSelection(scan=str(uuid.UUID(int=1))), False),
+        (DeadLetterSelection(reason="message_unreadable"), True), (DeadLetterSelection(reason="type_unknown"), False),
+        (DeadLetterSelection(since=FAILED_AT), True), (DeadLetterSelection(since=FAILED_AT + dt.timedelta(seconds=1)), False),
+        (DeadLetterSelection(until=FAILED_AT), False), (DeadLetterSelection(until=FAILED_AT + dt.timedelta(seconds=1)), True),
+        (DeadLetterSelection(partition=1), True), (DeadLetterSelection(partition=0), False),
+        (DeadLetterSelection(offset=17), True), (DeadLetterSelection(offset=18), False),
+        (DeadLetterSelection(tenant="tenant-a", reason="type_unknown"), False),
     ],
 )  # fmt: skip
-def test_filters_narrow_together(wanted: Selection, meant: bool) -> None:
+def test_filters_narrow_together(wanted: DeadLetterSelection, meant: bool) -> None:
     assert wanted.matches(letter()) is meant
 
 
 def test_a_letter_without_a_readable_envelope_belongs_to_nobody() -> None:
     found = letter(tenant="Không phải mã")
     assert (found.tenant_id, found.scan_id) == (None, None)
-    assert not Selection(tenant="tenant-a").matches(found)
+    assert not DeadLetterSelection(tenant="tenant-a").matches(found)
 
 
 @pytest.mark.parametrize("forged", [b"9" * 18, b"9" * 40, b"x", b"-1"])
 def test_a_time_that_cannot_be_is_that_of_kafka(forged: bytes) -> None:
     found = letter(failed=forged)
     assert found.failed_at == dt.datetime(1970, 1, 1, 0, 0, 1, tzinfo=dt.UTC)
-    assert Selection(since=FAILED_AT).matches(found) is False
+    assert DeadLetterSelection(since=FAILED_AT).matches(found) is False
 
 
 def test_what_would_be_sent_is_judged_by_the_code_of_today() -> None:
@@ -199,7 +199,7 @@ def test_a_letter_goes_round_no_more_often_than_allowed() -> None:
 
 
 def test_a_plan_adds_up_and_stops_where_a_run_would() -> None:
-    plan = Plan(RetryRules(limit=2))
+    plan = RetryPlan(RetryRules(limit=2))
     for each in (letter(READABLE), letter(b"["), letter(READABLE), letter(READABLE)):
         plan.add(each, "open", NOW)
     assert plan.full

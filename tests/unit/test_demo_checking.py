@@ -5,7 +5,7 @@ import json
 import pytest
 
 from trials import generator
-from trials.demo.reconciliation import Held, differences
+from trials.demo.reconciliation import TableContents, differences
 from trials.demo.scans import Sent, generated, wanted
 
 LINES = next(iter(generated().values()))
@@ -23,8 +23,8 @@ STATUS = {
 }
 
 
-def held(**changes: object) -> Held:
-    right = Held(
+def held(**changes: object) -> TableContents:
+    right = TableContents(
         keys={SCAN.scan_id: sorted(WANTED.keys)},
         rejected={SCAN.scan_id: 5},
         audited={SCAN.scan_id: 990},
@@ -33,7 +33,7 @@ def held(**changes: object) -> Held:
     return right._replace(**changes)
 
 
-def found(state: Held, told: dict[str, object] | None = STATUS) -> list[str]:
+def found(state: TableContents, told: dict[str, object] | None = STATUS) -> list[str]:
     return differences([SCAN], state, {} if told is None else {SCAN.key: told})
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.topics import CLOSED, HEADER_TYPE
-from stream_app.lanes.inbox import FetchAgain, Inbox, Slice, Taken
+from stream_app.lanes.inbox import FetchAgain, Inbox, Slice, SliceTaken
 
 START: Final = 100
 
@@ -47,9 +47,9 @@ def test_nothing_is_awaited_before_it_is_known_where_to_start() -> None:
 
 
 def test_what_follows_is_taken_and_what_was_there_is_dropped(inbox: Inbox) -> None:
-    assert inbox.offer(piece(100, 101), 1.0) == Taken(None)
+    assert inbox.offer(piece(100, 101), 1.0) == SliceTaken(None)
     assert inbox.offer(piece(100, 101), 2.0) is None
-    assert inbox.offer(piece(101, 102), 3.0) == Taken(None)
+    assert inbox.offer(piece(101, 102), 3.0) == SliceTaken(None)
     assert offsets(inbox) == [100, 101, 102] and inbox.oldest == 1.0
     assert inbox.bytes > 0
     size = inbox.bytes
@@ -62,7 +62,7 @@ def test_a_gap_is_fetched_again_once_before_it_is_believed(inbox: Inbox) -> None
     assert inbox.offer(piece(105), 1.0) == FetchAgain(START)
     inbox.epoch = 1
     assert inbox.offer(piece(105), 1.0) is None  # fetched before the seek
-    assert inbox.offer(piece(105, epoch=1), 1.0) == Taken((START, 105))
+    assert inbox.offer(piece(105, epoch=1), 1.0) == SliceTaken((START, 105))
     assert inbox.expected == 106
 
 

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from cli import demo, output
-from trials.demo.run import Outcome, Phase
+from trials.demo.run import DemoResult, Phase
 
 SCAN: Final = "0198f3c2-0000-7000-8000-000000000001"
 ROWS: Final[list[dict[str, Any]]] = [
@@ -84,7 +84,7 @@ def test_the_demos_table_is_cut_nowhere(
     phases = [Phase("samples", [], 1.0), Phase("generated", [], 1.0)]
     for module in (demo, output):
         monkeypatch.setattr(module, "console", Console(width=width))
-    demo._print(Outcome(phases, [row], {"p50": 1.0}, ["x"]))
+    demo._print(DemoResult(phases, [row], {"p50": 1.0}, ["x"]))
     out = capsys.readouterr().out
     assert "…" not in out and out.count("123456") == 6 and "phong-kham-an-binh" in out
 

@@ -20,7 +20,7 @@ _COUNTS: Final = {
 }
 
 
-class Held(NamedTuple):
+class TableContents(NamedTuple):
     """The content of the tables, by scan id."""
 
     keys: Mapping[str, list[str]]
@@ -29,7 +29,7 @@ class Held(NamedTuple):
     scans: Mapping[str, dict[str, Any]]
 
 
-def read(dsn: str) -> Held:
+def read(dsn: str) -> TableContents:
     """Everything, from the tables themselves."""
     keys: dict[str, list[str]] = defaultdict(list)
     with (
@@ -50,10 +50,12 @@ def read(dsn: str) -> Held:
             "SELECT scan_id::text AS scan, status, version, " + ", ".join(_COUNTS) + " FROM scans"  # names of ours
         )
         scans = {row["scan"]: dict(row) for row in cursor}
-    return Held(keys, rejected, audited, scans)
+    return TableContents(keys, rejected, audited, scans)
 
 
-def differences(sent: Sequence[Sent], held: Held, told: Mapping[tuple[str, str], Mapping[str, Any]]) -> list[str]:
+def differences(
+    sent: Sequence[Sent], held: TableContents, told: Mapping[tuple[str, str], Mapping[str, Any]]
+) -> list[str]:
     """A sentence for everything that is lost, doubled, misreported or nobody's; none when all is well."""
     found: list[str] = []
     for scan in sent:
@@ -63,7 +65,7 @@ def differences(sent: Sequence[Sent], held: Held, told: Mapping[tuple[str, str],
     return found + [f"{scan_id}: rows of a scan that nobody sent" for scan_id in sorted(strangers)]
 
 
-def _of_one(scan: Sent, held: Held, told: Mapping[str, Any] | None) -> Iterable[str]:
+def _of_one(scan: Sent, held: TableContents, told: Mapping[str, Any] | None) -> Iterable[str]:
     want, keys = scan.wanted, held.keys.get(scan.scan_id, [])
     if len(keys) != len(set(keys)):
         yield f"{len(keys) - len(set(keys))} records are stored twice"

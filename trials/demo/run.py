@@ -35,7 +35,7 @@ class Phase(NamedTuple):
         return sum(scan.wanted.stored for scan in self.sent) / self.seconds if self.seconds else 0.0
 
 
-class Outcome(NamedTuple):
+class DemoResult(NamedTuple):
     """The outcome of the demo."""
 
     phases: list[Phase]
@@ -44,7 +44,7 @@ class Outcome(NamedTuple):
     problems: list[str]
 
 
-def run(stack: Stack, progress_on: Console) -> Outcome:
+def run(stack: Stack, progress_on: Console) -> DemoResult:
     """Runs the demo on a stack that runs and is empty. Raises InfraError when a scan is not taken."""
     bars = _Bars(progress_on)
     with StatusFollower(stack.kafka.bootstrap, on_change=bars.told) as follower:
@@ -76,7 +76,7 @@ def run(stack: Stack, progress_on: Console) -> Outcome:
         sent = [scan for phase in phases for scan in phase.sent]
         told, problems = _check(stack, follower, sent)
     latencies = [scan.answered - scan.began for scan in phases[1].sent if scan.answered is not None]
-    return Outcome(
+    return DemoResult(
         phases,
         [_row(scan, told.get(scan.key, {}), follower.ended_at(scan.key)) for scan in sent],
         {f"p{share}": round(percentile(latencies, share / 100) * 1000, 1) for share in (50, 95, 99)},
