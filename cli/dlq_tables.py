@@ -11,7 +11,7 @@ from cli.scan_rows import local_time
 from operations.dead_letters.dead_letter import State
 from operations.dead_letters.plan import Outcome, RetryPlan
 from schemas.errors import MESSAGE_ERRORS, Text, describe
-from schemas.status import number
+from schemas.numbers import number
 from schemas.topics import DLQ_TOPIC, MAX_MESSAGE_BYTES, MAX_RECORDS_PER_MESSAGE
 
 STATES: Final[dict[str | None, str]] = {

@@ -4,7 +4,7 @@ from cli.options import PIPELINE, Json, Pipeline
 from cli.output import print_json, show, stderr
 from infra.settings import InfraSettings
 from operations.lag import measure, written_offsets
-from schemas.status import number
+from schemas.numbers import number
 from schemas.topics import RECORDS_TOPIC
 
 

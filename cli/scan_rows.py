@@ -11,7 +11,7 @@ from cli.output import console, show
 from infra.errors import InfraError
 from schemas.codes import FINAL_STATES
 from schemas.messages import is_tenant_id
-from schemas.status import number
+from schemas.numbers import number
 
 _ZONE: Final = ZoneInfo("Asia/Ho_Chi_Minh")
 _TIME: Final = "%d/%m/%Y %H:%M:%S"

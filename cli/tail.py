@@ -12,7 +12,7 @@ from cli.scan_rows import checked_tenant, exit_code, has_ended, in_vietnam, perc
 from infra.errors import InfraError
 from infra.settings import InfraSettings
 from operations.status_follower import Change, StatusFollower, accounted
-from schemas.status import number
+from schemas.numbers import number
 from schemas.topics import STATUS_TOPIC
 
 

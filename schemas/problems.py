@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from schemas.errors import Text, field_name
-from schemas.status import number
+from schemas.numbers import number
 
 
 class Problem(NamedTuple):

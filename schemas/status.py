@@ -8,6 +8,7 @@ import msgspec
 from schemas.codes import FINAL_STATES, ScanState
 from schemas.errors import FieldError, Text
 from schemas.messages import Cancelled, Closed, Language, Opened
+from schemas.numbers import number
 
 ERRORS_SAMPLE: Final = 20
 COMPLETE: Final[frozenset[ScanState]] = frozenset({"completed", "completed_with_errors"})
@@ -183,12 +184,6 @@ CANCEL_REASONS: Final[dict[str, Text]] = {
         "dữ liệu gửi lên vượt giới hạn hoặc không đọc được.", "the upload was over a limit or could not be read."
     ),
 }
-
-
-def number(value: int, language: str) -> str:
-    """1234567 as people write it: 1.234.567 in Vietnamese, 1,234,567 in English."""
-    text = f"{value:,}"
-    return text.replace(",", ".") if language == "vi" else text
 
 
 def status_message(scan: Scan) -> dict[str, str]:

@@ -12,7 +12,8 @@ import msgspec
 from schemas.decoder import Incoming, Rejected
 from schemas.errors import FieldError, Text
 from schemas.messages import Closed
-from schemas.status import ERRORS_SAMPLE, Scan, error_sample, number
+from schemas.numbers import number
+from schemas.status import ERRORS_SAMPLE, Scan, error_sample
 from sinks.protocol import MicroBatch
 
 Key = tuple[str, str]  # (tenant_id, scan_id)

@@ -18,7 +18,7 @@ from operations.audit import NO_TENANT, actor
 from operations.dead_letters.dead_letter import DeadLetter, State
 from schemas.dead_letters import DeadLetterId
 from schemas.errors import Text
-from schemas.status import number
+from schemas.numbers import number
 from schemas.tables import audit_log, dead_letter_actions
 from sinks.postgres.errors import sqlstate
 

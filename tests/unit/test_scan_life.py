@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from schemas.codes import FINAL_STATES, SCAN_STATES
 from schemas.errors import FieldError
 from schemas.messages import Cancelled, Closed, Opened
-from schemas.status import Scan, decode_status, encode_status, error_sample, number, status_message, status_of
+from schemas.numbers import number
+from schemas.status import Scan, decode_status, encode_status, error_sample, status_message, status_of
 
 NOW = dt.datetime(2026, 11, 24, 3, 0, tzinfo=dt.UTC)
 LATER = NOW + dt.timedelta(seconds=5)
