@@ -33,7 +33,8 @@ class Change(NamedTuple):
 
 
 class StatusFollower:
-    """Keeps the last status of every scan. A context manager; `on_change` is called on the follower's thread."""
+    """Keeps the last status of every scan. A context manager; `on_change` is called on the follower's thread, and not for
+    a status that is published once more: the worker repeats those of the last minutes, in case one was lost."""
 
     def __init__(
         self,
@@ -43,32 +44,31 @@ class StatusFollower:
         on_change: Callable[[Change], None] = lambda _: None,
         on_caught_up: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_caught_up` is called once, when all that was there at first has been read. Raises InfraError where Kafka
-        does not answer or has no such topic."""
+        """`on_caught_up` is called once, when all that was there at first has been read. Without `from_start` that is
+        read too, since nothing else tells a repetition from a change, but nobody is told of it. Raises InfraError where
+        Kafka does not answer or has no such topic."""
         self._on_change = on_change
         self._last: dict[Key, Change] = {}
+        self._said: dict[Key, int] = {}
         self._ended: dict[Key, float] = {}
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._consumer = unjoined_consumer(bootstrap, "scanline-cli", enable_partition_eof=True, fetch_wait_max_ms=50)
-        places = self._places(bootstrap, from_start)
-        self._behind = {place.partition for place in places}
+        ends = self._ends(bootstrap)
+        self._news_from = {} if from_start else ends
+        self._behind = set(ends)
         self._on_caught_up = on_caught_up
-        self._consumer.assign(places)
+        self._consumer.assign([TopicPartition(STATUS_TOPIC, number, OFFSET_BEGINNING) for number in ends])
         self._thread = threading.Thread(target=self._run, name="status-follower", daemon=True)
 
-    def _places(self, bootstrap: str, from_start: bool) -> list[TopicPartition]:
+    def _ends(self, bootstrap: str) -> dict[int, int]:
+        """The end of each partition, now: what is published from here on is not missed, however long the rest takes."""
         try:
             partitions = partitions_of(self._consumer, STATUS_TOPIC, ANSWER_SECONDS)
             if not partitions:
                 raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
-            # asked now: OFFSET_END would be the end at some later time, and what is published until then would be missed
-            ends = {} if from_start else spans_of(self._consumer, STATUS_TOPIC, partitions, ANSWER_SECONDS)
-            places = [
-                TopicPartition(STATUS_TOPIC, number, ends[number][1] if ends else OFFSET_BEGINNING)
-                for number in partitions
-            ]
-            return places
+            spans = spans_of(self._consumer, STATUS_TOPIC, partitions, ANSWER_SECONDS)
+            return {number: spans[number][1] for number in partitions}
         except KafkaException as error:
             reason = error.args[0].str()
             raise InfraError.of(
@@ -112,9 +112,13 @@ class StatusFollower:
                 status = msgspec.json.decode(value) if value else None
             except (ValueError, RecursionError, msgspec.MsgspecError):
                 continue  # not one of ours; the API's follower logs it
-            if is_tenant_id(key[0]):
+            if not is_tenant_id(key[0]) or not isinstance(status, dict | None):
+                continue
+            said = _what_it_says(status)
+            repeated, self._said[key] = self._said.get(key) == said, said
+            if message.offset() >= self._news_from.get(message.partition(), 0):
                 published_at = dt.datetime.fromtimestamp(message.timestamp()[1] / 1000, dt.UTC)
-                self._take(Change(key, status, time.perf_counter(), published_at))
+                self._take(Change(key, status, time.perf_counter(), published_at), repeated=repeated)
 
     def _reached_an_end(self, error: KafkaError, partition: int) -> None:
         if error.code() == KafkaError._PARTITION_EOF and self._behind:
@@ -122,13 +126,14 @@ class StatusFollower:
             if not self._behind:
                 self._on_caught_up()
 
-    def _take(self, change: Change) -> None:
+    def _take(self, change: Change, *, repeated: bool) -> None:
         with self._changed:
             self._last[change.key] = change
             if change.status is not None and change.status.get("status") in FINAL_STATES:
                 self._ended.setdefault(change.key, change.seen_at)
             self._changed.notify_all()
-        self._on_change(change)
+        if not repeated:
+            self._on_change(change)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -140,6 +145,16 @@ class StatusFollower:
         self._stopping.set()
         self._thread.join(10)
         self._consumer.close()
+
+
+def _what_it_says(status: Mapping[str, Any] | None) -> int:
+    """Equal for two statuses of a scan where the later one is no change. A lane's pause, and what it waits for, is told
+    under the version that the scan has already. A number of a few bytes, since the topic may hold a million scans."""
+    if status is None:
+        return 0
+    message = status.get("message")
+    text = message.get("vi") if isinstance(message, dict) else None
+    return hash((repr(status.get("version")), repr(status.get("paused")), repr(text)))
 
 
 def accounted(status: Mapping[str, Any]) -> int:
