@@ -48,9 +48,11 @@ lint: setup
 	$(VENV)/mypy
 	$(VENV)/lint-imports
 	$(VENV)/python -m schemas.documents --check
+	$(VENV)/python -m dashboards.metrics_page --check
 
 contract: setup
 	$(VENV)/python -m schemas.documents
+	$(VENV)/python -m dashboards.metrics_page
 
 # Pins every package with its hashes, and no address to download from (decision 0004). Needs uv.
 lock:

@@ -3,10 +3,12 @@ bounded."""
 
 import os
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 from prometheus_client import (
     REGISTRY,
     CollectorRegistry,
@@ -15,7 +17,9 @@ from prometheus_client import (
     Histogram,
     disable_created_metrics,
 )
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from schemas.exposition import exposition
@@ -28,10 +32,22 @@ SUBMISSIONS = Counter(
     "Scans submitted, by outcome: accepted, replayed, refused (the sender's fault), unavailable (ours), aborted (broke off).",
     ["outcome"],
 )
-RECORDS = Counter("scanline_api_records_total", "Records accepted and acknowledged by Kafka.")
-MENDED = Counter("scanline_api_mended_total", "Corrections accepted and acknowledged by Kafka.")
-BYTES_IN = Counter("scanline_api_received_bytes", "Body bytes received, as sent.")
-INFLATED = Counter("scanline_api_inflated_bytes", "Body bytes after decompression.")
+RECORDS = Counter(
+    "scanline_api_records_total",
+    "Records accepted and acknowledged by Kafka. None while scans are submitted: look at scanline_api_submissions_total.",
+)
+MENDED = Counter(
+    "scanline_api_mended_total",
+    "Corrections accepted and acknowledged by Kafka. Far below the rejected: tell the tenants of scanline errors and mend.",
+)
+BYTES_IN = Counter(
+    "scanline_api_received_bytes",
+    "Body bytes received, as sent. Near what the network carries: have scanners compress.",
+)
+INFLATED = Counter(
+    "scanline_api_inflated_bytes",
+    "Body bytes after decompression. Hundreds of times those received: somebody sends bombs, see SCANLINE_API_INFLATION_RATIO.",
+)
 REQUESTS = Histogram(
     "scanline_api_request_seconds",
     "Requests from first byte to last. p99 of POST /scans above 0.2 s: look at publish seconds, then at the processor.",
@@ -40,7 +56,7 @@ REQUESTS = Histogram(
 )
 IN_FLIGHT = Gauge(
     "scanline_api_requests_in_flight_count",
-    "Requests being answered, event streams included.",
+    "Requests being answered, event streams included. Near SCANLINE_API_CONNECTIONS: add API processes.",
     multiprocess_mode="livesum",
 )
 BACKLOG = Gauge(
@@ -55,12 +71,18 @@ BUFFERED = Gauge(
     multiprocess_mode="livesum",
 )
 PUBLISH = Histogram(
-    "scanline_api_publish_seconds", "From handing a message to librdkafka to its acknowledgement.", buckets=_BUCKETS
+    "scanline_api_publish_seconds",
+    "From handing a message to librdkafka to its acknowledgement. Growing: look at the brokers' disks and network.",
+    buckets=_BUCKETS,
 )
 PUBLISH_FAILURES = Counter(
     "scanline_api_publish_failures_total", "Messages Kafka did not acknowledge in time. Any: look at the brokers."
 )
-FOLLOWED = Gauge("scanline_status_scans_count", "Scans in the follower's memory.", multiprocess_mode="livemax")
+FOLLOWED = Gauge(
+    "scanline_status_scans_count",
+    "Scans in the follower's memory. Growing without end: look at scanline_status_kept_bytes.",
+    multiprocess_mode="livemax",
+)
 KEPT = Gauge(
     "scanline_status_kept_bytes",
     "Memory that these scans' statuses take, about. Every process holds all of the last 30 days: mind it where memory is limited.",
@@ -71,30 +93,57 @@ FOLLOWER_LAG = Gauge(
     "Age of the last status when it was read. Growing: the follower is behind, or clocks differ.",
     multiprocess_mode="livemax",
 )
-FOLLOWER_MESSAGES = Counter("scanline_status_followed_total", "Statuses and tombstones read from scan.status.v1.")
+FOLLOWER_MESSAGES = Counter(
+    "scanline_status_followed_total",
+    "Statuses and tombstones read from scan.status.v1. None while workers publish: look at scanline_status_lag_seconds.",
+)
 
 
 def render(accept: str) -> tuple[bytes, str]:
     """The exposition and its content type; of all processes where there are several."""
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if folder is None:
-        return exposition(REGISTRY, accept)
-    _forget_the_dead(Path(folder))
+        return exposition(_WithMemory(REGISTRY, {os.getpid()}), accept)
+    living = _forget_the_dead(Path(folder))
     registry = CollectorRegistry()
     MultiProcessCollector(registry)
-    return exposition(registry, accept)
+    return exposition(_WithMemory(registry, living), accept)
 
 
-def _forget_the_dead(folder: Path) -> None:
-    """Removes what ended processes held; what they counted stays."""
+class _WithMemory(Collector):
+    """A registry, and the memory of these processes: of several, prometheus-client tells none."""
+
+    def __init__(self, registry: Collector, pids: set[int]) -> None:
+        self._registry = registry
+        self._pids = pids
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._registry.collect()
+        memory = GaugeMetricFamily(
+            "scanline_process_resident_bytes",
+            "Memory of each process of the API, by process id. Growing without end: restart it, and look at"
+            " scanline_status_kept_bytes and scanline_api_buffered_bytes.",
+            labels=["process"],
+        )
+        for pid in sorted(self._pids):
+            with suppress(psutil.Error):  # it has just ended
+                memory.add_metric([str(pid)], psutil.Process(pid).memory_info().rss)
+        yield memory
+
+
+def _forget_the_dead(folder: Path) -> set[int]:
+    """Removes what ended processes held; what they counted stays. Returns those that live."""
+    living = set()
     for pid in {int(file.stem.rpartition("_")[2]) for file in folder.glob("gauge_live*_*.db")}:
         try:
             os.kill(pid, 0)
+            living.add(pid)
         except ProcessLookupError:
             with suppress(FileNotFoundError):  # another process is asked in the same moment
                 mark_process_dead(pid, str(folder))
         except PermissionError:
-            continue  # it lives
+            living.add(pid)
+    return living
 
 
 class Timing:
@@ -125,7 +174,9 @@ class Timing:
 
 
 def _template(scope: Any) -> str:
-    return getattr(scope.get("route"), "path", "other")
+    """With the prefix under which the route is included, which is not the route's own."""
+    route = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
+    return getattr(route, "path", "other")
 
 
 def _method(scope: Any) -> str:

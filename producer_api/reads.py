@@ -1,6 +1,5 @@
 """Reads from PostgreSQL: rejected records and processing activities, through a pool of their own."""
 
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -60,10 +59,10 @@ class DatabaseReader:
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
-        asked = time.perf_counter()
         try:
-            with self._engine.connect() as connection:
-                self._pool.taken(time.perf_counter() - asked)
+            with self._pool.checkout():
+                connection = self._engine.connect()
+            with connection:
                 yield connection
         except SQLAlchemyError as error:
             raise ReadsUnavailable(type(error).__name__) from None

@@ -1,9 +1,13 @@
 """Metrics of a pool of database connections, the same in every process that has one; each with what to do about it."""
 
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from prometheus_client import Gauge, Histogram, disable_created_metrics
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import TimeoutError as GaveUp
 from sqlalchemy.pool import QueuePool
 
 disable_created_metrics()  # a second series for each, that nobody asks for
@@ -14,12 +18,30 @@ CONNECTIONS = Gauge(
     ["pool", "state"],
     multiprocess_mode="livesum",
 )
-LIMIT = Gauge("scanline_pool_limit_count", "Most connections the pool may open.", ["pool"], multiprocess_mode="livesum")
+LIMIT = Gauge(
+    "scanline_pool_limit_count",
+    "Most connections the pool may open. All processes' together above PostgreSQL's max_connections: lower one of them.",
+    ["pool"],
+    multiprocess_mode="livesum",
+)
 CHECKOUT = Histogram(
     "scanline_pool_checkout_seconds",
     "Time a lane or a read waits for a connection. Growing: more of them than connections.",
     ["pool"],
-    buckets=(0.0001, 0.001, 0.01, 0.1, 0.5, 1, 5, 30),
+    buckets=(0.0001, 0.001, 0.01, 0.05, 0.2, 1, 5, 30),
+)
+WAITING = Gauge(
+    "scanline_pool_waiting_count",
+    "Lanes or reads that have asked for a connection and have none yet: none is free, or one is being opened. Above 0 for"
+    " long: all are in use, see scanline_pool_connections_count.",
+    ["pool"],
+    multiprocess_mode="livesum",
+)
+EXHAUSTED = Counter(
+    "scanline_pool_exhausted_total",
+    "Times a lane or a read gave up waiting, since no connection became free within the deadline. Any: raise"
+    " SCANLINE_READ_CONNECTIONS or SCANLINE_WRITE_CONNECTIONS, or look what holds them all.",
+    ["pool"],
 )
 
 
@@ -37,15 +59,28 @@ class WatchedPool:
         pool = self._pool
         self._limit = pool.size() + pool._max_overflow
         LIMIT.labels(name).inc(self._limit)
+        self._waiting, self._checkout = WAITING.labels(name), CHECKOUT.labels(name)
+        self._exhausted = EXHAUSTED.labels(name)
         self.measure()
 
-    def taken(self, seconds: float) -> None:
-        """A connection was waited for so long."""
-        CHECKOUT.labels(self._name).observe(seconds)
-        self.measure()
+    @contextmanager
+    def checkout(self) -> Iterator[None]:
+        """Times what takes a connection from the pool."""
+        asked = time.perf_counter()
+        self._waiting.inc()
+        try:
+            yield
+        except GaveUp:
+            self._exhausted.inc()
+            raise
+        else:
+            self._checkout.observe(time.perf_counter() - asked)
+        finally:
+            self._waiting.dec()
+            self.measure()
 
     def measure(self) -> None:
-        """After a connection was taken, given back, or not to be had."""
+        """After a connection was given back."""
         with self._lock:
             pool = self._pool
             self._set(pool.checkedout(), pool.checkedin())

@@ -212,6 +212,17 @@ class Effects:
         gains = list(self._gains().values())
         return {name: sum(gain[at] for gain in gains) for at, name in enumerate(("stored", "rejected", "duplicate"))}
 
+    def reject_codes(self) -> Counter[str]:
+        """Rejected records by the code of their first error, for the metrics."""
+        return Counter([rejected.errors[0].code for _, rejected in self.rejects])
+
+    def records_by_tenant(self) -> Counter[str]:
+        """Records that reached their end, for the metrics."""
+        counts: Counter[str] = Counter()
+        for (tenant_id, _), gains in self._gains().items():
+            counts[tenant_id] += sum(gains)
+        return counts
+
     def audit_rows(self, actor: str) -> list[dict[str, Any]]:
         """Rows of audit_log: what was touched, how much, when and by whom (Law 91/2025/QH15, Article 23)."""
         rows = []

@@ -9,6 +9,7 @@ from yarl import URL
 from schemas.topics import METADATA_REFRESH_MS, RECORDS_TOPIC
 from sinks.postgres import PostgresSink
 from sinks.postgres.engine import write_engine
+from sinks.postgres.tenant_counts import TenantCounts
 from stream_app.broker_logs import Ends, LogBounds
 from stream_app.faust_bridge.skipped_messages import LOOK_SECONDS as POSITIONS_SECONDS
 from stream_app.faust_bridge.skipped_messages import SkippedMessages
@@ -38,7 +39,11 @@ def build_lanes(settings: WorkerSettings) -> Lanes:
         deadline_seconds=settings.write_deadline_seconds,
     )
     return Lanes(
-        PostgresSink(engine, settings.stream_pipeline),
+        PostgresSink(
+            engine,
+            settings.stream_pipeline,
+            TenantCounts(settings.metrics_tenants) if settings.metrics_tenants else None,
+        ),
         Publisher(settings.kafka_bootstrap),
         Writers(settings.stream_writers, settings.write_connections),
         Settings(

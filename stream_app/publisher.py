@@ -55,12 +55,16 @@ class Publisher:
         while not self._stopping.is_set():
             self._producer.poll(0.2)
 
-    def publish_statuses(self, partition: int, statuses: Sequence[ScanStatus]) -> None:
-        """Publishes without waiting. What fails makes `partition` show up in failed_partitions()."""
+    def publish_statuses(self, partition: int, statuses: Sequence[ScanStatus], *, just_committed: bool = False) -> None:
+        """Publishes without waiting. What fails makes `partition` show up in failed_partitions(). `just_committed`: what
+        is published again says nothing about how late statuses are."""
+        started = time.monotonic()
 
         def delivered(error: Any, _: Any) -> None:
             if error is None:
                 metrics.STATUSES.inc()
+                if just_committed:
+                    metrics.STATUS_DELAY.observe(time.monotonic() - started)
             else:
                 self._fail(partition)
 

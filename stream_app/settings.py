@@ -19,6 +19,10 @@ class WorkerSettings(BaseSettings):
     worker_metrics_host: str = Field("127.0.0.1", description="where /metrics, /healthz and /readyz listen")
     worker_metrics_port: int = Field(9101, ge=0, le=65535)
     log_level: str = "INFO"
+    metrics_tenants: Annotated[int, Field(ge=0, le=100)] = Field(
+        0,
+        description="tenants that metrics name, those that sent most lately; the others are added up; 0: none is named",
+    )
 
     stream_data_dir: str = Field(
         default_factory=lambda: str(Path(tempfile.gettempdir()) / "scanline-faust"),

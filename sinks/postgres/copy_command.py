@@ -13,7 +13,7 @@ from sinks.effects import Key, Stored
 from sinks.postgres.calls import TimedCursor
 from sinks.postgres.errors import meaning, sqlstate
 from sinks.postgres.large_values import GATHERED, send_in_pieces
-from sinks.postgres.metrics import BYTES
+from sinks.postgres.metrics import BYTES, COPY_SECONDS, ROWS
 from sinks.postgres.rows import texts_of
 
 _COLUMN_LIST: Final = ", ".join(COLUMNS)
@@ -52,12 +52,14 @@ def copy_straight(cursor: TimedCursor, lines: list[str]) -> None:
 def _copy(cursor: TimedCursor, table: str, lines: Sequence[str]) -> None:
     data = "".join(lines).encode()
     BYTES.inc(len(data))
+    ROWS.inc(len(lines))
     limit = cursor.parts.limit
     if limit is not None and len(lines) == 1 and len(data) > limit:
         send_in_pieces(cursor, msgspec.json.encode(texts_of(lines[0])).decode())
         cursor.execute(_INSERT.format(table=table))
     else:
-        cursor.copy_in(_COPY.format(table=table), data)
+        with COPY_SECONDS.time():
+            cursor.copy_in(_COPY.format(table=table), data)
 
 
 def copy_staged(cursor: TimedCursor, lines: list[str]) -> tuple[dict[Key, Stored], dict[int, str]]:

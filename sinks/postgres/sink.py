@@ -20,7 +20,7 @@ from sqlalchemy.engine import Engine
 from schemas.pool_metrics import WatchedPool
 from schemas.status import Scan, ScanStatus, status_of
 from schemas.stored_offset import StoredOffset
-from sinks.effects import Key, Plan, Stored, Taken, key_of
+from sinks.effects import Effects, Key, Plan, Stored, Taken, key_of
 from sinks.postgres import metrics, scans
 from sinks.postgres.calls import Calls, TimedCursor
 from sinks.postgres.copy_command import copy_staged, copy_straight
@@ -30,6 +30,7 @@ from sinks.postgres.ledger import PostgresLedger
 from sinks.postgres.parts import Parts
 from sinks.postgres.rejects import first_errors, insert_rejects
 from sinks.postgres.rows import Lines, lines_of
+from sinks.postgres.tenant_counts import TenantCounts
 from sinks.protocol import Fenced, LaneStore, MicroBatch, Unavailable, Unstorable
 
 _MOVE: Final = """
@@ -102,8 +103,10 @@ class Prepared(NamedTuple):
 class PostgresSink:
     """Sink for one pipeline. Thread-safe: every call takes a connection of its own from the write pool."""
 
-    def __init__(self, engine: Engine, pipeline: str) -> None:
+    def __init__(self, engine: Engine, pipeline: str, tenants: TenantCounts | None = None) -> None:
+        """`tenants` counts records by tenant; None: nobody does."""
         self._engine = engine
+        self._tenants = tenants
         self._pipeline = pipeline
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
         self._pool = WatchedPool("write", engine)
@@ -138,7 +141,7 @@ class PostgresSink:
         while True:
             try:
                 with self._cursor() as cursor:
-                    statuses, counts = self._transaction(cursor, prepared, staged=staged)
+                    statuses, effects = self._transaction(cursor, prepared, staged=staged)
                 break
             except _Staging:
                 staged = True
@@ -149,13 +152,18 @@ class PostgresSink:
                 raise
         metrics.SECONDS.observe(time.perf_counter() - started)
         metrics.BATCHES.labels("staged" if staged else "direct").inc()
-        for outcome, count in counts.items():
+        metrics.BATCH_BYTES.observe(sum([message.bytes for message in prepared.plan.batch.messages]))
+        for outcome, count in effects.outcomes().items():
             metrics.RECORDS.labels(outcome).inc(count)
+        for code, count in effects.reject_codes().items():
+            metrics.REJECTS.labels(code).inc(count)
+        if self._tenants is not None:
+            self._tenants.count(effects.records_by_tenant())
         return statuses
 
     def _transaction(
         self, cursor: TimedCursor, prepared: Prepared, *, staged: bool
-    ) -> tuple[list[ScanStatus], dict[str, int]]:
+    ) -> tuple[list[ScanStatus], Effects]:
         plan, batch = prepared.plan, prepared.plan.batch
         place = batch.topic, batch.partition, batch.start, batch.topic_id
         cursor.execute(_MOVE, (batch.end, self._owner, self._pipeline, *place))
@@ -187,7 +195,7 @@ class PostgresSink:
         # everything written before it along. All others may lose their tail in a crash, with their offsets.
         durable = any(scan.finished for scan in locked.values())
         self._finish(cursor, batch.partition, list(locked.values()), effects.audit_rows(self._owner), durable=durable)
-        return [status_of(scan) for scan in locked.values()], effects.outcomes()
+        return [status_of(scan) for scan in locked.values()], effects
 
     @staticmethod
     def _finish(
@@ -248,11 +256,9 @@ class PostgresSink:
         which saves round trips. Any error gives the connection up, so that no half-done transaction returns to the
         pool."""
         try:
-            waited = time.perf_counter()
-            connection = self._engine.raw_connection()
-            self._pool.taken(time.perf_counter() - waited)
+            with self._pool.checkout():
+                connection = self._engine.raw_connection()
         except DATABASE_ERRORS as error:
-            self._pool.measure()
             raise self._unavailable(error) from error
         try:
             driver: Any = connection.driver_connection

@@ -98,6 +98,8 @@ class Lanes:
         lanes, self._lanes = self._lanes, {}
         metrics.LANES.set(0)
         metrics.LAG.clear()  # another worker's to report from now on
+        metrics.LAG_SECONDS.clear()
+        metrics.OLDEST_IN_HAND.set(0)
         await asyncio.gather(*(lane.stop() for lane in lanes.values()))
 
     async def deliver(self, partition: int, piece: Slice) -> None:
@@ -152,6 +154,13 @@ class Lanes:
             lag = lag_of(partition, position)
             if lag is not None:
                 metrics.LAG.labels(partition).set(lag)
+        now, oldest = time.time(), 0.0
+        for partition, lane in self._lanes.items():
+            since = lane.waits_since
+            age = 0.0 if since is None else max(0.0, now - since)
+            metrics.LAG_SECONDS.labels(partition).set(age)
+            oldest = max(oldest, age)
+        metrics.OLDEST_IN_HAND.set(oldest)
 
     def tell_again(self, every: bool) -> None:
         """Publishes statuses again that could not be delivered; `every`: all that changed recently."""

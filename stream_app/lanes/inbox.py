@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from schemas.decoder import Message
+from schemas.decoder import Message, received_at
 from schemas.topics import CANCELLED, CLOSED, HEADER_TYPE
 from stream_app.lanes.assembler import size_of
 
@@ -48,6 +48,10 @@ class Inbox:
         self.epoch = 0  # of the last seek
         self.oldest = 0.0  # when what waits began to wait; time.monotonic
         self.ends_scan = False  # the last message ends a scan, and somebody waits for that
+        self.waits_since: float | None = (
+            None  # when the broker took what is longest in here, or taken off and not written
+        )
+        self._slices: deque[tuple[int, float | None]] = deque()  # of each: offset after it, and when it was taken
         self._asked_again: int | None = None  # the offset that was fetched again, so that a gap may be believed
 
     def start_at(self, offset: int) -> None:
@@ -60,11 +64,21 @@ class Inbox:
         self.expected = None
         self.messages.clear()
         self.bytes = 0
+        self.waits_since = None
+        self._slices.clear()
 
-    def written(self, size: int, now: float) -> None:
-        """Notes that so many bytes of what was taken off have been written."""
+    def written(self, size: int, now: float, end: int) -> list[float]:
+        """Notes that so many bytes of what was taken off have been written, up to the offset `end`. Returns when the broker
+        took the first message of each slice that is now written to its end."""
         self.bytes -= size
         self.oldest = now
+        self.waits_since = _appended(self.messages[0]) if self.messages else None
+        whole = []
+        while self._slices and self._slices[0][0] <= end:
+            at = self._slices.popleft()[1]
+            if at is not None:
+                whole.append(at)
+        return whole
 
     def awaits(self, piece: Slice) -> bool:
         """True where the inbox can use a slice. While it is not known where to go on, whatever comes was fetched from
@@ -98,7 +112,17 @@ class Inbox:
         self.expected = messages[-1].offset + 1
         if not self.messages:
             self.oldest = now
+        at = _appended(messages[0])
+        if not self._slices:
+            self.waits_since = at
+        self._slices.append((self.expected, at))
         self.messages.extend(messages)
         self.bytes += size_of(messages)
         self.ends_scan = (dict(messages[-1].headers).get(HEADER_TYPE) or b"") in _ENDS
         return SliceTaken(gap)
+
+
+def _appended(message: Message) -> float | None:
+    """When the broker took it, in seconds since 1970; None where the stamp is the publisher's own."""
+    at = received_at(message)
+    return None if at is None else at.timestamp()

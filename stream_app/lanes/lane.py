@@ -89,6 +89,7 @@ class Lane:
         self._inbox = Inbox()
         self._work: Work | None = None  # built, and not yet written
         self._taken = 0  # bytes of the inbox that went into it; kept until the event loop has heard that it is written
+        self._committed_at = 0.0  # when it was; time.time
         self._retell: float | None = time.monotonic() - RETELL
         self._wake = asyncio.Event()
         self._written_off = False
@@ -130,6 +131,12 @@ class Lane:
     def buffered(self) -> int:
         """Bytes fetched and not yet written."""
         return self._inbox.bytes
+
+    @property
+    def waits_since(self) -> float | None:
+        """When the broker took the oldest message that is fetched and not yet written; time.time. None: there is none, or
+        the broker stamps no messages."""
+        return self._inbox.waits_since
 
     @property
     def busy(self) -> bool:
@@ -323,7 +330,7 @@ class Lane:
     def _told(self, statuses: Sequence[ScanStatus]) -> None:
         with self._telling:
             self._scans.note(statuses)
-            self._publisher.publish_statuses(self.partition, statuses)
+            self._publisher.publish_statuses(self.partition, statuses, just_committed=True)
 
     def stand(self, *, too_long: bool) -> None:
         """Notes whether it has had work and stood on one offset for too long: its unfinished scans are published as
@@ -370,7 +377,8 @@ class Lane:
             log.warning("partition %d: %s; reading the offset again", self.partition, fenced)
             self._start_over()
             return
-        self._inbox.written(self._taken, time.monotonic())
+        for appended in self._inbox.written(self._taken, time.monotonic(), self.next_offset or 0):
+            metrics.END_TO_END.observe(max(0.0, self._committed_at - appended))
         if self._poison_search.in_doubt:
             await self.caller.nap(self._settings.backoff.delay(1))
 
@@ -406,6 +414,7 @@ class Lane:
             return
         with suspecting(self._inbox.messages, work.taken):
             statuses = self._sink.write(work.prepared)
+        self._committed_at = time.time()
         if self._written_off:
             self._loop.call_soon_threadsafe(self._on_late, self.partition)
             return

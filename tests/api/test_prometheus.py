@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes every process without an error, and has what `dashboards/README.md` promises."""
+"""A real Prometheus scrapes every process without an error, and has what `docs/metrics.md` promises."""
 
 import re
 import subprocess
@@ -108,7 +108,7 @@ def own_value(service: Service, sample: str) -> float:
 
 def documented(prefix: str) -> dict[str, str]:
     """The samples that are there from the start, since they have no labels: name -> kind."""
-    rows = _ROW.findall((PROJECT / "dashboards" / "README.md").read_text(encoding="utf-8"))
+    rows = _ROW.findall((PROJECT / "docs" / "metrics.md").read_text(encoding="utf-8"))
     found = {name: kind for name, kind, labels in rows if not labels and re.match(f"scanline_({prefix})_", name)}
     assert len(found) > 5
     return found
@@ -133,6 +133,11 @@ def test_every_process_is_scraped_without_an_error(
         r"^prometheus_target_\w*(?:sample|exceeded)\w*_total(?:{.*})? (.+)$", server.own_metrics(), re.M
     )
     assert len(refused) > 4 and set(refused) == {"0"}
+    for job, count in (("api", 1), ("two-apis", 2)):
+        memory = re.findall(
+            r'^scanline_process_resident_bytes{process="\d+"} (\S+)$', httpx.get(processes[job].metrics_url).text, re.M
+        )
+        assert len(memory) == count and all(float(each) > 10_000_000 for each in memory)
     assert "lvl=warn" not in log.read_text() and "level=warn" not in log.read_text()
 
 

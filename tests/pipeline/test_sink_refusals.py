@@ -4,6 +4,7 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Final
 
+import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -26,6 +27,7 @@ IMPATIENT: Final = {
     "SCANLINE_WRITE_DEADLINE_SECONDS": "1",
     "SCANLINE_STREAM_BACKOFF_SECONDS": "0.05",
     "SCANLINE_STREAM_PROBE_SECONDS": "0.2",
+    "SCANLINE_METRICS_TENANTS": "2",
 }
 BAD: Final = {0, 3, 250, 251, 998, 999}  # the first, the last, neighbours
 
@@ -81,6 +83,7 @@ def test_the_record_at_fault_is_rejected_alone(
         assert_accounted(database, name, scan)
     assert_told(database, statuses, [tenant, other])
     assert metric(only, "scanline_stream_dead_letters_total") == 0
+    assert metric(only, "scanline_sink_rejects_total", code="database_refused") >= len(BAD)
 
 
 def test_duplicates_and_refused_records_in_one_micro_batch_are_told_apart(
@@ -166,3 +169,51 @@ def test_a_missing_right_is_no_fault_of_the_records(
     assert_accounted(database, tenant, scan)
     assert_told(database, statuses, [tenant])
     assert only.returncode is None
+
+
+COUNTED: Final = {
+    "rejected": ("scanline_sink_rejects_total", {"code": "required"}),
+    "of any code": ("scanline_sink_rejects_total", {}),
+    "copied rows": ("scanline_sink_copy_rows_total", {}),
+    "copies": ("scanline_sink_copy_seconds_count", {}),
+    "micro-batches": ("scanline_sink_batch_bytes_count", {}),
+    "bytes of micro-batches": ("scanline_sink_batch_bytes_sum", {}),
+    "bytes decoded": ("scanline_stream_bytes_total", {}),
+    "slices written": ("scanline_stream_end_to_end_seconds_count", {}),
+    "slices": ("scanline_stream_slices_total", {}),
+    "seconds to the commit": ("scanline_stream_end_to_end_seconds_sum", {}),
+    "statuses": ("scanline_status_published_total", {}),
+    "statuses after a commit": ("scanline_status_delay_seconds_count", {}),
+    "of tenants": ("scanline_tenant_records_total", {}),
+    "of others": ("scanline_tenant_records_total", {"tenant": "other"}),
+}
+
+
+def counts(worker: Service) -> dict[str, float]:
+    return {what: metric(worker, name, **labels) for what, (name, labels) in COUNTED.items()}
+
+
+def test_metrics_tell_what_was_written_and_how_long_messages_waited(
+    own: Stack, database: Database, statuses: StatusTopic, tenant: str, only: Service
+) -> None:
+    lines = [*generator.records(500, 35, tenant), b"{}", b"{}"]
+    before = counts(only)
+    with locked(own.postgres.superuser_dsn(), "stream_offsets"):
+        with Publisher(own.kafka.bootstrap) as publisher:
+            scan = publisher.scan(tenant, lines, at_once=100)
+        wait_for(lambda: metric(only, "scanline_stream_oldest_in_hand_seconds") > 1, "its age is told")
+        assert metric(only, "scanline_stream_lag_seconds") > 1  # of one lane; the others have nothing in hand
+        assert counts(only)["slices written"] == before["slices written"]
+    database.finished(tenant, scan)
+    assert_told(database, statuses, [tenant])
+    wait_for(lambda: metric(only, "scanline_stream_oldest_in_hand_seconds") == 0, "nothing in hand")
+    assert metric(only, "scanline_stream_lag_seconds") == 0
+    now = counts(only)
+    grown = {what: now[what] - was for what, was in before.items()}
+    assert (grown["rejected"], grown["of any code"], grown["copied rows"]) == (2, 2, 500)
+    assert 1 <= grown["copies"] <= grown["micro-batches"] and grown["slices"] >= 1
+    assert grown["bytes of micro-batches"] == grown["bytes decoded"] > sum(map(len, lines))
+    assert grown["slices written"] == grown["slices"] and grown["seconds to the commit"] > 1
+    assert 1 <= grown["statuses after a commit"] <= grown["statuses"]
+    assert grown["of tenants"] == grown["of others"] == 502  # in the first minute nobody has been chosen yet
+    assert tenant not in httpx.get(only.metrics_url, timeout=30).text

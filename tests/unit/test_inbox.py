@@ -19,6 +19,8 @@ class Sent(NamedTuple):
     headers: list[tuple[str, bytes]]
     key: bytes = b"t"
     value: bytes = b"v"
+    timestamp: int = 0
+    timestamp_type: int = 1
 
 
 def piece(*offsets: int, epoch: int = 0, start: int = START, kind: str = "") -> Slice:
@@ -54,8 +56,41 @@ def test_what_follows_is_taken_and_what_was_there_is_dropped(inbox: Inbox) -> No
     assert inbox.bytes > 0
     size = inbox.bytes
     inbox.messages.clear()
-    inbox.written(size, 4.0)
+    inbox.written(size, 4.0, 103)
     assert (inbox.bytes, inbox.oldest, inbox.expected) == (0, 4.0, 103)
+
+
+def stamped(*stamps: int, first: int, kind: int = 1) -> Slice:
+    """Messages that the broker took at these seconds."""
+    sent = [Sent(first + at, [], timestamp=1000 * stamp, timestamp_type=kind) for at, stamp in enumerate(stamps)]
+    return Slice(sent, 0, START)  # type: ignore[arg-type]
+
+
+def take(inbox: Inbox, count: int) -> int:
+    """What a lane does with so many messages. Returns the offset after them."""
+    return [inbox.messages.popleft().offset + 1 for _ in range(count)][-1]
+
+
+def test_a_slice_is_told_of_once_when_its_last_message_is_written(inbox: Inbox) -> None:
+    assert inbox.waits_since is None
+    inbox.offer(stamped(10, 11, 12, first=START), 0.0)
+    end = take(inbox, 2)
+    inbox.offer(stamped(20, 21, first=START + 3), 0.0)
+    assert inbox.waits_since == 10  # what is taken off is not yet written
+    assert inbox.written(0, 0.0, end) == []
+    assert inbox.waits_since == 12
+    assert inbox.written(0, 0.0, take(inbox, 3)) == [10, 20]
+    assert inbox.waits_since is None
+    inbox.offer(stamped(30, first=START + 5), 0.0)
+    assert inbox.written(0, 0.0, START + 5) == [] and inbox.waits_since == 30  # nothing was written
+    inbox.clear()
+    assert inbox.waits_since is None and inbox.written(0, 0.0, START + 6) == []
+
+
+def test_a_publishers_own_stamp_says_nothing_of_how_long_it_waits(inbox: Inbox) -> None:
+    inbox.offer(stamped(10, first=START, kind=0), 0.0)
+    assert inbox.waits_since is None
+    assert inbox.written(0, 0.0, take(inbox, 1)) == []
 
 
 def test_a_gap_is_fetched_again_once_before_it_is_believed(inbox: Inbox) -> None:

@@ -38,7 +38,7 @@ class Message(NamedTuple):
 class Silent:
     """Nobody follows."""
 
-    def publish_statuses(self, partition: int, statuses: Any) -> None: ...
+    def publish_statuses(self, partition: int, statuses: Any, *, just_committed: bool = False) -> None: ...
 
 
 @asynccontextmanager
