@@ -144,9 +144,25 @@ def topic_logs_of(admin: AdminClient, topic: str, partitions: Collection[int], s
     return TopicLogs(topic_id_of(admin, topic, seconds), logs)
 
 
-def committed_of(consumer: Consumer, topic: str, partitions: Iterable[int], seconds: float) -> dict[int, int]:
-    """The offsets that the consumer's group has committed, where it has; the group is not joined. A coordinator that is
-    not ready yet is asked again until the time is over. Raises KafkaException.
+class Committed(NamedTuple):
+    """What a group has committed of one partition; `note` is what its member wrote beside it."""
+
+    offset: int
+    note: str
+
+
+def _note_at(place: TopicPartition) -> str:
+    """The client takes a note as C does (confluent-kafka 2.16.1): one that does not end with NUL is followed by whatever
+    lies behind it in memory."""
+    try:
+        return place.metadata or ""
+    except UnicodeDecodeError:
+        return ""
+
+
+def committed_of(consumer: Consumer, topic: str, partitions: Iterable[int], seconds: float) -> dict[int, Committed]:
+    """What the consumer's group has committed, where it has; the group is not joined. A coordinator that is not ready
+    yet is asked again until the time is over. Raises KafkaException.
 
     The admin client's call for the same ended the whole process (confluent-kafka 2.16.1) while the broker loaded its
     groups."""
@@ -155,7 +171,7 @@ def committed_of(consumer: Consumer, topic: str, partitions: Iterable[int], seco
     while True:
         try:
             found = consumer.committed(places, timeout=seconds)
-            return {place.partition: place.offset for place in found if place.offset >= 0}
+            return {place.partition: Committed(place.offset, _note_at(place)) for place in found if place.offset >= 0}
         except KafkaException as error:
             if error.args[0].code() not in _NOT_YET or time.monotonic() > deadline:
                 raise

@@ -1,7 +1,7 @@
 """A scan's life as values: what is counted, what state follows, and what is told (design, section 6)."""
 
 import datetime as dt
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
@@ -9,6 +9,8 @@ from schemas.codes import FINAL_STATES, ScanState
 from schemas.errors import FieldError, Text
 from schemas.messages import Cancelled, Closed, Language, Opened
 from schemas.numbers import number
+from schemas.wait_reasons import PauseReason as PauseReason
+from schemas.wait_reasons import WaitReason as WaitReason
 
 ERRORS_SAMPLE: Final = 20
 COMPLETE: Final[frozenset[ScanState]] = frozenset({"completed", "completed_with_errors"})
@@ -239,8 +241,6 @@ def status_of(scan: Scan) -> ScanStatus:
     )
 
 
-PauseReason = Literal["database", "dead_letter_topic", "dead_letter_limit", "log_replaced", "unexpected"]
-WaitReason = PauseReason | Literal["standing"]  # the last where no other is known
 PAUSES: Final[dict[WaitReason, Text]] = {
     "database": Text(
         "cơ sở dữ liệu chưa nhận dữ liệu; không mất dữ liệu, sẽ tự tiếp tục.",

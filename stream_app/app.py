@@ -1,5 +1,7 @@
 """The Faust app: one agent that hands slices to lanes, and the timers around them."""
 
+import os
+import socket
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -78,10 +80,12 @@ class ScanlineApp(faust.App):
 def build_app(settings: WorkerSettings, lanes: Lanes) -> ScanlineApp:
     """The app, ready for a faust.Worker. At-least-once on Kafka's side; PostgreSQL makes it exactly once."""
     broker = f"kafka://{settings.kafka_bootstrap.replace(',', ';kafka://')}"
+    name = f"{socket.gethostname()}:{os.getpid()}"  # as in stream_offsets: it tells the group's members apart
     app = ScanlineApp(
         settings.stream_pipeline,
         env={},  # from the environment Faust would take BROKER_URL or PROCESSING_GUARANTEE over what is said here
         broker=broker,
+        broker_client_id=name,
         store="memory://",
         datadir=settings.stream_data_dir,  # Faust makes the folder and keeps nothing in it
         web_enabled=False,
@@ -112,6 +116,7 @@ def build_app(settings: WorkerSettings, lanes: Lanes) -> ScanlineApp:
 
     _Consumer.lanes = lanes
     _Consumer.logs = logs
+    _Consumer.client_name = name
     app._transport = _Transport(urls, app)
     topic = app.topic(RECORDS_TOPIC, acks=False, key_serializer="raw", value_serializer="raw", value_type=None)
 

@@ -64,6 +64,7 @@ class Backlog:
 def _measure(consumer: Consumer) -> int:
     """Messages of scan.records.v1 beyond the group's offsets, all partitions. Raises KafkaException."""
     partitions = partitions_of(consumer, RECORDS_TOPIC, _REQUEST_SECONDS)
-    committed = committed_of(consumer, RECORDS_TOPIC, partitions, _REQUEST_SECONDS)
+    told = committed_of(consumer, RECORDS_TOPIC, partitions, _REQUEST_SECONDS)
+    committed = {number: each.offset for number, each in told.items()}
     spans = spans_of(consumer, RECORDS_TOPIC, partitions, _REQUEST_SECONDS)
     return max(0, sum(end - max(committed.get(number, 0), first) for number, (first, end) in spans.items()))

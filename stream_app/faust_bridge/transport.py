@@ -4,6 +4,7 @@ docs/decisions/0001-slices-and-database-offsets.md."""
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -14,6 +15,8 @@ from aiokafka.structs import TopicPartition as KafkaPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP, ConsumerMessage
 
+from schemas.lane_note import LaneNote
+from schemas.status import WaitReason
 from schemas.topics import RECORDS_TOPIC
 from stream_app.faust_bridge.fetcher import bound_the_fetcher, let_the_fetcher_wait
 from stream_app.lanes.group import Lanes
@@ -34,6 +37,7 @@ class _ConsumerThread(AIOKafkaConsumerThread):
         super().__post_init__()
         self._epochs: Counter[int] = Counter()
         self._handed: Counter[int] = Counter()  # by partition: after the last message given to its lane
+        self._noted: dict[int, tuple[WaitReason | None, int]] = {}  # by partition: what was noted last, and since when
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
         """Marks each batch with the number of seeks before it. aiokafka returns nothing that was fetched for another
@@ -85,18 +89,37 @@ class _ConsumerThread(AIOKafkaConsumerThread):
         consumer._isolation_level = "read_committed"
         return consumer
 
-    async def commit_for_monitors(self, offsets: Mapping[TP, int]) -> None:
-        """Commits group offsets. A failure is of no consequence: nothing reads them but lag monitors."""
-        await self.call_thread(self._commit_quietly, offsets)
+    async def commit_for_monitors(
+        self, offsets: Mapping[int, int], reasons: Mapping[int, WaitReason | None], worker: str
+    ) -> None:
+        """Commits group offsets, each with a note of what its lane does. A failure is of no consequence: nothing reads
+        them but lag monitors."""
+        await self.call_thread(self._commit_quietly, offsets, reasons, worker)
 
-    async def _commit_quietly(self, offsets: Mapping[TP, int]) -> None:
+    async def _commit_quietly(
+        self, offsets: Mapping[int, int], reasons: Mapping[int, WaitReason | None], worker: str
+    ) -> None:
         consumer = self._ensure_consumer()
-        mine = consumer.assignment()
-        ours = {KafkaPartition(*tp): offset for tp, offset in offsets.items()}
+        member = consumer._coordinator.member_id
+        mine = [place for place in consumer.assignment() if place.partition in reasons]
+        before, now = self._noted, int(time.time())
+        self._noted = {}
+        told = {}
         try:
-            await consumer.commit(
-                {tp: OffsetAndMetadata(self.past_holes(tp.partition, at), "") for tp, at in ours.items() if tp in mine}
-            )
+            for place in mine:
+                reason, since = before.get(place.partition, (None, now))
+                if reason != reasons[place.partition]:
+                    reason, since = reasons[place.partition], now
+                self._noted[place.partition] = reason, since
+                note = LaneNote(member, worker, reason, since).text()
+                if place.partition in offsets:
+                    at: int | None = self.past_holes(place.partition, offsets[place.partition])
+                else:  # the database has not told it yet; that the lane waits is to be known all the same
+                    at = await consumer.committed(place)
+                if at is not None:
+                    told[place] = OffsetAndMetadata(at, note)
+            if told:
+                await consumer.commit(told)
         except Exception as error:
             log.info("group offsets not committed this time: %s", type(error).__name__)
 
@@ -104,8 +127,9 @@ class _ConsumerThread(AIOKafkaConsumerThread):
 class SliceConsumer(Consumer):
     """Yields one message per fetched (partition, batch): its value is a Slice, its offset that of the slice's last."""
 
-    lanes: Lanes  # both set by build_app
+    lanes: Lanes  # all set by build_app
     logs: Logs
+    client_name: str
     _thread: _ConsumerThread
 
     def _new_consumer_thread(self) -> _ConsumerThread:
@@ -172,9 +196,9 @@ class SliceConsumer(Consumer):
 
     async def commit_positions(self) -> None:
         """Group offsets for lag monitors."""
-        offsets = {TP(RECORDS_TOPIC, partition): offset for partition, offset in self.lanes.positions().items()}
-        if offsets and self.flow_active:
-            await self._thread.commit_for_monitors(offsets)
+        reasons = self.lanes.wait_reasons
+        if reasons and self.flow_active:
+            await self._thread.commit_for_monitors(self.lanes.positions(), reasons, self.client_name)
 
     def lag_of(self, partition: int, written: int) -> int | None:
         """Offsets between what is written and the partition's end as of the last fetch."""

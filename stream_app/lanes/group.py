@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from schemas.exception_summary import described
-from schemas.status import PauseReason
+from schemas.status import PauseReason, WaitReason
 from schemas.stored_offset import StoredOffset
 from schemas.topics import RECORDS_TOPIC
 from sinks.protocol import LaneStore, Unavailable
@@ -146,6 +146,11 @@ class Lanes:
     def paused(self) -> dict[int, PauseReason]:
         """Partitions that wait, and for what."""
         return {number: why for number, lane in self._lanes.items() if (why := lane.caller.paused) is not None}
+
+    @property
+    def wait_reasons(self) -> dict[int, WaitReason | None]:
+        """Why each lane waits, by partition; None of one that does not."""
+        return {number: lane.wait_reason for number, lane in self._lanes.items()}
 
     def measure(self, lag_of: Callable[[int, int], int | None]) -> None:
         """Sets the gauges; `lag_of(partition, what is written)`."""

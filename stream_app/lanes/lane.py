@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from schemas.exception_summary import described
-from schemas.status import ScanStatus
+from schemas.status import ScanStatus, WaitReason
 from schemas.stored_offset import StoredOffset
 from sinks.protocol import Fenced, LaneStore
 from stream_app import metrics
@@ -341,9 +341,14 @@ class Lane:
         elif self.caller.paused is None:
             self._after_pause()
 
+    @property
+    def wait_reason(self) -> WaitReason | None:
+        """Why it waits; None where it does not."""
+        return self.caller.paused or ("standing" if self._stands else None)
+
     def _publish_waiting(self) -> None:
         """Publishes unfinished scans as waiting, each once in a pause. Afterwards all are published again."""
-        reason = self.caller.paused or ("standing" if self._stands else None)
+        reason = self.wait_reason
         if reason is None or self.caller.stopping:
             return
         if self._paused_since is None:

@@ -124,7 +124,7 @@ def test_the_list_of_commands_loads_none_of_them() -> None:
 def test_a_command_loads_nothing_of_others() -> None:
     found = _loaded_by("lag", "--help")
     assert {"operations", "confluent_kafka"} <= found
-    assert not {"trials", "sqlalchemy", "alembic", "httpx", "aiokafka", "producer_api"} & found
+    assert not {"trials", "sqlalchemy", "alembic", "httpx", "aiokafka", "producer_api", "msgspec"} & found
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
