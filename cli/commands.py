@@ -8,12 +8,13 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer._coercion import PassThroughRuntimeParam
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 import cli
 
 if TYPE_CHECKING:  # typer's own copy of click, which it gives no other name to
-    from typer._click.core import Command, Context
+    from typer._click.core import Command, Context, Parameter
 
 
 class Entry(NamedTuple):
@@ -133,8 +134,22 @@ COMMANDS: Final[Mapping[str, Entry | Entries]] = {
 _TRIALS: Final = frozenset({"bench", "chaos", "demo", "soak"})  # they need the package of this name
 
 
+def _as_given(parameter: "Parameter") -> "Parameter":
+    """Has a text, and a flag, taken as it is. Typer would load pydantic for it, with every command, and for that alone: it takes
+    as long to be loaded as all else that a small command needs."""
+    if isinstance(parameter, TyperOption | TyperArgument):
+        kind, info = parameter.type_descriptor.annotation, parameter.type_descriptor.parameter_info
+        if (kind is str or (kind is bool and not parameter.envvar)) and info.parser is None:
+            parameter._runtime_param = PassThroughRuntimeParam(parameter_info=info, annotation=kind)
+    return parameter
+
+
 class _Command(TyperCommand):
     """A command that is loaded."""
+
+    def get_params(self, ctx: "Context") -> "list[Parameter]":
+        """Its options and arguments."""
+        return [_as_given(each) for each in super().get_params(ctx)]
 
     def invoke(self, ctx: "Context") -> Any:
         """Runs it. What it imports is there now, so that a Ctrl-C meets no import half done."""
@@ -154,6 +169,10 @@ class Commands(TyperGroup):
             for each, entry in entries.items()
         }
         super().__init__(name=name, help=help, commands=commands, no_args_is_help=True)
+
+    def get_params(self, ctx: "Context") -> "list[Parameter]":
+        """Its own options."""
+        return [_as_given(each) for each in super().get_params(ctx)]
 
     def load(self, name: str) -> "Command":
         """One of its commands, with all its options."""

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -98,20 +98,25 @@ def _memory(_: InfraSettings) -> Finding:
 def settings_table(running: Path) -> list[dict[str, Any]]:
     """Every setting of every process with its value; secrets are masked. Of processes that run below `running`, as they
     were given them; of others, as they would be started from here."""
-    rows = []
-    kinds: dict[str, type[BaseSettings]] = {"infra": InfraSettings, "api": ApiSettings, "worker": WorkerSettings}
-    for process, kind in kinds.items():
-        try:
-            given = settings_of(running, process)
-            own: dict[str, Any] = {name.removeprefix("SCANLINE_").lower(): value for name, value in given.items()}
-            values = kind(**own).model_dump(mode="json")
-        except ValidationError as error:
-            values = {str(part["loc"][0]): f"? {part['msg']}" for part in error.errors()}
-        rows += [
-            {"process": process, "setting": f"SCANLINE_{name.upper()}", "value": value}
-            for name, value in values.items()
-        ]
-    return rows
+    processes = {
+        "infra": InfraSettings().shown(),
+        "api": _values(ApiSettings, settings_of(running, "api")),
+        "worker": _values(WorkerSettings, settings_of(running, "worker")),
+    }
+    return [
+        {"process": process, "setting": f"SCANLINE_{name.upper()}", "value": value}
+        for process, values in processes.items()
+        for name, value in values.items()
+    ]
+
+
+def _values(kind: type[BaseSettings], given: Mapping[str, str]) -> dict[str, Any]:
+    """What a process would have, or what is wrong with it."""
+    own: dict[str, Any] = {name.removeprefix("SCANLINE_").lower(): value for name, value in given.items()}
+    try:
+        return kind(**own).model_dump(mode="json")
+    except ValidationError as error:
+        return {str(part["loc"][0]): f"? {part['msg']}" for part in error.errors()}
 
 
 def _show_settings(rows: list[dict[str, Any]], *, as_json: bool) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,11 @@ ROOT = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES: dict[str, Any] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
-SETTINGS: dict[str, type[BaseSettings]] = {"api": ApiSettings, "worker": WorkerSettings, "setup": InfraSettings}
+SETTINGS: dict[str, type[BaseSettings] | type[InfraSettings]] = {
+    "api": ApiSettings,
+    "worker": WorkerSettings,
+    "setup": InfraSettings,
+}
 _VARIABLE = re.compile(r"\$\{([A-Z_]+)(:-[^}]*|:\?[^}]+)?\}")
 
 
@@ -150,7 +155,9 @@ def test_no_password_is_written_down() -> None:
 @pytest.mark.parametrize("name", SETTINGS)
 def test_every_setting_is_one_the_process_reads(name: str) -> None:
     environment = SERVICES[name]["environment"]
-    known = {f"SCANLINE_{field}".upper() for field in SETTINGS[name].model_fields}
+    kind = SETTINGS[name]
+    known = {field.name for field in fields(kind)} if kind is InfraSettings else kind.model_fields
+    known = {f"SCANLINE_{each}".upper() for each in known}
     assert set(environment) <= known
 
 

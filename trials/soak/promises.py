@@ -25,7 +25,7 @@ class _Pool(NamedTuple):
 _POOLS: Final = {
     "write": _Pool(
         WORKERS * WorkerSettings.model_fields["write_connections"].default,
-        InfraSettings.model_fields["kafka_partitions"].default + WORKERS,
+        InfraSettings.kafka_partitions + WORKERS,
     ),
     "read": _Pool(WORKERS * ApiSettings.model_fields["read_connections"].default, WORKERS),
 }
