@@ -23,7 +23,7 @@ from schemas.stored_offset import StoredOffset
 
 _LOOK: Final = 1.0  # seconds between two looks at how far it is
 _STILL: Final = 60.0  # seconds without progress after which that is said
-_TABLES: Final = ("processing_activities", "scans", "rejected_records", "scan_messages")
+_TABLES: Final = ("processing_activities", "scans", "rejected_records", "scan_messages", "tenant_day_counts")
 
 
 class RebuildProgress(NamedTuple):

@@ -16,7 +16,7 @@ from producer_api.kafka.publisher import Publisher
 from producer_api.kafka.statuses import StatusStore
 from producer_api.metrics import Timing
 from producer_api.reads import DatabaseReader
-from producer_api.routes import activities, corrections, pages, scans, submit, validate
+from producer_api.routes import activities, corrections, daily_counts, pages, scans, submit, validate
 from producer_api.services import Services
 from producer_api.settings import ApiSettings
 from producer_api.uploads.cancellations import Cancellations
@@ -68,7 +68,7 @@ def build_app(settings: ApiSettings | None = None) -> FastAPI:
     )
     problems.install(app)
     description.install(app, chosen)
-    for module in (submit, scans, corrections, activities, validate):
+    for module in (submit, scans, corrections, activities, daily_counts, validate):
         app.include_router(module.router, prefix="/v1/tenants/{tenant_id}", dependencies=[Depends(check_parameters)])
     app.include_router(pages.router)
     app.add_middleware(Timing)

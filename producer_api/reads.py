@@ -1,5 +1,6 @@
 """Reads from PostgreSQL: rejected records and processing activities, through a pool of their own."""
 
+import datetime as dt
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,10 +10,10 @@ from sqlalchemy import Connection, Select, create_engine, select, tuple_
 from sqlalchemy.exc import SQLAlchemyError
 
 from producer_api.http.page import Page, PageBounds, SourceFailed, page_of
-from producer_api.rows import ACTIVITY_COLUMNS, REJECTED_COLUMNS, activity, rejected
+from producer_api.rows import ACTIVITY_COLUMNS, DAILY_COUNT_SUMS, REJECTED_COLUMNS, activity, daily_count, rejected
 from producer_api.settings import ApiSettings
 from schemas.pool_metrics import WatchedPool
-from schemas.tables import processing_activities, rejected_records, scans
+from schemas.tables import processing_activities, rejected_records, scans, tenant_day_counts
 
 # Rows that come from PostgreSQL at a time, and so are held beside the page: one can have a quarter of a megabyte.
 _AT_ONCE: Final = 16
@@ -30,6 +31,13 @@ class Filters(NamedTuple):
     category: str | None = None
     sensitive: bool | None = None
     cross_border: bool | None = None
+
+
+class Days(NamedTuple):
+    """From one day to another, both included; None: no bound."""
+
+    since: dt.date | None = None
+    until: dt.date | None = None
 
 
 class DatabaseReader:
@@ -119,6 +127,23 @@ class DatabaseReader:
         if after is not None:
             query = query.where(tuple_(table.c.scan_id, table.c.activity_key) > tuple_(*after))
         return self._page(query.order_by(table.c.scan_id, table.c.activity_key), activity, bounds)
+
+    def daily_counts(
+        self, tenant_id: str, days: Days, category: str | None, after: tuple[dt.date, str] | None, bounds: PageBounds
+    ) -> Page[Any]:
+        """A page of the tenant's counts in the order of (day, category); each has both."""
+        table = tenant_day_counts.c
+        query = select(table.day, table.category, *DAILY_COUNT_SUMS).where(table.tenant_id == tenant_id)
+        if days.since is not None:
+            query = query.where(table.day >= days.since)
+        if days.until is not None:
+            query = query.where(table.day <= days.until)
+        if category is not None:
+            query = query.where(table.category == category)
+        if after is not None:
+            query = query.where(tuple_(table.day, table.category) > tuple_(*after))
+        query = query.group_by(table.day, table.category).order_by(table.day, table.category)
+        return self._page(query, daily_count, bounds)
 
 
 def _given(connection: Connection, query: Select[Any]) -> Iterator[Any]:

@@ -8,14 +8,14 @@ import base64
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Text, case, cast, func
+from sqlalchemy import BigInteger, Text, case, cast, func
 from sqlalchemy.dialects.postgresql import JSONB
 
 from producer_api.http.answers import Reason, RejectedRecord
 from schemas.attributes import is_readable
 from schemas.errors import FieldError
 from schemas.record import MAX_DEPTH
-from schemas.tables import processing_activities, rejected_records
+from schemas.tables import processing_activities, rejected_records, tenant_day_counts
 
 # Of attributes, as PostgreSQL writes them. What is accepted has at most 4 KiB, and 6 with PostgreSQL's spaces.
 _SHOWN_BYTES: Final = 64 * 1024
@@ -44,6 +44,13 @@ REJECTED_COLUMNS: Final = (
 )
 
 
+_day_counts: Final = tenant_day_counts.c
+DAILY_COUNT_SUMS: Final = tuple(
+    cast(func.sum(column), BigInteger).label(column.name)
+    for column in (_day_counts.stored, _day_counts.sensitive, _day_counts.cross_border)
+)
+
+
 def activity(row: Any) -> bytes:
     """A processing activity. Its `attributes` are null, with `attributes_left_out`, where no client could read them."""
     fields = dict(row._mapping)
@@ -54,6 +61,11 @@ def activity(row: Any) -> bytes:
     if not attributes or not is_readable(attributes, MAX_DEPTH):
         fields |= {"attributes": None, "attributes_left_out": True}
     return _encode(fields)
+
+
+def daily_count(row: Any) -> bytes:
+    """The counts of a day and category."""
+    return _encode(dict(row._mapping))
 
 
 def rejected(row: Any) -> bytes:

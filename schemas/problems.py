@@ -530,6 +530,10 @@ REQUEST_ERRORS: Final[dict[str, Text]] = {
     "value_refused": Text("«{field}» chứa giá trị không được phép", "«{field}» holds a value that is not allowed"),
     "not_in_list": Text("«{field}» phải là một trong: {allowed}", "«{field}» must be one of: {allowed}"),
     "not_uuid": Text("«{field}» phải là UUID", "«{field}» must be a UUID"),
+    "not_date": Text(
+        "«{field}» phải là một ngày như 2026-11-20",
+        "«{field}» must be a day like 2026-11-20",
+    ),
     "not_boolean": Text("«{field}» phải là true hoặc false", "«{field}» must be true or false"),
     "not_within": Text(
         "«{field}» phải là số nguyên từ {min} đến {max}", "«{field}» must be a whole number from {min} to {max}"

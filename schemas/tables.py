@@ -7,6 +7,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     DateTime,
     Double,
     Identity,
@@ -23,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 HASH_PARTITIONS = 16  # of processing_activities, by tenant_id
+ALL_CATEGORIES: Final = "all"  # in tenant_day_counts: no category, each record once
 
 metadata = MetaData(naming_convention={"pk": "%(table_name)s_pkey", "ix": "%(table_name)s_%(column_0_N_name)s_idx"})
 _time = DateTime(timezone=True)
@@ -157,6 +159,21 @@ audit_log = Table(
     Column("details", JSONB, nullable=False),
     Column("message", JSONB, nullable=False, comment="{vi, en}"),
     Index(None, "tenant_id", "at"),
+)
+
+tenant_day_counts = Table(
+    "tenant_day_counts",
+    metadata,
+    Column("tenant_id", Text, nullable=False),
+    Column("day", Date, nullable=False, comment="of stored_at, in Vietnam"),
+    Column("category", Text, nullable=False, comment="one of data_categories; all: each record once"),
+    Column("kafka_partition", Integer, nullable=False, comment="whose lane counted: lanes do not wait for each other"),
+    Column("stored", BigInteger, nullable=False),
+    Column("sensitive", BigInteger, nullable=False, comment="of these, with sensitive data of any category"),
+    Column("cross_border", BigInteger, nullable=False, comment="of these, across the border"),
+    PrimaryKeyConstraint("tenant_id", "day", "category", "kafka_partition"),
+    comment="records stored, counted in the transaction that stored them",
+    postgresql_with={"fillfactor": 50},  # rows are updated in place, by the micro-batch
 )
 
 stream_offsets = Table(

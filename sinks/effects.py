@@ -13,10 +13,13 @@ from schemas.decoder import Incoming, Rejected
 from schemas.errors import FieldError, Text
 from schemas.messages import Closed
 from schemas.numbers import number
+from schemas.record import Record
 from schemas.status import ERRORS_SAMPLE, Scan, error_sample
 from sinks.protocol import MicroBatch
 
 Key = tuple[str, str]  # (tenant_id, scan_id)
+# What statistics tell apart: categories with commas between them, sensitive, cross-border. Scans have few of them.
+Kind = tuple[str, bool, bool]
 _json = msgspec.json.Encoder().encode
 _WRITTEN: Final = Text(
     "Đã lưu {stored} bản ghi, từ chối {rejected}, trùng lặp {duplicate}.",
@@ -48,18 +51,28 @@ class Ledger(Protocol):
         ...
 
 
-class Stored(NamedTuple):
-    """Records that a scan gained."""
+class Stored(Counter[Kind]):
+    """Records that a scan gained, counted by kind."""
 
-    stored: int = 0
-    sensitive: int = 0
-    cross_border: int = 0
+    @property
+    def records(self) -> int:
+        """All of them."""
+        return self.total()
 
-    def plus(self, other: "Stored") -> "Stored":
-        """The sum of both."""
-        return Stored(
-            self.stored + other.stored, self.sensitive + other.sensitive, self.cross_border + other.cross_border
-        )
+    @property
+    def sensitive(self) -> int:
+        """Those with sensitive data."""
+        return sum(count for (_, sensitive, _), count in self.items() if sensitive)
+
+    @property
+    def cross_border(self) -> int:
+        """Those that cross the border."""
+        return sum(count for (_, _, cross_border), count in self.items() if cross_border)
+
+
+def kind_of(record: Record) -> Kind:
+    """The kind of a record."""
+    return ",".join(record.data_categories), record.sensitive, record.cross_border
 
 
 class Taken(NamedTuple):
@@ -130,6 +143,7 @@ class Effects:
         self.rejects: list[tuple[Incoming, Rejected]] = []
         self.pending: Counter[Key] = Counter()  # accepted records of each scan so far
         self.mended: Counter[Key] = Counter()  # rejections of each scan that corrections replaced
+        self.gained: Mapping[Key, Stored] = {}  # what each scan gained, once that is settled
         self.ignored: dict[Key, list[Incoming]] = defaultdict(list)  # what came too late to change each scan
         self._scans = scans
         self._before = {
@@ -167,6 +181,7 @@ class Effects:
     def settle(self, gained: Mapping[Key, Stored], refused: Mapping[int, str]) -> None:
         """Settles what became of the records taken: each scan gained so many. Those in `refused` {position among all records
         taken: SQLSTATE} are rejected, the rest were duplicates."""
+        self.gained = gained
         offered = self.pending
         if refused:
             offered = offered.copy()
@@ -180,11 +195,11 @@ class Effects:
         for key, count in offered.items():
             stored = gained.get(key, Stored())
             self._gain(key, stored)
-            self._scans[key].records_duplicate += count - stored.stored
+            self._scans[key].records_duplicate += count - stored.records
 
     def _gain(self, key: Key, gained: Stored) -> None:
         scan = self._scans[key]
-        scan.records_stored += gained.stored
+        scan.records_stored += gained.records
         scan.records_sensitive += gained.sensitive
         scan.records_cross_border += gained.cross_border
 

@@ -15,6 +15,8 @@ import psycopg2
 import psycopg2.extras
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from trials.checker.tables import DAY_COUNTS_WRONG
+
 RECORDS: Final = "scan.records.v1"
 STATUS: Final = "scan.status.v1"
 DEAD_LETTERS: Final = "scan.dlq.v1"
@@ -293,7 +295,9 @@ def differences(database: Database, statuses: StatusTopic, tenants: Sequence[str
         ]
         if row["errors_sample"] != status["errors_sample"]:
             found.append(f"{key}: errors_sample differs")
-    return found + [f"{key}: told but not in the database" for key in told]
+    found += [f"{key}: told but not in the database" for key in told]
+    counts = database.rows(DAY_COUNTS_WRONG, list(tenants), list(tenants))
+    return found + [f"{row['tenant_id']}: {row['text']}" for row in counts]
 
 
 def assert_accounted(database: Database, tenant: str, scan: str) -> None:

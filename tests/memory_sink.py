@@ -12,7 +12,7 @@ from schemas.decoder import Incoming
 from schemas.record import Record
 from schemas.status import Scan, ScanStatus, status_of
 from schemas.stored_offset import StoredOffset
-from sinks.effects import Key, Plan, Stored, key_of
+from sinks.effects import Key, Plan, Stored, key_of, kind_of
 from sinks.protocol import Fenced, LaneStore, MicroBatch
 
 
@@ -112,8 +112,7 @@ class MemorySink:
             for position, record in zip(message.positions, message.records, strict=True):
                 if (*key, record.activity_key) not in content.rows:
                     content.rows[*key, record.activity_key] = message.index_of(position), record
-                    more = Stored(1, record.sensitive, record.cross_border)
-                    gained[key] = gained.get(key, Stored()).plus(more)
+                    gained.setdefault(key, Stored())[kind_of(record)] += 1
         effects.settle(gained, {})
         content.rejections += [
             (key_of(message), message.index_of(rejected.position)) for message, rejected in effects.rejects

@@ -1,15 +1,16 @@
 """The bodies and answers of the calls, as types: the answers are encoded from them where they are made here, and
 /openapi.json is generated from them (producer_api.http.openapi)."""
 
+import datetime as dt
 import uuid
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from producer_api.http.cursors import CURSOR_PATTERN
 from schemas import topics
-from schemas.codes import ScanState
+from schemas.codes import BasicCategory, ScanState, SensitiveCategory
 from schemas.errors import ALL_TEXTS, Text
 from schemas.field_texts import ERROR_SAMPLE, RECORD, SCAN_STATUS
 from schemas.header_schemas import both
@@ -18,6 +19,7 @@ from schemas.messages import Language
 from schemas.problems import PROBLEMS, REQUEST_ERRORS
 from schemas.record import DateTime
 from schemas.status import ScanStatus
+from schemas.tables import ALL_CATEGORIES
 
 MAX_INDEX: Final = 2_000_000_000
 MAX_REJECTION: Final = 10**18 - 1
@@ -217,6 +219,33 @@ class ProcessingActivityPage(Struct):
     next_cursor: NextCursor
 
 
+class DailyCount(Struct):
+    """The records that a tenant stored on a day, of one category."""
+
+    day: Annotated[dt.date, _said("Ngày lưu, giờ Việt Nam.", "The day they were stored, in Vietnam.")]
+    category: Annotated[
+        str,
+        _said(
+            "Loại dữ liệu; all là mọi bản ghi, mỗi bản ghi một lần. Bản ghi nhiều loại được đếm ở từng loại.",
+            "The category; all is every record, once. A record of several categories counts in each.",
+            extra_json_schema=_one_of([ALL_CATEGORIES, *get_args(BasicCategory), *get_args(SensitiveCategory)]),
+        ),
+    ]
+    stored: Annotated[Count, _said("Số bản ghi đã lưu.", "Records stored.")]
+    sensitive: Annotated[
+        Count,
+        _said("Trong đó có dữ liệu nhạy cảm, thuộc loại bất kỳ.", "Of these, with sensitive data of any category."),
+    ]
+    cross_border: Annotated[Count, _said("Trong đó xuyên biên giới.", "Of these, across the border.")]
+
+
+class DailyCountPage(Struct):
+    """Daily counts, by day and category."""
+
+    daily_counts: list[DailyCount]
+    next_cursor: NextCursor
+
+
 class RequestError(Struct, omit_defaults=True):
     """One place of a request that is wrong: a JSON pointer into the body, or a parameter's name."""
 
@@ -288,6 +317,7 @@ ALL: Final[list[Any]] = [
     ValidationReport,
     RejectedRecordPage,
     ProcessingActivityPage,
+    DailyCountPage,
     Problem,
     Submission,
     Corrections,

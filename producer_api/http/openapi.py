@@ -270,6 +270,11 @@ ACTIVITIES: Final = _call(
     "Hoạt động xử lý dữ liệu / Processing activities",
     {200: _answer("a page", "ProcessingActivityPage"), **_problems("cursor_invalid", "reads_unavailable")},
 )
+DAILY_COUNTS: Final = _call(
+    "listDailyCounts",
+    "Số bản ghi theo ngày và loại dữ liệu / Records by day and category",
+    {200: _answer("a page", "DailyCountPage"), **_problems("cursor_invalid", "reads_unavailable")},
+)
 VALIDATE: Final = _call(
     "validateScan",
     "Kiểm tra, không lưu / Validate, nothing is stored",

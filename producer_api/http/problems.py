@@ -120,6 +120,7 @@ _PARAMETER_ERRORS: Final[dict[str, str]] = {
     "bool_parsing": "not_boolean",
     "uuid_parsing": "not_uuid",
     "literal_error": "not_in_list",
+    "not_date": "not_date",
 }
 PAGE_LIMIT: Final = 1_000
 _METHODS: Final = ("GET", "HEAD", "POST")

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from schemas.decoder import Incoming
 from schemas.status import ScanStatus, status_of
 from schemas.stored_offset import StoredOffset
-from sinks.effects import Key, Plan, Stored, Taken, key_of
+from sinks.effects import Key, Plan, Stored, Taken, key_of, kind_of
 from sinks.files.output import Output
 from sinks.files.rows import UNKNOWN, Row, fingerprint, row_of
 from sinks.files.skipped_records import SkippedRecords
@@ -85,10 +85,7 @@ class LocalSink:
                 (numbers[key], message.records[at].activity_key, mark)
                 for (message, at), (_, mark) in zip(fresh, found, strict=True)
             )
-            records = [message.records[at] for message, at in fresh]
-            gained[key] = Stored(
-                len(records), sum(each.sensitive for each in records), sum(each.cross_border for each in records)
-            )
+            gained[key] = Stored(kind_of(message.records[at]) for message, at in fresh)
             rows += [row for row, _ in found if row is not None]
         return rows, gained
 

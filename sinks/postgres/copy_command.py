@@ -37,9 +37,8 @@ WITH stored AS (
     INSERT INTO processing_activities ({_COLUMN_LIST})
     SELECT {_COLUMN_LIST} FROM staged_activities ORDER BY tenant_id, scan_id, activity_key, place
     ON CONFLICT DO NOTHING
-    RETURNING tenant_id, scan_id, sensitive, cross_border)
-SELECT tenant_id, scan_id::text, count(*), count(*) FILTER (WHERE sensitive), count(*) FILTER (WHERE cross_border)
-FROM stored GROUP BY tenant_id, scan_id
+    RETURNING tenant_id, scan_id, array_to_string(data_categories, ',') AS categories, sensitive, cross_border)
+SELECT tenant_id, scan_id::text, categories, sensitive, cross_border, count(*) FROM stored GROUP BY 1, 2, 3, 4, 5
 """
 
 
@@ -101,5 +100,5 @@ def _store(
         _store(cursor, lines[:middle], first, gained, refused)
         _store(cursor, lines[middle:], first + middle, gained, refused)
         return
-    for tenant_id, scan_id, *counts in rows:
-        gained[tenant_id, scan_id] = gained.get((tenant_id, scan_id), Stored()).plus(Stored(*counts))
+    for tenant_id, scan_id, *kind, count in rows:
+        gained.setdefault((tenant_id, scan_id), Stored())[tuple(kind)] += count

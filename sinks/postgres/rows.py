@@ -20,6 +20,7 @@ from schemas.decoder import Incoming
 from schemas.record import Record
 from schemas.tables import WRITTEN_COLUMNS
 from sinks.columns import values_of
+from sinks.effects import Kind, kind_of
 
 _NULL: Final = "\\N"
 _HOME_OR_NONE: Final = frozenset({None, HOME_COUNTRY})
@@ -31,19 +32,14 @@ _ESCAPED: Final = re.compile("|".join(map(re.escape, _UNESCAPED)))
 
 
 class Lines(NamedTuple):
-    """The rows of one message, ready for COPY; lines[i] belongs to records[i]."""
+    """The rows of one message, ready for COPY; lines[i] and kinds[i] belong to records[i]."""
 
     lines: list[str]
-    sensitive: int
-    cross_border: int
+    kinds: list[Kind]
 
-    def only(self, kept: Sequence[int], records: Sequence[Record]) -> "Lines":
-        """The rows of some of the message's records, which are `records`."""
-        return Lines(
-            [self.lines[at] for at in kept],
-            sum(record.sensitive for record in records),
-            sum(record.cross_border for record in records),
-        )
+    def only(self, kept: Sequence[int]) -> "Lines":
+        """The rows of some of the message's records."""
+        return Lines([self.lines[at] for at in kept], [self.kinds[at] for at in kept])
 
 
 def lines_of(message: Incoming) -> Lines:
@@ -56,8 +52,8 @@ def _plain_lines(message: Incoming) -> Lines:
     prefix = f"{message.envelope.tenant_id}\t{message.envelope.scan_id}\t"
     first = message.envelope.first_index
     lines: list[str] = []
-    append = lines.append
-    sensitive = cross_border = 0
+    kinds: list[Kind] = []
+    append, append_kind = lines.append, kinds.append
     for position, record, discovered_at in zip(
         message.positions, message.records, _times(message.records), strict=True
     ):
@@ -70,29 +66,27 @@ def _plain_lines(message: Incoming) -> Lines:
             record.recipients,
             record.transfer,
         )
-        if SENSITIVE_CATEGORIES.isdisjoint(categories):
-            is_sensitive = "f"
-        else:
-            is_sensitive = "t"
-            sensitive += 1
-        if record.storage_country == HOME_COUNTRY and record.provider_country in _HOME_OR_NONE and transfer is None:
-            is_cross_border = "f"
-        else:
-            is_cross_border = "t"
-            cross_border += 1
+        sensitive = not SENSITIVE_CATEGORIES.isdisjoint(categories)
+        cross_border = (
+            record.storage_country != HOME_COUNTRY
+            or record.provider_country not in _HOME_OR_NONE
+            or transfer is not None
+        )
+        category_list = ",".join(categories)
+        append_kind((category_list, sensitive, cross_border))
         append(
             f"{prefix}{record.activity_key}\t{_NULL if first is None else first + position}"
             f"\t{record.name}\t{record.source_system}\t{record.asset}"
-            f"\t{_plain_array(fields) if fields else '{}'}\t{{{','.join(categories)}}}\t{{{','.join(record.data_subjects)}}}"
+            f"\t{_plain_array(fields) if fields else '{}'}\t{{{category_list}}}\t{{{','.join(record.data_subjects)}}}"
             f"\t{record.purpose}\t{record.legal_basis}\t{record.controller_role or _NULL}"
             f"\t{_plain_array(recipients) if recipients else '{}'}\t{record.storage_country}\t{record.provider_country or _NULL}"
             f"\t{_NULL if transfer is None else _json_text(transfer)}"
             f"\t{_NULL if record.retention_days is None else record.retention_days}"
             f"\t{_NULL if record.subject_count is None else record.subject_count}"
             f"\t{_NULL if record.confidence is None else record.confidence}"
-            f"\t{discovered_at}\t{attributes}\t{is_sensitive}\t{is_cross_border}\n"
+            f"\t{discovered_at}\t{attributes}\t{'t' if sensitive else 'f'}\t{'t' if cross_border else 'f'}\n"
         )
-    return Lines(lines, sensitive, cross_border)
+    return Lines(lines, kinds)
 
 
 def _times(records: Sequence[Record]) -> list[str]:
@@ -108,11 +102,7 @@ def _careful_lines(message: Incoming) -> Lines:
         values = values_of(message, at)
         fields = [_NULL if value is None else write(value) for write, value in zip(_WRITERS, values, strict=True)]
         lines.append("\t".join(fields) + "\n")
-    return Lines(
-        lines,
-        sum(record.sensitive for record in message.records),
-        sum(record.cross_border for record in message.records),
-    )
+    return Lines(lines, [kind_of(record) for record in message.records])
 
 
 def _escape(text: str) -> str:

@@ -24,6 +24,7 @@ from sinks.effects import Effects, Key, Plan, Stored, Taken, key_of
 from sinks.postgres import metrics, scans
 from sinks.postgres.calls import Calls, TimedCursor
 from sinks.postgres.copy_command import copy_staged, copy_straight
+from sinks.postgres.day_counts import add_day_counts
 from sinks.postgres.engine import DEADLINE
 from sinks.postgres.errors import DATABASE_ERRORS, may_be_a_messages, meaning, sqlstate
 from sinks.postgres.ledger import PostgresLedger
@@ -88,16 +89,13 @@ class Prepared(NamedTuple):
     def of(self, taken: Iterable[Taken]) -> tuple[list[str], dict[Key, Stored]]:
         """The rows of all records taken, and what each scan gains where all of them are stored."""
         rows: list[str] = []
-        sums: defaultdict[Key, list[int]] = defaultdict(lambda: [0, 0, 0])
+        gained: defaultdict[Key, Stored] = defaultdict(Stored)
         for at, message, kept in taken:
             whole = self.lines[at]
-            lines, sensitive, cross_border = whole if kept is None else whole.only(kept, message.records)
+            lines, kinds = whole if kept is None else whole.only(kept)
             rows += lines
-            gained = sums[key_of(message)]
-            gained[0] += len(lines)
-            gained[1] += sensitive
-            gained[2] += cross_border
-        return rows, {key: Stored(*gained) for key, gained in sums.items()}
+            gained[key_of(message)].update(kinds)
+        return rows, gained
 
 
 class PostgresSink:
@@ -187,6 +185,7 @@ class PostgresSink:
                     raise _Staging from error
         effects.settle(gained, refused)
         insert_rejects(cursor, batch.partition, effects.rejects)
+        add_day_counts(cursor, batch.partition, effects.gained)
         for key in effects.mended:
             locked[key].errors_sample = first_errors(cursor, *key)
         for scan in locked.values():

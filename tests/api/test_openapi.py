@@ -35,7 +35,13 @@ OPERATIONS: Final = {
     "correctRecords",
     "cancelScan",
     "listProcessingActivities",
+    "listDailyCounts",
     "validateScan",
+}
+LISTS: Final = {
+    "listScans": "/scans",
+    "listProcessingActivities": "/processing-activities",
+    "listDailyCounts": "/daily-counts",
 }
 
 
@@ -115,6 +121,7 @@ def test_every_answer_is_as_it_is_described(caller: Tenant, description: Descrip
     [*_, last] = caller.events(scan)
     assert caller.call("GET", f"/scans/{scan}/events", headers={"Last-Event-ID": str(last.id)}).status_code == 204
     assert len(caller.everything("/processing-activities", "processing_activities", limit=33)) > 100
+    assert len(caller.everything("/daily-counts", "daily_counts", limit=5)) > 5
     checked = caller.call("POST", "/scans:validate", content=b"\n".join(broken(lines)), headers=NDJSON)
     assert len(checked.json()["errors"]) == len(rejected)
     caller.call("POST", "/scans:validate", content=json.dumps({"records": records}), headers=JSON)
@@ -191,7 +198,7 @@ def test_every_problem_is_as_it_is_described(caller: Tenant, description: Descri
     assert_problem(
         caller.call("POST", f"/scans/{new_scan()}/records", content=line, headers=NDJSON), 404, "scan_not_found"
     )
-    for path in ("/scans", f"/scans/{scan}/errors", "/processing-activities"):
+    for path in (f"/scans/{scan}/errors", *LISTS.values()):
         for query in ("limit=0", "limit=1001", "limit=x", "cursor=x", "cursor=x%3D", "sort=1"):
             assert caller.call("GET", f"{path}?{query}").status_code == 422, (path, query)
         assert_problem(nowhere.call("GET", path), 404, "tenant_invalid")
@@ -336,6 +343,10 @@ def test_the_query_is_taken_where_it_fits(http: httpx.Client, description: Descr
             ("category", "basic_name"), ("category", "sensitive_bank"), ("category", "x"),
             ("scan_id", new_scan()), ("scan_id", "x"), ("sensitive", True), ("sensitive", "perhaps"),
         ],
+        "listDailyCounts": [
+            ("since", "2026-11-20"), ("until", "2024-02-29"), ("since", "2026-02-30"), ("since", "20261120"),
+            ("until", ""), ("until", "1764000000"), ("category", "all"), ("category", "sensitive_bank"), ("category", "x"),
+        ],
         "submitScan": [
             ("source", "x" * 200), ("source", "đ" * 201), ("language", "en"), ("language", "fr"),
             ("notify", "x" * 300), ("notify", "x" * 301),
@@ -348,7 +359,7 @@ def test_the_query_is_taken_where_it_fits(http: httpx.Client, description: Descr
         )
         for name, value in (*questions, *limits, *cursors):
             schema = description.parameter(operation, name)
-            path = f"/v1/tenants/{tenant}/" + ("processing-activities" if "Activities" in operation else "scans")
+            path = f"/v1/tenants/{tenant}{LISTS.get(operation, '/scans')}"
             params = {name: str(value).lower() if isinstance(value, bool) else value}
             if operation == "submitScan":
                 answer = http.post(path, params=params, content=generator.records(1, 5, tenant)[0], headers=NDJSON)
@@ -365,7 +376,7 @@ def test_what_the_lists_and_events_give_out_fits(
     for number in range(3):
         scan = caller.submit(generator.records(3, number, tenant))
         caller.ended(scan)
-    for operation, path in (("listScans", "/scans"), ("listProcessingActivities", "/processing-activities")):
+    for operation, path in LISTS.items():
         cursor = caller.get(path, limit=2)["next_cursor"]
         assert fits(description.parameter(operation, "cursor"), cursor)
     assert all(
@@ -373,7 +384,7 @@ def test_what_the_lists_and_events_give_out_fits(
         for each in caller.events(scan)
         if each.id
     )
-    for operation in OPERATIONS - {"submitScan", "listScans", "listProcessingActivities", "validateScan"}:
+    for operation in OPERATIONS - {"submitScan", *LISTS, "validateScan"}:
         assert description.errors(description.parameter(operation, "scan_id"), scan) == []
     for name in (tenant, "a", "a" * 64, "a" * 65, "A", "-a", "a.b_c-d", "a."):
         known = fits(description.parameter("listScans", "tenant_id"), name)

@@ -85,6 +85,14 @@ PARAMETERS: Final[list[tuple[str, str, str, str | list[str], str, str]]] = [
         "«sensitive» phải là true hoặc false",
         "«sensitive» must be true or false",
     ),
+    (
+        "not_date",
+        "daily-counts",
+        "since",
+        "0912345678",
+        "«since» phải là một ngày như 2026-11-20",
+        "«since» must be a day like 2026-11-20",
+    ),
     *(
         (
             "not_within",

@@ -65,6 +65,8 @@ def _check(history: History, topics: Topics, tables: Tables, status_seconds: flo
         report.findings += differences(scan, right, held.get(scan, Held()), owners)
     report.findings += _unknown(history, held, ends, owners)
     report.findings += _elsewhere(history, tables, ends)
+    wrong = tables.day_counts_wrong(sorted(history.tenants))
+    report.findings += [Finding("misreported", tenant, "", "", text) for tenant, text in wrong]
     report.findings += offers.twice({scan: row.row["status"] for scan, row in held.items() if row.row is not None})
     report.findings += letters.findings(topics, history)
     report.findings += statuses_wrong(history, topics, tables, offers, status_seconds)

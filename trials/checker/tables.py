@@ -40,6 +40,28 @@ def _as_sent(original: bytes) -> bytes:
     return json.loads(original).encode() if original.startswith(b'"') else original
 
 
+# What `tenant_day_counts` says and the rows do not add up to. Takes the tenants, twice.
+DAY_COUNTS_WRONG: Final = """
+WITH rows AS (
+    SELECT tenant_id, (stored_at AT TIME ZONE 'Asia/Ho_Chi_Minh')::date AS day, data_categories, sensitive, cross_border
+    FROM processing_activities WHERE tenant_id = ANY(%s)
+), there AS (
+    SELECT tenant_id, day, category, count(*) AS stored, count(*) FILTER (WHERE sensitive) AS sensitive,
+           count(*) FILTER (WHERE cross_border) AS cross_border
+    FROM rows, LATERAL (SELECT 'all' UNION SELECT unnest(data_categories)) AS one (category) GROUP BY 1, 2, 3
+), counted AS (
+    SELECT tenant_id, day, category, sum(stored) AS stored, sum(sensitive) AS sensitive, sum(cross_border) AS cross_border
+    FROM tenant_day_counts WHERE tenant_id = ANY(%s) GROUP BY 1, 2, 3
+)
+SELECT tenant_id, day::text || ' ' || category || ': ' || coalesce(counted.stored, 0) || ' counted, '
+    || coalesce(there.stored, 0) || ' there' AS text
+FROM there FULL JOIN counted USING (tenant_id, day, category)
+WHERE (there.stored, there.sensitive, there.cross_border)
+    IS DISTINCT FROM (counted.stored, counted.sensitive, counted.cross_border)
+ORDER BY 1, 2
+"""
+
+
 class Tables:
     """A context manager around a connection."""
 
@@ -86,6 +108,12 @@ class Tables:
         WHERE tenant_id <> ALL(%s) AND (scan_id = ANY(%s::uuid[]) OR starts_with(activity_key, %s))"""
         rows = self._rows(query, [list(tenants), list(scans), mark])
         found = [(row["tenant_id"], row["scan"], row["activity_key"]) for row in rows]
+        self._connection.rollback()
+        return found
+
+    def day_counts_wrong(self, tenants: Sequence[str]) -> list[tuple[str, str]]:
+        """(tenant, what differs) where `tenant_day_counts` is not what the rows add up to."""
+        found = [(row["tenant_id"], row["text"]) for row in self._rows(DAY_COUNTS_WRONG, [list(tenants)] * 2)]
         self._connection.rollback()
         return found
 
