@@ -2,13 +2,14 @@
 command's module imports at its top whatever the command needs; no other command waits for that."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import typer
-from typer._coercion import PassThroughRuntimeParam
+from typer._coercion import RuntimeParam, TypeDescriptor, build_runtime_param
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 import cli
@@ -131,16 +132,27 @@ COMMANDS: Final[Mapping[str, Entry | Entries]] = {
 }
 
 
+_SIMPLE: Final = frozenset({str, bool, int, float})
 _TRIALS: Final = frozenset({"bench", "chaos", "demo", "soak"})  # they need the package of this name
 
 
-def _as_given(parameter: "Parameter") -> "Parameter":
-    """Has a text, and a flag, taken as it is. Typer would load pydantic for it, with every command, and for that alone: it takes
-    as long to be loaded as all else that a small command needs."""
+@dataclass(frozen=True)
+class _OnDemand(RuntimeParam):
+    """What an option's value becomes. Typer would load pydantic for every option, given or not, which takes as long as all
+    else that a small command needs. Here that waits for a value that is not already what it should be."""
+
+    descriptor: TypeDescriptor
+
+    def _coerce_value(self, value: Any, param: Any, ctx: "Context") -> Any:
+        if type(value) is self.annotation and self.annotation in _SIMPLE and self.parameter_info.parser is None:
+            return value
+        return build_runtime_param(self.descriptor)._coerce_value(value, param=param, ctx=ctx)
+
+
+def _on_demand(parameter: "Parameter") -> "Parameter":
     if isinstance(parameter, TyperOption | TyperArgument):
-        kind, info = parameter.type_descriptor.annotation, parameter.type_descriptor.parameter_info
-        if (kind is str or (kind is bool and not parameter.envvar)) and info.parser is None:
-            parameter._runtime_param = PassThroughRuntimeParam(parameter_info=info, annotation=kind)
+        kind = parameter.type_descriptor
+        parameter._runtime_param = _OnDemand(kind.parameter_info, kind.annotation, kind)
     return parameter
 
 
@@ -149,7 +161,7 @@ class _Command(TyperCommand):
 
     def get_params(self, ctx: "Context") -> "list[Parameter]":
         """Its options and arguments."""
-        return [_as_given(each) for each in super().get_params(ctx)]
+        return [_on_demand(each) for each in super().get_params(ctx)]
 
     def invoke(self, ctx: "Context") -> Any:
         """Runs it. What it imports is there now, so that a Ctrl-C meets no import half done."""
@@ -172,7 +184,7 @@ class Commands(TyperGroup):
 
     def get_params(self, ctx: "Context") -> "list[Parameter]":
         """Its own options."""
-        return [_as_given(each) for each in super().get_params(ctx)]
+        return [_on_demand(each) for each in super().get_params(ctx)]
 
     def load(self, name: str) -> "Command":
         """One of its commands, with all its options."""
