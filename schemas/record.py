@@ -1,4 +1,4 @@
-"""The record, version 1: one processing activity found by one scan (design, section 3)."""
+"""The record, version 1: one processing activity found by one scan (docs/kafka-contract.md#the-record)."""
 
 import datetime as dt
 from typing import Annotated, Final

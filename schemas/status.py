@@ -1,4 +1,4 @@
-"""A scan's life as values: what is counted, what state follows, and what is told (design, section 6)."""
+"""A scan's life as values: what is counted, which state follows (`scan_state`), and what is published."""
 
 import datetime as dt
 from typing import Any, Final
@@ -108,12 +108,12 @@ class Scan(msgspec.Struct):
             if not self.closed:
                 self.records_total = control.records_total
         elif isinstance(control, Closed):
-            if self.records_total != control.records_total and _state(self, pending) in COMPLETE:
+            if self.records_total != control.records_total and scan_state(self, pending) in COMPLETE:
                 return False
             self.closed = True
             self.records_total = control.records_total
             self.request_digest = self.request_digest or control.request_digest
-        elif _state(self, pending) in FINAL_STATES:
+        elif scan_state(self, pending) in FINAL_STATES:
             return False
         else:
             self.cancel_reason = control.reason
@@ -126,7 +126,7 @@ class Scan(msgspec.Struct):
         the missing records arrive after all; a cancelled one does not. Its times keep their order, whatever clocks say: it is
         submitted by one machine's, and written by another's.
         """
-        before, self.status = self.status, _state(self)
+        before, self.status = self.status, scan_state(self)
         self.submitted_at = self.submitted_at or now
         if self.status != "queued":
             self.started_at = self.started_at or max(now, self.submitted_at)
@@ -137,7 +137,17 @@ class Scan(msgspec.Struct):
         self.version += 1
 
 
-def _state(scan: Scan, pending: int = 0) -> ScanState:
+def scan_state(scan: Scan, pending: int = 0) -> ScanState:
+    """The state that follows from what a scan has counted, and `pending` accepted records more. The first line that holds
+    decides; a total is known for good once the scan is closed (docs/architecture.md#the-states-of-a-scan).
+
+    | cancelled | it was cancelled |
+    | completed_with_errors | closed, every record accounted for, and any was rejected or any message unreadable |
+    | completed | closed, every record accounted for: stored or a duplicate |
+    | failed | closed, records are missing, and a message was unreadable: it may have held them |
+    | processing | anything is accounted for or unreadable |
+    | queued | nothing is |
+    """
     accounted = scan.accounted + pending
     if scan.cancel_reason is not None:
         return "cancelled"

@@ -1,7 +1,9 @@
 """The rules of what a micro-batch does to the scans it touches: pure, and the same for every store.
 
 A sink locks or loads the scans, asks a Plan what follows, stores the records that are taken, settles what became of
-them, and writes the scans, rejections and audit rows that came out. Everything happens in the order of the offsets."""
+them, and writes the scans, rejections and audit rows that came out. Everything happens in the order of the offsets.
+
+The counts are made here. Which state follows from them, completed_with_errors for one, is schemas.status.scan_state."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -38,7 +40,7 @@ class Ledger(Protocol):
 
     def resent(self) -> set[int]:
         """Offsets of messages whose numbered array was counted before, in this micro-batch or in an earlier one: the
-        same one sent again counts nothing (design, section 4)."""
+        same one sent again counts nothing, since a publisher that got no answer cannot know that it arrived."""
         ...
 
     def returned(self) -> set[int]:

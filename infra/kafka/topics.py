@@ -42,7 +42,7 @@ class TopicChange(NamedTuple):
 
 
 def specs(partitions: int = 12, min_insync_replicas: int = 1) -> list[TopicSpec]:
-    """The three topics (design, section 4)."""
+    """The three topics (docs/kafka-contract.md#topics)."""
     common = {"min.insync.replicas": str(min_insync_replicas), "max.message.bytes": str(1024 * 1024)}
     return [
         TopicSpec(

@@ -1,4 +1,5 @@
-"""One transaction per micro-batch (design, section 5): offset, rows, rejects, progress and audit, or nothing.
+"""One transaction per micro-batch (docs/architecture.md#the-transaction): offset, rows, rejects, progress and audit, or
+nothing.
 
 Why it is exactly once: the offset moves by compare-and-swap in the same transaction as the rows. A worker that wakes up
 late, or repeats an attempt whose answer was lost, finds the offset moved and writes nothing.

@@ -1,4 +1,4 @@
-"""A micro-batch in the making: which messages it takes (design, section 1), and what they say. Pure but for metrics."""
+"""A micro-batch in the making: which messages it takes, and what they say. Pure but for metrics."""
 
 import datetime as dt
 from collections import Counter, defaultdict

@@ -1,4 +1,5 @@
-"""A lane: one partition's slices, in order, as micro-batches into the sink (design, sections 1 and 5).
+"""A lane: one partition's slices, in order, as micro-batches into the sink
+(docs/decisions/0001-slices-and-database-offsets.md).
 
 Nothing is raised out of a lane. What cannot be written now waits; the lane says so and probes until it can go on.
 """

@@ -1,4 +1,4 @@
-"""Finds lanes that have work and get nowhere, says so, and starts them again (design, section 1; peers, line 4).
+"""Finds lanes that have work and get nowhere, says so, and starts them again.
 
 A lane that waits for a known reason is left alone. What does not help is not repeated for ever: the worker then ends,
 and whoever supervises it starts it again; nothing is lost by that at any moment."""
