@@ -6,7 +6,7 @@ Their texts are never repeated: they can hold the very value that could not be p
 from types import FrameType, TracebackType
 from typing import Final
 
-_OURS: Final = frozenset({"schemas", "sinks", "stream_app", "producer_api", "infra"})
+_OURS: Final = frozenset({"schemas", "kafka_client", "sinks", "stream_app", "producer_api", "infra", "operations"})
 # Out of memory, out of files, a broken disk: what was read is not at fault, and reading it again may well succeed.
 _OF_THE_MACHINE: Final = (MemoryError, OSError)
 

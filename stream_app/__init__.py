@@ -2,7 +2,7 @@
 
 The way of a slice, module by module:
 
-1. `faust_bridge.fetcher` unpacks what one fetch brought of a partition, within bounds (`codecs`, `record_batches`).
+1. `kafka_client.bounded_fetch` unpacks what one fetch brought of a partition, within bounds (`codecs`, `record_batches`).
 2. `faust_bridge.transport` makes one Faust event of it, a slice, and reads on where PostgreSQL says, not where the group's
    offsets say.
 3. `app` hands the slice to `lanes.group`, which finds the partition's lane.

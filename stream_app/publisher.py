@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaException, Producer
 
+from kafka_client.bounded_fetch.record_batches import Oversized
 from kafka_client.message_headers import Sendable
 from schemas import topics
 from schemas.dead_letters import REASON_HEADERS
@@ -15,7 +16,6 @@ from schemas.decoder import Message
 from schemas.exception_summary import described
 from schemas.status import ScanStatus, encode_status
 from stream_app import metrics
-from stream_app.faust_bridge.record_batches import Oversized
 
 # Statuses that could not be delivered for this long are given up and read from PostgreSQL again: a worker that was frozen
 # must not wake up and publish what is no longer true.

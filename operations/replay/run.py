@@ -7,6 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from kafka_client.bounded_fetch.record_batches import Oversized
 from operations.replay.batch_preparation import prepared_for
 from operations.replay.pace import Pace
 from operations.replay.selection import ZONE, Range, Selection
@@ -17,7 +18,6 @@ from schemas.stored_offset import StoredOffset
 from schemas.topics import RECORDS_TOPIC
 from sinks.files.skipped_records import SkippedRecords
 from sinks.protocol import MicroBatch, Sink, Unavailable
-from stream_app.faust_bridge.record_batches import Oversized
 from stream_app.lanes.batch import Builder, Limits
 from stream_app.lanes.poison_check import PoisonCheck
 from stream_app.lanes.poison_search import PoisonSearch, Unexpected, suspecting

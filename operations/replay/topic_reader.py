@@ -12,11 +12,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from infra.errors import InfraError
+from kafka_client.bounded_fetch.fetcher import bound_the_fetcher
+from kafka_client.bounded_fetch.record_batches import Oversized
 from operations.replay.selection import Range
 from schemas.messages import Header
 from schemas.topics import RECORDS_TOPIC
-from stream_app.faust_bridge.fetcher import bound_the_fetcher
-from stream_app.faust_bridge.record_batches import Oversized
 
 _AT_ONCE: Final = 1_000
 _LOOK_MS: Final = 1_000

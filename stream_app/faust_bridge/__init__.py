@@ -1,2 +1,2 @@
-"""The part of the worker that exists only because of Faust and aiokafka: slices instead of events, bounded fetching and
-unpacking."""
+"""The part of the worker that exists only because of Faust: slices instead of events, what it fetched and dropped, what its
+libraries log."""

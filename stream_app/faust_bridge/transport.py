@@ -15,10 +15,10 @@ from aiokafka.structs import TopicPartition as KafkaPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP, ConsumerMessage
 
+from kafka_client.bounded_fetch.fetcher import bound_the_fetcher, let_the_fetcher_wait
 from schemas.lane_note import LaneNote
 from schemas.status import WaitReason
 from schemas.topics import RECORDS_TOPIC
-from stream_app.faust_bridge.fetcher import bound_the_fetcher, let_the_fetcher_wait
 from stream_app.lanes.group import Lanes
 from stream_app.lanes.inbox import Slice
 from stream_app.lanes.log_checks import Logs

@@ -7,6 +7,7 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+from kafka_client.bounded_fetch.record_batches import Oversized
 from schemas.decoder import Incoming, Message, acceptable, decode, envelope_of, received_at, whose
 from schemas.exception_summary import described, is_of_the_machine
 from schemas.messages import Envelope, MessageRefused, ProcessingFailed
@@ -14,7 +15,6 @@ from schemas.record import CLOCK_TOLERANCE, decode_record
 from schemas.text import is_plain
 from schemas.topics import MAX_MESSAGE_BYTES, RECORDS
 from stream_app import metrics
-from stream_app.faust_bridge.record_batches import Oversized
 
 DeadMessage = tuple[Message, str]  # a message for the dead-letter topic, and why
 _stamp: Final = attrgetter("timestamp")

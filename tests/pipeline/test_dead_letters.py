@@ -10,10 +10,10 @@ import yaml
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from infra.processes.services import Service
+from kafka_client.bounded_fetch.record_batches import Oversized
 from operations.replay.topic_reader import ReadMessage
 from schemas.dead_letters import REASON_HEADERS
 from schemas.documents import DIRECTORY
-from stream_app.faust_bridge.record_batches import Oversized
 from stream_app.publisher import Publisher as WorkersPublisher
 from tests.helpers import (
     DEAD_LETTERS,

@@ -3,8 +3,8 @@
 import pytest
 from aiokafka.structs import TopicPartition
 
-from stream_app.faust_bridge.fetcher import _SliceRecords
-from stream_app.faust_bridge.record_batches import Batches
+from kafka_client.bounded_fetch.fetcher import _SliceRecords
+from kafka_client.bounded_fetch.record_batches import Batches
 from tests.header_names import batch
 
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}

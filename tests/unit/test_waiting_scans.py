@@ -1,9 +1,9 @@
 """Which scans are told to wait while their lane does."""
 
+from kafka_client.bounded_fetch.record_batches import Streamed
 from schemas.decoder import Incoming
 from schemas.messages import Cancelled, Opened, read_envelope
 from schemas.topics import CANCELLED, HEADER_SUBJECT, HEADER_TYPE, OPENED
-from stream_app.faust_bridge.record_batches import Streamed
 from stream_app.lanes.unfinished_scans import UnfinishedScans
 from tests.helpers import new_scan
 

@@ -10,10 +10,10 @@ from typing import Any, Final, NamedTuple
 
 from aiokafka.record.memory_records import MemoryRecords
 
+from kafka_client.bounded_fetch.codecs import NotWhole, unpacked
 from schemas.exception_summary import is_of_the_machine
 from schemas.messages import Header
 from schemas.topics import MAX_MESSAGE_BYTES
-from stream_app.faust_bridge.codecs import NotWhole, unpacked
 
 MAX_VALUE_BYTES: Final = 32 * 1024 * 1024  # of a value that is kept; half of what the dead-letter topic takes
 KEPT_BYTES: Final = 64 * 1024 * 1024  # of all values together that are too large to be read, in the whole process

@@ -4,8 +4,8 @@ from typing import Any, Final
 
 from aiokafka.consumer import consumer, fetcher
 
-from stream_app.faust_bridge.codecs import bound_the_client
-from stream_app.faust_bridge.record_batches import Batches, Oversized
+from kafka_client.bounded_fetch.codecs import bound_the_client
+from kafka_client.bounded_fetch.record_batches import Batches, Oversized
 
 _SLICE_BYTES: Final = 2 * 1024 * 1024  # of message values, decompressed
 _BUSY_WAIT_MS: Final = 20
