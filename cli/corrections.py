@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 from cli.options import Json, ScanId, Tenant
 from cli.output import show, stderr
@@ -14,6 +14,7 @@ from cli.scan_rows import NOT_ENDED, NOT_WELL, checked_tenant, show_scan
 from infra.errors import InfraError
 from infra.settings import InfraSettings
 from operations.api_client import ApiClient
+from operations.progress_columns import BytesColumn
 
 _PIECE: Final = 256 * 1024
 
@@ -68,7 +69,7 @@ def mend(
     if not file.is_file():
         raise InfraError.of("file_missing", file=file)
     hidden = json or not stderr.is_terminal
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), BytesColumn())
     with (
         ApiClient(InfraSettings().api_url) as api,
         Progress(*columns, console=stderr, disable=hidden) as progress,

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cli import INTERRUPTED
 from cli.dlq_tables import OUTCOMES, both, meaning, show_counts, show_dropped, show_letter, show_list, show_plan
@@ -30,6 +30,7 @@ from operations.dead_letters.ledger import DeadLetterLedger
 from operations.dead_letters.masking import described
 from operations.dead_letters.plan import LEFT as NOT_SENT
 from operations.dead_letters.plan import RetryRules
+from operations.progress_columns import CountColumn
 from schemas.exception_summary import described as cause_of
 from schemas.messages import MessageRefused
 
@@ -86,7 +87,7 @@ def _agreed(question: str) -> bool:
 
 @contextmanager
 def _bar(words: str, total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), CountColumn(), TimeRemainingColumn())
     with Progress(*columns, console=stderr, disable=quiet or not stderr.is_terminal, transient=True) as progress:
         task = progress.add_task(words, total=total)
         yield lambda count: progress.advance(task, count)

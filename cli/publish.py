@@ -3,13 +3,13 @@
 import shlex
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cli.interrupts import sigterm_as_ctrl_c
 from cli.options import Json, Tenant
@@ -19,6 +19,7 @@ from infra.errors import InfraError, Interrupted
 from infra.settings import InfraSettings
 from operations.api_client import ApiClient, Refused
 from operations.direct_publisher import DirectPublisher
+from operations.progress_columns import BytesColumn, CountColumn
 from operations.records_file import Details, RecordsFile
 from operations.status_follower import StatusFollower, accounted
 from schemas.errors import Text
@@ -64,9 +65,17 @@ def _bar(quiet: bool, *columns: Any) -> Progress:
     return Progress(text, BarColumn(), *columns, TimeElapsedColumn(), console=stderr, disable=hidden)
 
 
-def _pieces(sending: Sending, progress: Progress) -> Any:
+def _pieces(sending: Sending, progress: Progress) -> Iterator[bytes]:
     task = progress.add_task("Gửi / publishing", total=sending.file.size)
-    return sending.file.pieces(lambda read: progress.update(task, completed=read))
+    read = 0
+
+    def on_read(so_far: int) -> None:
+        nonlocal read
+        read = so_far
+        progress.update(task, completed=so_far)
+
+    yield from sending.file.pieces(on_read)
+    progress.update(task, total=read)  # of standard input nobody knew it before
 
 
 def _follow(look: Look, records: int, sending: Sending) -> dict[str, Any] | None:
@@ -74,7 +83,7 @@ def _follow(look: Look, records: int, sending: Sending) -> dict[str, Any] | None
     if sending.deadline is None:
         return look()
     until = sending.deadline()
-    with _bar(sending.quiet, MofNCompleteColumn()) as progress:
+    with _bar(sending.quiet, CountColumn()) as progress:
         task = progress.add_task("Lưu / storing", total=records)
         while True:
             status = look()
@@ -93,7 +102,7 @@ def _over_http(sending: Sending, url: str) -> tuple[dict[str, Any], dict[str, An
         if sending.file.found_nothing:
             answer = api.submit_nothing(sending.tenant, details, sending.key)
         else:
-            with _bar(sending.quiet, DownloadColumn()) as progress:
+            with _bar(sending.quiet, BytesColumn()) as progress:
                 pieces = _pieces(sending, progress)
                 answer = api.submit(sending.tenant, pieces, details, sending.key, compress=sending.compress)
         sending.accepted = scan_id = str(answer["scan_id"])
@@ -104,7 +113,7 @@ def _into_kafka(sending: Sending, bootstrap: str) -> tuple[dict[str, Any], dict[
 
     place = (sending.tenant, sending.scan_id)
     publisher = DirectPublisher(bootstrap)
-    with _bar(sending.quiet, DownloadColumn()) as progress:
+    with _bar(sending.quiet, BytesColumn()) as progress:
         count = publisher.publish(*place, _pieces(sending, progress), sending.details)
     answer = {"scan_id": place[1], "tenant_id": sending.tenant, "records": count}
     if sending.deadline is None:

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from cli.interrupts import sigterm_as_ctrl_c
 from cli.options import PIPELINE, Json, Pipeline
 from cli.output import console, print_json, show, stderr, take_output
 from infra.settings import InfraSettings
+from operations.progress_columns import CountColumn
 from operations.replay.command import Request, run
 from operations.replay.selection import Selection
+from schemas.numbers import number
 
 PASSED_OVER: Final = 3  # exit code: something could not be handled, everything else was
 _KINDS: Final = {
@@ -30,7 +32,7 @@ def progress_bar(*, quiet: bool) -> Iterator[Any]:
     """A bar on standard error; yields what takes operations.replay.run.ReplayProgress."""
     columns = (
         BarColumn(),
-        MofNCompleteColumn(),
+        CountColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[done]}"),
@@ -43,7 +45,7 @@ def progress_bar(*, quiet: bool) -> Iterator[Any]:
             description=now.doing,
             total=now.total,
             completed=now.offsets,
-            done=f"{now.records:,} bản ghi / records",
+            done=f"{number(now.records, 'vi')} bản ghi / records",
         )
 
 

@@ -107,6 +107,7 @@ class RecordsFile:
             return
         yield from self._begun
         while True:
+            on_read(self._source.taken)  # of what has been yielded: whoever asks for more has taken it
             try:
                 piece = self._content.read(_PIECE)
             except _DAMAGES as error:
@@ -114,7 +115,7 @@ class RecordsFile:
             if not piece:
                 break
             yield piece
-            on_read(self._source.taken)
+        on_read(self._source.taken)  # the end of a compressed file is read after its last piece
 
     def _beginning(self) -> Iterator[bytes]:
         """Reads as much as shows that it is NDJSON."""

@@ -62,6 +62,7 @@ class ScanlineWorker(faust.Worker):
 
     def __init__(self, *args: Any, lanes: Lanes, shutdown_seconds: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.spinner = None  # it shows the cursor again at the end, also where that goes into a file
         self._lanes = lanes
         self._shutdown_seconds = shutdown_seconds
 

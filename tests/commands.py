@@ -2,9 +2,11 @@
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,6 +47,23 @@ class Commands:
         """Running; the caller stops it."""
         command = [SCANLINE, *map(str, arguments)]
         return subprocess.Popen(command, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def in_a_terminal(self, *arguments: str | Path, width: int = 80, typed: bytes = b"") -> str:
+        """To its end, with everything that a terminal of this width gets, escape codes included. `typed` comes on
+        standard input, which is a pipe."""
+        ours, theirs = pty.openpty()
+        command, env = [SCANLINE, *map(str, arguments)], self.env | {"COLUMNS": str(width), "TERM": "xterm"}
+        with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=theirs, stderr=theirs) as process:
+            os.close(theirs)
+            assert process.stdin is not None
+            process.stdin.write(typed)
+            process.stdin.close()
+            shown = b""
+            with suppress(OSError):  # which is how a terminal's end is told
+                while piece := os.read(ours, 65536):
+                    shown += piece
+            os.close(ours)
+        return shown.decode()
 
 
 def rows(done: Done) -> list[dict[str, Any]]:

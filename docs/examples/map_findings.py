@@ -13,6 +13,7 @@ Exit code 3: a column was left out, because no declaration covers its table. Eac
 import datetime as dt
 import hashlib
 import json
+import os
 import sys
 import unicodedata
 from collections.abc import Iterator
@@ -150,4 +151,10 @@ def main() -> int:
 
 if __name__ == "__main__":
     sys.stdout.reconfigure(encoding="utf-8")
-    sys.exit(main())
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # `head` has seen enough; the interpreter's own last flush must not fail again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141  # as a shell has it for what SIGPIPE ended
+    sys.exit(code)

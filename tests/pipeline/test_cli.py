@@ -54,6 +54,19 @@ def test_a_file_is_stored_whole(run: Commands, database: Database, tenant: str, 
 
 
 @WAYS
+@pytest.mark.parametrize("piped", [False, True], ids=["file", "standard input"])
+def test_the_bars_end_full(run: Commands, tenant: str, tmp_path: Path, way: list[str], piped: bool) -> None:
+    """Of a file that is one piece, too."""
+    file = written(tmp_path, generator.records(1_200, 1, tenant))
+    where, typed = ("-", file.read_bytes()) if piped else (file, b"")
+    shown = run.in_a_terminal("publish", where, "--tenant", tenant, "--follow", *way, width=120, typed=typed)
+    sent, stored = (shown.rpartition(words)[2].split("\x1b[?25h")[0] for words in ("publishing", "storing"))
+    size = f"{file.stat().st_size / 1000:,.1f}"
+    assert f"{size}/{size} kB" in sent or f"{size}/{size} kB".replace(".", ",") in sent, shown
+    assert "1.200/1.200" in stored, shown
+
+
+@WAYS
 def test_what_is_wrong_is_shown_in_both_languages_and_by_the_exit_code(
     run: Commands, database: Database, tenant: str, tmp_path: Path, way: list[str]
 ) -> None:

@@ -58,8 +58,9 @@ def test_a_running_system_is_found_and_leaves_nothing_behind(
     assert values["worker", "SCANLINE_STREAM_DATA_DIR"] == str(tmp_path / "data" / "up" / "faust")
 
     up.send_signal(signal.SIGINT)
-    up.communicate(timeout=PATIENCE)
+    out, errors = up.communicate(timeout=PATIENCE)
     assert up.returncode == 0
+    assert "worker-1" in errors and "\x1b" not in out + errors
     assert not list(running.parent.glob("running*"))
     assert not [child for child in children if child.is_running()]
     done = commands("status", "--tenant", "tenant-a")

@@ -91,3 +91,17 @@ def test_two_fields_never_share_a_key_and_every_key_is_accepted(one: tuple[str, 
         records.append(_accepted(json.dumps(record, ensure_ascii=False)))
     normal = [tuple(example.unicodedata.normalize("NFC", name) for name in path) for path in (one, other)]
     assert (records[0].activity_key == records[1].activity_key) == (normal[0] == normal[1])
+
+
+def test_of_what_it_writes_the_beginning_alone_may_be_read(tmp_path: Path) -> None:
+    column = {"name": "email", "tags": [{"tagFQN": "PII.Sensitive"}]}
+    columns = [{**column, "name": f"email_{number}"} for number in range(2_000)]
+    findings = tmp_path / "findings.json"
+    findings.write_text(
+        json.dumps({"data": [{"fullyQualifiedName": "crm_prod.ban_hang.x.khach_hang", "columns": columns}]})
+    )
+    command = [sys.executable, str(_PROGRAM), "openmetadata", str(findings), str(_DECLARATIONS)]
+    shell = ["bash", "-c", '"$@" | head -1; exit "${PIPESTATUS[0]}"', "-", *command]
+    ran = subprocess.run(shell, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (141, "")
+    _accepted(ran.stdout)

@@ -39,3 +39,20 @@ def test_what_is_one_is_sent_whole(tmp_path: Path, name: str) -> None:
     with RecordsFile(path) as opened:
         found = b"".join(opened.pieces()).removeprefix(BOM).splitlines()
     assert len(found) >= len(LINES) and len(found) % len(LINES) == 0
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize("length", [1, 250_000, 300_000, 1_100_000], ids=str)
+@pytest.mark.parametrize("document", [False, True], ids=["lines", "array"])
+def test_all_of_a_file_that_was_sent_has_been_read(tmp_path: Path, packed: bool, length: int, document: bool) -> None:
+    """The bar of `scanline publish` ends full."""
+    line = b'{"activity_key": "k", "purpose": "' + b"x" * 900 + b'"}'
+    lines = [line] * (length // len(line) + 1)
+    body = b"[" + b",".join(lines) + b"]" if document else b"\n".join(lines)
+    path = tmp_path / "scan"
+    path.write_bytes(gzip.compress(body) if packed else body)
+    read: list[int] = []
+    with RecordsFile(path) as opened:
+        for _ in opened.pieces(read.append):
+            pass
+        assert read == sorted(read) and read[-1] == opened.size
