@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.interrupts import sigterm_as_ctrl_c
-from cli.options import Json, below
+from cli.options import ApiProcesses, Json, below
 from cli.output import print_json, show, stderr
 from infra.errors import InfraError
 from infra.settings import InfraSettings
@@ -91,10 +91,14 @@ def _as_json(found: dict[str, Any], judged: list[Verdict]) -> dict[str, Any]:
 
 
 def bench(
-    only: str = typer.Option("", help="cases, or the beginnings of their names, with commas between; none: all"),
-    quick: bool = typer.Option(False, help="smaller amounts, for a first look"),
-    workers: int = typer.Option(2, min=1, max=8, help="worker processes"),
-    api_processes: int = typer.Option(1, "--api-processes", min=1, max=8),
+    only: str = typer.Option(
+        "",
+        help="các phép đo, hoặc phần đầu của tên, cách nhau bằng dấu phẩy; không có: tất cả"
+        " / cases, or the beginnings of their names, with commas between; none: all",
+    ),
+    quick: bool = typer.Option(False, help="lượng nhỏ hơn, để xem thử / smaller amounts, for a first look"),
+    workers: int = typer.Option(2, min=1, max=8, help="số worker / worker processes"),
+    api_processes: ApiProcesses = 1,
     data_dir: Annotated[Path | None, below("bench")] = None,
     json: Json = False,
 ) -> None:

@@ -31,14 +31,22 @@ def _print_round(one: Round) -> None:
 
 
 def chaos(
-    rounds: int = typer.Option(len(FAULTS), min=1, help="how many; by default each fault once"),
-    seed: int = typer.Option(0, help="the same seed plans the same rounds; 0: a new one"),
-    only: str = typer.Option("", help="faults, or beginnings of their names, with commas between; none: all"),
-    rate: int = typer.Option(3_000, min=10, help="records a second that are offered"),
+    rounds: int = typer.Option(
+        len(FAULTS), min=1, help="số vòng; mặc định mỗi sự cố một lần / how many; by default each fault once"
+    ),
+    seed: int = typer.Option(
+        0, help="cùng số thì cùng kế hoạch; 0: số mới / the same seed plans the same rounds; 0: a new one"
+    ),
+    only: str = typer.Option(
+        "",
+        help="các sự cố, hoặc phần đầu của tên, cách nhau bằng dấu phẩy; không có: tất cả"
+        " / faults, or beginnings of their names, with commas between; none: all",
+    ),
+    rate: int = typer.Option(3_000, min=10, help="số bản ghi gửi mỗi giây / records a second that are offered"),
     long_every: int = typer.Option(
         5, min=0, help="mỗi vòng thứ N kéo dài / each N-th round's faults last 25 to 40 s; 0: none"
     ),
-    results: list[Path] = typer.Option([], help="only sum up these result files"),
+    results: list[Path] = typer.Option([], help="chỉ tổng kết các tệp kết quả này / only sum up these result files"),
     data_dir: Annotated[Path | None, below("chaos")] = None,
     json: Json = False,
 ) -> None:

@@ -3,16 +3,18 @@ command's module imports at its top whatever the command needs; no other command
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import typer
+from typer._click.exceptions import UsageError
 from typer._coercion import RuntimeParam, TypeDescriptor, build_runtime_param
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 import cli
+from cli.usage import WrongUse
+from infra.nearest import nearest
 
 if TYPE_CHECKING:  # typer's own copy of click, which it gives no other name to
     from typer._click.core import Command, Context, Parameter
@@ -168,6 +170,14 @@ class _Command(TyperCommand):
         cli.listen()
         return super().invoke(ctx)
 
+    def parse_args(self, ctx: "Context", args: list[str]) -> list[str]:
+        """What is wrong with an option's value is told without its command."""
+        try:
+            return super().parse_args(ctx, args)
+        except UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+
 
 class Commands(TyperGroup):
     """Lists its commands without loading them, and loads the one that is run."""
@@ -200,9 +210,8 @@ class Commands(TyperGroup):
         name, *rest = args
         if name in self.commands:
             return name, self.load(name), rest
-        near = get_close_matches(name, self.commands)
-        vi, en = (f" Có phải «{near[0]}»?", f" Did you mean {near[0]!r}?") if near else ("", "")
-        ctx.fail(f"Không có lệnh «{name}».{vi} / No such command {name!r}.{en}")
+        vi, en = nearest(name, self.commands)
+        raise WrongUse(f"Không có lệnh «{name}».{vi}", f"There is no command «{name}».{en}", name, ctx.command_path)
 
 
 def all_commands(*, trials: bool) -> Commands:

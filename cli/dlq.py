@@ -22,6 +22,7 @@ from cli.options import PIPELINE, Json, Pipeline
 from cli.output import show, stderr, take_output
 from infra.errors import InfraError
 from infra.settings import InfraSettings
+from operations import pipelines
 from operations.dead_letters import runs
 from operations.dead_letters.allowance import allow as let_pass
 from operations.dead_letters.arguments import selection as chosen
@@ -31,6 +32,7 @@ from operations.dead_letters.masking import described
 from operations.dead_letters.plan import LEFT as NOT_SENT
 from operations.dead_letters.plan import RetryRules
 from operations.progress_columns import CountColumn
+from schemas.errors import MESSAGE_ERRORS
 from schemas.exception_summary import described as cause_of
 from schemas.messages import MessageRefused
 
@@ -47,7 +49,7 @@ def _filtered(
     *,
     tenant: str = typer.Option("", help="mã tổ chức / tenant id"),
     scan: str = typer.Option("", help="mã lượt quét / scan id"),
-    reason: str = typer.Option("", help="message_unreadable, type_unknown, …"),
+    reason: str = typer.Option("", help=f"chỉ lý do này / for this reason alone: {', '.join(MESSAGE_ERRORS)}"),
     since: str = typer.Option("", help="lỗi từ lúc này: RFC 3339, hoặc 30s, 15m, 2h, 7d trước / failed at or after"),
     until: str = typer.Option("", help="lỗi trước lúc này / failed before"),
     partition: int | None = typer.Option(None, min=0, help="phân vùng của scan.dlq.v1 / partition of scan.dlq.v1"),
@@ -300,5 +302,7 @@ def allow(
     Only after a look at them, when the sender is at fault: with the fault in the worker, deploy a version that can read
     them, and the lane goes on by itself.
     """
-    made = let_pass(InfraSettings().url("write"), pipeline, partition, count)
+    url = InfraSettings().url("write")
+    pipelines.check(url, pipeline)
+    made = let_pass(url, pipeline, partition, count)
     show([made._asdict()], title="scan.dlq.v1", as_json=json)

@@ -131,7 +131,7 @@ def _show_settings(rows: list[dict[str, Any]], *, as_json: bool) -> None:
 
 
 def doctor(
-    settings: bool = typer.Option(False, help="print every setting, secrets masked"),
+    settings: bool = typer.Option(False, help="in mọi cấu hình, che mật khẩu / print every setting, secrets masked"),
     json: Json = False,
 ) -> None:
     """Kiểm tra máy: thiếu gì, cài thế nào. / Check the machine: what is missing, and how to get it."""

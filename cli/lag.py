@@ -15,6 +15,7 @@ from cli.options import PIPELINE, Json, Pipeline
 from cli.output import console, print_json, stderr
 from infra.errors import InfraError
 from infra.settings import InfraSettings
+from operations import pipelines
 from operations.lag import LagMeter, Look, Pace, written_offsets
 from schemas.topics import RECORDS_TOPIC
 
@@ -43,6 +44,8 @@ def lag(
     """Lượng tồn đọng của từng phân vùng. / How many messages of each partition wait to be written."""
     settings = InfraSettings()
     url = settings.postgres_read_url
+    if url is not None:
+        pipelines.check(url.get_secret_value(), pipeline)
     with closing(LagMeter(settings.kafka_bootstrap, pipeline)) as meter:
 
         def look() -> Look:

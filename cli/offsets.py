@@ -1,12 +1,18 @@
 """`scanline offsets reset`: where a lane goes on whose log was replaced."""
 
+from typing import Final
+
 import typer
 
 from cli.options import PIPELINE, Json, Pipeline
 from cli.output import show, stderr
+from cli.usage import WrongUse
 from infra.errors import InfraError
 from infra.settings import InfraSettings
+from operations import pipelines
 from operations.offset_reset import reset as set_anew
+
+_NAMED: Final = ("earliest", "latest")
 
 
 def reset(
@@ -14,7 +20,7 @@ def reset(
     every: bool = typer.Option(
         False, "--all", help="mọi phân vùng đang dừng với log_replaced / each that waits with log_replaced"
     ),
-    to: str = typer.Option(..., help="earliest | latest | OFFSET"),
+    to: str = typer.Option(..., help="đọc tiếp từ đâu / where it goes on: earliest | latest | OFFSET"),
     yes: bool = typer.Option(False, "--yes", help="kể cả khi bỏ qua thông điệp chưa đọc / even over unread messages"),
     pipeline: Pipeline = PIPELINE,
     json: Json = False,
@@ -27,7 +33,10 @@ def reset(
     """
     if (partition is None) == (not every):
         raise InfraError.of("offsets_partition_or_all")
+    if to not in _NAMED and not (to.isascii() and to.isdigit()):  # also where no partition waits for it
+        raise WrongUse.not_one_of("--to", to, [*_NAMED, "OFFSET"])
     settings = InfraSettings()
+    pipelines.check(settings.url("write"), pipeline)
     done = set_anew(settings.kafka_bootstrap, settings.url("write"), pipeline, partition, to, yes)
     show([each._asdict() for each in done.resets], title="stream_offsets", as_json=json)
     if done.gone:

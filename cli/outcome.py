@@ -6,10 +6,13 @@ import sys
 from contextlib import suppress
 from typing import Any, Final
 
+import typer
 from rich.markup import escape
+from typer._click import exceptions as click
 
 from cli import INTERRUPTED, output, terminal
 from cli.commands import Commands
+from cli.usage import WrongUse, wrong_use
 from infra.errors import InfraError, Interrupted
 
 _FAILED: Final = 1
@@ -39,28 +42,36 @@ def run(app: Commands) -> int:
         if sentence is None:
             raise
         _print_error(sentence)
-        return INTERRUPTED if isinstance(error, Interrupted) else _FAILED
+        if isinstance(error, Interrupted):
+            return INTERRUPTED
+        return _WRONG_USE if isinstance(error, WrongUse) else _FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
 
 
 def _called(app: Commands) -> int:
     try:
-        app()
+        code = app(standalone_mode=False)  # else typer would tell its errors itself, in English alone
     except SystemExit as ending:
-        if isinstance(ending.__context__, BrokenPipeError):  # rich and typer would have it that the command failed
+        if isinstance(ending.__context__, BrokenPipeError):  # rich would have it that the command failed
             raise BrokenPipeError from None
-        code = ending.code if isinstance(ending.code, int) else _FAILED
-        if code == _WRONG_USE:
-            _answer(InfraError.of("usage"))
-        return code
-    return 0
+        return ending.code if isinstance(ending.code, int) else _FAILED
+    except typer.Abort:
+        return _FAILED
+    except click.NoArgsIsHelpError as error:
+        error.show()
+        return _WRONG_USE
+    except click.ClickException as error:
+        raise wrong_use(error) from None
+    return code if isinstance(code, int) else 0
 
 
 def _print_error(error: InfraError) -> None:
     """Prints the error on standard error; where JSON was asked for and none is there yet, as JSON on standard output
     too."""
     text = f"[red]{escape(error.vi)}[/red]\n{escape(error.en)}"
+    if isinstance(error, WrongUse) and error.path is not None:
+        text += f"\n[dim]Xem / see: {escape(error.path)} --help[/dim]"
     with suppress(OSError):
         output.stderr.print(text)
     try:
@@ -72,7 +83,10 @@ def _print_error(error: InfraError) -> None:
 
 def _answer(error: InfraError) -> None:
     if "--json" in sys.argv and not output.is_taken():
-        output.print_json({"error": {"code": error.code, "vi": error.vi, "en": error.en}})
+        document = {"code": error.code, "vi": error.vi, "en": error.en}
+        if isinstance(error, WrongUse) and error.parameter is not None:
+            document["parameter"] = error.parameter
+        output.print_json({"error": document})
 
 
 def _is(error: Exception, *classes: str) -> bool:

@@ -40,6 +40,7 @@ class Sending:
     compress: bool
     deadline: Callable[[], float] | None
     quiet: bool
+    source_typed: bool  # else it may stand in the file
     accepted: str | None = None  # the scan that the API made of it
 
     @property
@@ -98,7 +99,8 @@ def _follow(look: Look, records: int, sending: Sending) -> dict[str, Any] | None
 
 def _over_http(sending: Sending, url: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
     details = sending.details._asdict()
-    with ApiClient(url) as api:
+    names = {"Idempotency-Key": "--idempotency-key"} | ({"source": "--source"} if sending.source_typed else {})
+    with ApiClient(url, names) as api:
         if sending.file.found_nothing:
             answer = api.submit_nothing(sending.tenant, details, sending.key)
         else:
@@ -142,7 +144,8 @@ def _show_accepted(answer: dict[str, Any], status: dict[str, Any] | None, *, as_
 
 def publish(
     file: Path = typer.Argument(
-        help='NDJSON, or JSON {"records": [...]} or [...]; also compressed by gzip; - for standard input'
+        help='NDJSON, hoặc JSON {"records": [...]} hay [...], nén gzip cũng được; "-" là đầu vào chuẩn'
+        ' / NDJSON, or JSON {"records": [...]} or [...], gzipped or not; "-" is standard input'
     ),
     *,
     tenant: Tenant,
@@ -173,6 +176,7 @@ def publish(
             compress,
             (lambda: float("inf") if follow else time.monotonic() + wait) if waits else None,
             json,
+            bool(source),
         )
         try:
             if kafka:

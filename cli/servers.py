@@ -17,7 +17,11 @@ def service_urls(settings: InfraSettings) -> Urls:
 
 
 def migrate(
-    url: str = typer.Option("", envvar="SCANLINE_POSTGRES_MIGRATE_URL", help="SQLAlchemy URL of the migrator"),
+    url: str = typer.Option(
+        "",
+        envvar="SCANLINE_POSTGRES_MIGRATE_URL",
+        help="URL SQLAlchemy của vai trò migrator / SQLAlchemy URL of the migrator",
+    ),
     json: Json = False,
 ) -> None:
     """Đưa các bảng lên phiên bản mới nhất. / Bring the tables up to date."""
@@ -27,8 +31,10 @@ def migrate(
 
 
 def topics(
-    bootstrap: str = typer.Option("", envvar="SCANLINE_KAFKA_BOOTSTRAP", help="host:port"),
-    dry_run: bool = typer.Option(False, help="only say what differs"),
+    bootstrap: str = typer.Option(
+        "", envvar="SCANLINE_KAFKA_BOOTSTRAP", help="Kafka ở đâu / where Kafka is: host:port"
+    ),
+    dry_run: bool = typer.Option(False, help="chỉ cho biết khác biệt / only say what differs"),
     json: Json = False,
 ) -> None:
     """Tạo hoặc điều chỉnh các topic, và cho biết khác biệt. / Create or reconcile the topics; say what differs."""

@@ -26,10 +26,19 @@ def _print_step(text: str) -> None:
 
 
 def run_soak(
-    minutes: float = typer.Option(30, min=0.5, help="at half load; below 20 no memory is judged"),
-    seed: int = typer.Option(0, help="of records, of faults' lengths and victims; 0: a new one"),
-    picture: Path | None = typer.Option(None, help="draw it here too; .png or .svg"),
-    results: Path | None = typer.Option(None, help="only judge and draw this earlier result (JSON) again"),
+    minutes: float = typer.Option(
+        30, min=0.5, help="số phút ở nửa tải; dưới 20 thì không xét bộ nhớ / at half load; below 20 no memory is judged"
+    ),
+    seed: int = typer.Option(
+        0,
+        help="của bản ghi, độ dài và nơi xảy ra sự cố; 0: số mới / of records, of faults' lengths and victims; 0: a new one",
+    ),
+    picture: Path | None = typer.Option(
+        None, help="vẽ thêm vào tệp này, .png hoặc .svg / draw it here too; .png or .svg"
+    ),
+    results: Path | None = typer.Option(
+        None, help="chỉ xét và vẽ lại kết quả trước đây (JSON) / only judge and draw this earlier result (JSON) again"
+    ),
     data_dir: Annotated[Path | None, below("soak")] = None,
     json: Json = False,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.interrupts import sigterm_as_ctrl_c
-from cli.options import Json, below
+from cli.options import ApiProcesses, Json, below
 from cli.output import console, show
 from infra.errors import InfraError, Interrupted
 from infra.processes.running_file import announced, forget
@@ -18,8 +18,8 @@ from infra.stack import Stack
 
 
 def up(
-    workers: int = typer.Option(1, min=1, max=16),
-    api_processes: int = typer.Option(1, "--api-processes", min=1, max=8),
+    workers: int = typer.Option(1, min=1, max=16, help="số worker / worker processes"),
+    api_processes: ApiProcesses = 1,
     data_dir: Annotated[Path | None, below("up")] = None,
     json: Json = False,
 ) -> None:

@@ -153,6 +153,10 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "Không ghi byte thô ra màn hình. Hãy dùng --output TỆP hoặc chuyển hướng.",
         "Raw bytes are not written to a terminal. Use --output FILE, or redirect.",
     ),
+    "dlq_reason_unknown": (
+        "--reason không nhận «{reason}»: không thông điệp nào mang lý do này; các lý do: {known}.{near}",
+        "--reason does not take «{reason}»: no dead letter has this reason; the reasons are: {known}.{near}",
+    ),
     "dlq_table_missing": (
         "PostgreSQL chưa có bảng dead_letter_actions. Hãy chạy `scanline migrate`.",
         "PostgreSQL has no table dead_letter_actions yet. Run `scanline migrate`.",
@@ -300,6 +304,11 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "path_not_utf8": (
         "Đường dẫn {path} không phải UTF-8.",
         "The path {path} is no UTF-8.",
+    ),
+    "pipeline_unknown": (
+        "Không có pipeline «{pipeline}» nào được ghi trong PostgreSQL; có: {known}.{near} Hãy sửa "
+        "--pipeline hoặc SCANLINE_STREAM_PIPELINE.",
+        "PostgreSQL knows no pipeline «{pipeline}», only: {known}.{near} Correct --pipeline or SCANLINE_STREAM_PIPELINE.",
     ),
     "port_taken": (
         "Cổng đã có tiến trình khác dùng. {reason}.",
@@ -562,9 +571,5 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "topics_differ": (
         "Có khác biệt không thể tự điều chỉnh (không thể giảm số phân vùng).",
         "Some differences cannot be mended: Kafka cannot take partitions away.",
-    ),
-    "usage": (
-        "Lệnh hoặc tùy chọn không đúng; xem --help.",
-        "The command or an option is wrong; see --help.",
     ),
 }

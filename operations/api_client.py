@@ -1,8 +1,9 @@
 """The HTTP API as the command line uses it. Refusals are InfraErrors in the API's own words, in both languages."""
 
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote
 
@@ -14,17 +15,24 @@ from operations.body_lines import lines_of
 
 _PATIENCE: Final = httpx.Timeout(60, connect=5, read=120)
 _PAGE: Final = 1_000
+_QUOTED: Final = re.compile("«([^»]+)»")
 
 
 class Refused(InfraError):
     """The API answered with a problem (RFC 9457)."""
 
-    def __init__(self, problem: Mapping[str, Any]) -> None:
-        texts = {language: [str(problem["messages"][language])] for language in ("vi", "en")}
+    def __init__(self, problem: Mapping[str, Any], typed: Mapping[str, str]) -> None:
+        """`typed`: the options of the command by the names that their values have for the API."""
+
+        def said(messages: Mapping[str, Any], language: str) -> str:
+            return _QUOTED.sub(lambda name: f"«{typed.get(name[1], name[1])}»", str(messages[language]))
+
+        texts = {language: [said(problem["messages"], language)] for language in ("vi", "en")}
         for error in problem.get("errors", ()):
             place = error.get("parameter") or error.get("pointer") or "/"
+            place = typed.get(place, place)
             for language, lines in texts.items():
-                reason = str(error["messages"][language])
+                reason = said(error["messages"], language)
                 if reason not in lines[0]:  # the first one is there already
                     lines.append(f"  {place}: {reason}")
         super().__init__("\n".join(texts["vi"]), "\n".join(texts["en"]), str(problem["code"]))
@@ -34,7 +42,9 @@ class Refused(InfraError):
 class ApiClient:
     """A context manager. Every call raises InfraError, where the API refuses it Refused."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, typed: Mapping[str, str] = MappingProxyType({})) -> None:
+        """`typed`: see Refused."""
+        self._typed = typed
         self._base_url = base_url.rstrip("/")
         try:
             # an API elsewhere may well lie behind the proxy that the environment names; this machine never does
@@ -122,7 +132,7 @@ class ApiClient:
             document = answer.json()
             if answer.is_success:
                 return dict(document)
-            refusal = Refused(document)
+            refusal = Refused(document, self._typed)
         except (ValueError, KeyError, TypeError):
             raise InfraError.of("api_answer_unknown", url=self._base_url, status=answer.status_code) from None
         raise refusal

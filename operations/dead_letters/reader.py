@@ -8,11 +8,13 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from infra.errors import InfraError
+from infra.nearest import nearest
 from kafka_client.clients import unjoined_consumer
 from kafka_client.offsets import partitions_of, spans_of
 from kafka_client.received_message import ReceivedMessage
-from operations.dead_letters.dead_letter import DeadLetter, DeadLetterSelection, letter_of
+from operations.dead_letters.dead_letter import UNKNOWN, DeadLetter, DeadLetterSelection, letter_of
 from operations.kafka_answers import ANSWER_SECONDS, must_answer
+from schemas.errors import MESSAGE_ERRORS
 from schemas.topics import DLQ_TOPIC
 
 _SILENCE_SECONDS: Final = 30
@@ -126,13 +128,21 @@ class DeadLetterReader:
 
     def letters(self, advance: Callable[[int], None] = lambda _: None) -> Iterator[list[DeadLetter]]:
         """Gives the letters that are meant, some at a time, each partition in its order. `advance` is called with how
-        many were passed."""
+        many were passed. Raises InfraError where the reason is none of ours, and no letter has it."""
+        reason, met = self._selection.reason, False
         with kafka_must_answer(self._bootstrap):
             for polled in messages(self._consumer, DLQ_TOPIC, self._spans):
-                found = [letter for letter in map(letter_of, polled) if self._selection.matches(letter)]
+                letters = [letter_of(message) for message in polled]
+                met = met or any(letter.reason == reason for letter in letters)
+                found = [letter for letter in letters if self._selection.matches(letter)]
                 if found:
                     yield found
                 advance(len(polled))
+        known = (*MESSAGE_ERRORS, UNKNOWN)
+        if reason is not None and not met and reason not in known:  # another version of the worker may have others
+            raise InfraError.of(
+                "dlq_reason_unknown", reason=reason, known=", ".join(known), near=nearest(reason, known)
+            )
 
     def close(self) -> None:
         self._consumer.close()

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from infra.errors import InfraError, Interrupted
 from infra.processes.folder_lock import held
 from infra.settings import InfraSettings
+from operations import pipelines
 from operations.replay import schema
 from operations.replay.live_tables import Live
 from operations.replay.run import Replay, ReplayProgress, ReplayResult
@@ -153,6 +154,7 @@ def _into_files(request: Request, settings: InfraSettings, on_progress: OnProgre
 
 def _written(places: dict[int, Range], request: Request, settings: InfraSettings) -> dict[int, Range]:
     """No further than the live table is by now: what it has not written yet is no difference."""
+    pipelines.check(settings.url("read"), request.pipeline)
     with Live(settings.url("read")) as live:
         offsets = live.offsets(request.pipeline)
     return {number: place._replace(end=min(place.end, offsets.get(number, 0))) for number, place in places.items()}

@@ -230,7 +230,9 @@ def test_a_scan_that_is_not_there(run: Commands, tenant: str) -> None:
     assert "Tổ chức không có lượt quét" in done.stderr and "The tenant has no scan" in done.stderr
 
 
-def test_a_state_that_does_not_exist(run: Commands, tenant: str) -> None:
-    done = run("status", "--tenant", tenant, "--state", "done")
-    assert done.returncode == 1
-    assert "phải là một trong: queued, " in done.stderr and "must be one of: queued, " in done.stderr
+def test_what_the_api_refuses_is_named_as_it_was_typed(run: Commands, tenant: str, tmp_path: Path) -> None:
+    command = ("publish", written(tmp_path, generator.records(3, 8, tenant)), "--tenant", tenant)
+    for option, name in (("--source", "source"), ("--idempotency-key", "Idempotency-Key")):
+        done = run(*command, option, "x" * 300)
+        assert done.returncode == 1
+        assert f"«{option}»" in done.stderr and f"«{name}»" not in done.stderr, done.stderr

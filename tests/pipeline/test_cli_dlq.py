@@ -72,6 +72,23 @@ def wait_for_letters(run: Commands, tenant: str, count: int) -> list[dict[str, A
     return wait_for(look, f"{count} open letters of {tenant}")
 
 
+@pytest.mark.parametrize("command", ["list", "retry", "retry --dry-run", "drop --because x --yes"])
+def test_a_reason_that_no_letter_has_is_refused(run: Commands, command: str) -> None:
+    done = run("dlq", *command.split(), "--reason", "message_unreadible", "--json")
+    assert done.returncode == 1 and json.loads(done.stdout)["error"]["code"] == "dlq_reason_unknown"
+    assert "Có phải «message_unreadable»?" in done.stderr and "Did you mean «message_unreadable»?" in done.stderr
+    assert run("dlq", *command.split(), "--reason", "tenant_invalid", "--tenant", "nobody").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "command", ["lag", "replay --verify", "offsets reset --all --to earliest", "dlq allow --partition 0 --count 1"]
+)
+def test_a_pipeline_that_nobody_knows_is_refused(run: Commands, command: str) -> None:
+    done = run(*command.split(), "--pipeline", "inventry", "--json")
+    assert done.returncode == 1 and json.loads(done.stdout)["error"]["code"] == "pipeline_unknown"
+    assert "Có phải «inventory»?" in done.stderr and "Did you mean «inventory»?" in done.stderr
+
+
 def readable_letters(
     servers: Servers, tenant: str, scan: str, arrays: list[list[bytes]], *, failed_at: float | None = None
 ) -> None:

@@ -142,6 +142,71 @@ def test_the_list_says_what_the_command_says_itself(path: tuple[str, ...]) -> No
     assert inspect.cleandoc(said).split("\n\n")[0] == group.commands[path[-1]].help
 
 
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_option_is_explained_in_both_languages(path: tuple[str, ...]) -> None:
+    for parameter in COMMANDS[path].params:
+        vi, _, en = (parameter.help or "").partition(" / ")
+        assert parameter.name == "help" or (vi and en and vi != en), parameter.name
+
+
+# what is typed, and the option or argument that the answer names
+_WRONG: Final = {
+    "nope": "nope",
+    "dlq lst": "lst",
+    "lag --nope": "--nope",
+    "--nope": "--nope",
+    "lag extra": "extra",
+    "status --tenat x": "--tenat",
+    "status": "--tenant",
+    "status --tenant": "--tenant",
+    "status --tenant x --limit many": "--limit",
+    "status --tenant x --limit 0": "--limit",
+    "status --tenant x --state complete": "--state",
+    "publish": "file",
+    "publish x --tenant x --wait soon": "--wait",
+    "publish x --tenant x --follow=yes": "--follow",
+    "offsets reset --all --to beginning": "--to",
+    "dlq show 0:1 --preview 65537": "--preview",
+    "replay --nice 30": "--nice",
+    "soak --minutes 0.1": "--minutes",
+}
+
+
+def test_a_wrong_use_is_told_in_both_languages_with_the_name_that_was_typed(env: dict[str, str]) -> None:
+    cases = [Case(line.split()) for line in _WRONG]
+    cases += [
+        Case([*line.split(), "--json"]) for line in _WRONG if not line.endswith("--tenant")
+    ]  # whose value it were
+    ended = run_all(cases, env)
+    assert_sentences(cases, ended)
+    for case, end in zip(cases, ended, strict=True):
+        name = _WRONG[" ".join(case.arguments).removesuffix(" --json")]
+        vi, en = end.errors.splitlines()[:2]
+        assert end.code == 2 and name in vi and name in en and vi != en, (case, end)
+        if case.arguments[-1] != "--json":
+            assert not end.out, (case, end)
+        else:
+            error = json.loads(end.out)["error"]
+            assert (error["code"], error["parameter"]) == ("usage", name), case
+            assert (error["vi"], error["en"]) == (vi, en)
+    (near,) = [end for case, end in zip(cases, ended, strict=True) if case.arguments == ["status", "--tenat", "x"]]
+    assert "Có phải «--tenant»?" in near.errors and "Did you mean «--tenant»?" in near.errors
+    assert "scanline status --help" in near.errors
+
+
+def test_every_option_with_a_number_refuses_what_is_none(env: dict[str, str]) -> None:
+    numbers = [
+        (path, each)
+        for path, command in COMMANDS.items()
+        for each in command.params
+        if each.type_descriptor.annotation in (int, float, int | None)
+    ]
+    cases = [Case([*arguments(path, "file", each.name), each.opts[0], "ba"]) for path, each in numbers]
+    assert len(cases) > 20
+    for case, end in zip(cases, run_all(cases, env), strict=True):
+        assert end.code == 2 and case.arguments[-2] in end.errors and "số" in end.errors, (case, end)
+
+
 @pytest.mark.parametrize("role", ["write", "migrate"])
 def test_a_missing_url_is_told_in_the_same_words_by_every_command(role: str, folder: Path) -> None:
     lines = {
