@@ -31,6 +31,7 @@ OUTCOMES: Final[dict[Outcome, Text]] = {
     "too_large": Text("lớn hơn giới hạn của topic", "larger than the topic takes"),
     "not_kept": Text("nội dung gốc quá lớn, không được giữ lại", "too large, its content was not kept"),
 }
+_BAR: Final = 20  # cells of the longest bar
 _WOULD: Final[dict[str, Text]] = {
     "records": Text("đọc được: bản ghi", "readable: records"),
     "control": Text("đọc được: mở, đóng hoặc hủy lượt quét", "readable: opens, closes or cancels a scan"),
@@ -78,9 +79,9 @@ def histogram(reasons: Counter[str]) -> None:
     """A bar for each reason, and what it means."""
     most = max(reasons.values(), default=1)
     for reason, count in reasons.most_common():
-        bar = "█" * max(1, round(30 * count / most))
+        bar = "█" * max(1, round(_BAR * count / most))
         text = f"{escape(reason)}: [dim]{both(meaning(reason))}[/dim]"
-        console.print(f"  {number(count, 'vi'):>9}  {bar:<30}  {text}", highlight=False, soft_wrap=True)
+        console.print(f"  {number(count, 'vi'):>9}  {bar:<{_BAR}}  {text}", highlight=False, soft_wrap=True)
 
 
 def show_plan(plan: RetryPlan, *, as_json: bool) -> None:

@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple, Self
 
 from rich.cells import cell_len
@@ -13,11 +13,47 @@ from rich.text import Text
 
 from cli import terminal
 
-console = Console()
-stderr = Console(stderr=True, soft_wrap=True, highlight=False)  # so that standard output is the result alone
+
+class WholeWords(Console):
+    """Ends a line between two words. One that is longer than the terminal, as a path or a link, stays whole, so that it
+    can be copied. What is printed with `soft_wrap` is one line for a pipe; a terminal would break it anywhere."""
+
+    def print(self, *objects: Any, soft_wrap: bool | None = None, **how: Any) -> None:
+        """As of Console."""
+        one_line = (self.soft_wrap if soft_wrap is None else soft_wrap) and not self.is_terminal
+        if len(objects) == 1 and isinstance(objects[0], str) and not one_line:
+            plain = how.pop("markup", None) is False
+            text = self.render_str(objects[0], markup=not plain, highlight=how.get("highlight"))
+            lines = (line for whole in text.split(allow_blank=True) for line in self._wrapped(whole))
+            objects, one_line = (Text("\n").join(lines),), True
+        super().print(*objects, soft_wrap=one_line, **how)
+
+    def _wrapped(self, line: Text) -> Iterator[Text]:
+        """The line as several, where it does not fit; those below an indented one are indented further. Rich by itself
+        would break or cut a word that is too long."""
+        own = len(line.plain) - len(line.plain.lstrip())
+        indent = min(own, _DEEPEST) + len(_INDENT) if own else 0
+        breaks, used = [], 0
+        for word in _WORD.finditer(line.plain):
+            if used and used + cell_len(word[0].rstrip()) > self.width:
+                breaks.append(word.start())
+                used = indent
+            used += cell_len(word[0])
+        first, *others = line.divide(breaks)
+        for at, each in enumerate((first, *others)):
+            if at:
+                each.pad_left(indent)
+            each.rstrip()
+            yield each
+
+
+console = WholeWords()
+stderr = WholeWords(stderr=True, soft_wrap=True, highlight=False)  # so that standard output is the result alone
 _taken = False
 _NUMBER: Final = re.compile(r"[-+]?[0-9][0-9.,]*( ?%)?|[-?∑]?")
 _INDENT: Final = "  "
+_DEEPEST: Final = 6
+_WORD: Final = re.compile(r"\s*\S+\s*")
 _FRAME: Final = 3  # a line and two spaces around each column
 
 

@@ -43,6 +43,14 @@ def _as_text(change: Change) -> str:
     return f"{where}  {words}  {percent(status)}  {done}{wrong}{waits}"
 
 
+def print_change(change: Change, *, as_json: bool) -> None:
+    """Prints a change as a line."""
+    if as_json:
+        print_json(_as_json(change))
+    else:
+        console.print(_as_text(change), soft_wrap=True, highlight=False)
+
+
 def _follow(bootstrap: str, tenant: str, scan: str, *, from_start: bool, as_json: bool) -> dict[str, Any] | None:
     """Prints changes; returns the final status of `scan`, where one is asked for."""
     changes: queue.SimpleQueue[Change | None] = queue.SimpleQueue()  # None: all that was there has been read
@@ -64,10 +72,7 @@ def _follow(bootstrap: str, tenant: str, scan: str, *, from_start: bool, as_json
             if (tenant and change.key[0] != tenant) or (scan and change.key[1] != scan):
                 continue
             known = True
-            if as_json:
-                print_json(_as_json(change))
-            else:
-                console.print(_as_text(change), soft_wrap=True, highlight=False)
+            print_change(change, as_json=as_json)
             if scan and change.status is not None and has_ended(change.status):
                 return change.status
 
