@@ -10,7 +10,8 @@ RUN pip install --require-hashes --no-deps -r requirements.lock \
 
 FROM python:3.11-slim-bookworm AS app
 RUN groupadd --gid 10001 scanline && useradd --uid 10001 --gid scanline --no-create-home --shell /usr/sbin/nologin scanline
-ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=random
+ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=random \
+    SCANLINE_LOG_FORMAT=json
 COPY --from=build /venv /venv
 WORKDIR /app
 COPY schemas ./schemas

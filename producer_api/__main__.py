@@ -6,26 +6,15 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 import uvicorn
 from pydantic import ValidationError
 
 from producer_api.settings import ApiSettings
+from schemas.log_lines import config
 
 _FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
-
-
-def _logging(level: str) -> dict[str, Any]:
-    """The configuration for logging.config: uvicorn's lines and ours alike. Uvicorn sets it up in each process, also
-    where there are several."""
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"}},
-        "root": {"level": level, "handlers": ["stderr"]},
-    }
 
 
 def main() -> None:
@@ -67,7 +56,7 @@ def _serve(settings: ApiSettings) -> None:
         http="producer_api.http.connections:BoundedProtocol",
         ws="none",  # whatever happens to be installed: an offered upgrade is ignored
         access_log=False,
-        log_config=_logging(level),
+        log_config=config(level, settings.log_format),  # uvicorn sets it up in each process
         log_level=level.lower(),
         timeout_graceful_shutdown=settings.api_shutdown_seconds,
         timeout_keep_alive=settings.api_keep_alive_seconds,

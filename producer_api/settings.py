@@ -5,6 +5,8 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas.log_lines import Form
+
 MIB = 1024 * 1024
 
 
@@ -19,6 +21,7 @@ class ApiSettings(BaseSettings):
     api_port: Annotated[int, Field(ge=0, le=65535)] = 8000
     api_processes: Annotated[int, Field(ge=1, le=64)] = 1
     log_level: str = "INFO"
+    log_format: Form = Field("text", description="text for a terminal, json for what collects log lines")
 
     api_json_records: Annotated[int, Field(ge=1)] = Field(10_000, description="most records of a JSON body")
     api_ndjson_records: Annotated[int, Field(ge=1)] = Field(2_000_000, description="most records of an NDJSON stream")

@@ -3,6 +3,7 @@
 import datetime as dt
 import gc
 import logging
+import logging.config
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ from typing import Any, Final
 import faust
 from pydantic import ValidationError
 
+from schemas.log_lines import config
 from stream_app.app import build_app, build_lanes
 from stream_app.faust_bridge.log_filter import Repeats
 from stream_app.health import serve
@@ -87,7 +89,7 @@ def main() -> None:
         names = ", ".join(f"SCANLINE_{'_'.join(map(str, part['loc']))}".upper() for part in error.errors())
         sys.exit(f"Thiếu hoặc sai cấu hình: {names}. / Settings missing or wrong: {names}. See `scanline doctor`.")
     level = settings.log_level.upper()
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    logging.config.dictConfig(config(level, settings.log_format))
     for handler in logging.getLogger().handlers:
         handler.addFilter(Repeats(_CLIENTS))
     for noisy in _CLIENTS:

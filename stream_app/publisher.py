@@ -14,6 +14,7 @@ from schemas import topics
 from schemas.dead_letters import REASON_HEADERS
 from schemas.decoder import Message
 from schemas.exception_summary import described
+from schemas.log_lines import about
 from schemas.status import ScanStatus, encode_status
 from stream_app import metrics
 
@@ -43,7 +44,8 @@ class Publisher:
                 "compression.type": "lz4",
                 "message.timeout.ms": STATUS_TIMEOUT_MS,
                 "message.max.bytes": topics.MAX_DEAD_LETTER_BYTES,
-            }
+            },
+            logger=logging.getLogger("librdkafka"),
         )
         self._failed: set[int] = set()
         self._failed_lock = threading.Lock()  # librdkafka's thread adds, the lanes' takes
@@ -78,7 +80,12 @@ class Publisher:
                 Exception
             ) as error:  # this one only: other scans' are published, and publishing it again would not help
                 metrics.STATUS_FAILURES.inc()
-                log.error("the status of scan %s could not be published: %s", status.scan_id, described(error))
+                log.error(
+                    "the status of scan %s could not be published: %s",
+                    status.scan_id,
+                    described(error),
+                    extra=about(scan_id=status.scan_id, partition=partition),
+                )
 
     def _fail(self, partition: int) -> None:
         metrics.STATUS_FAILURES.inc()
@@ -137,7 +144,12 @@ class Publisher:
         try:
             produce(headers)
         except (ValueError, TypeError) as error:  # the client cannot write one of the publisher's headers
-            log.error("offset %d: put aside without its own headers: %s", message.offset, described(error))
+            log.error(
+                "offset %d: put aside without its own headers: %s",
+                message.offset,
+                described(error),
+                extra=about(offset=message.offset),
+            )
             produce([header for header in headers if header[0] in REASON_HEADERS])
 
     def close(self, seconds: float = 5.0) -> None:

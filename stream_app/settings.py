@@ -7,6 +7,8 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas.log_lines import Form
+
 
 class WorkerSettings(BaseSettings):
     """All settings of the worker. There is no setting for Faust's exactly_once, and none can be passed through:
@@ -19,6 +21,7 @@ class WorkerSettings(BaseSettings):
     worker_metrics_host: str = Field("127.0.0.1", description="where /metrics, /healthz and /readyz listen")
     worker_metrics_port: int = Field(9101, ge=0, le=65535)
     log_level: str = "INFO"
+    log_format: Form = Field("text", description="text for a terminal, json for what collects log lines")
     metrics_tenants: Annotated[int, Field(ge=0, le=100)] = Field(
         0,
         description="tenants that metrics name, those that sent most lately; the others are added up; 0: none is named",

@@ -24,6 +24,7 @@ from producer_api.kafka.status_messages import StatusMessage, read
 from producer_api.kafka.statuses import NotCaughtUp, StatusStore
 from producer_api.settings import ApiSettings
 from schemas.exception_summary import described
+from schemas.log_lines import about
 from schemas.messages import is_tenant_id
 from schemas.topics import STATUS_TOPIC, split_status_key
 
@@ -190,6 +191,8 @@ def _read_status(message: ReceivedMessage) -> StatusMessage | None:
         return read(key, message.value(), message.partition(), message.offset(), published_at, claim)
     except Exception as error:  # whatever it holds: every other scan's status is read on
         log.error(
-            "no status at %s-%d, offset %d: %s", STATUS_TOPIC, message.partition(), message.offset(), described(error)
+            "no status at %s-%d, offset %d: %s",
+            *(STATUS_TOPIC, message.partition(), message.offset(), described(error)),
+            extra=about(topic=STATUS_TOPIC, partition=message.partition(), offset=message.offset()),
         )
         return None

@@ -22,6 +22,7 @@ from producer_api.settings import ApiSettings
 from schemas.topics import METADATA_REFRESH_MS, PARTITIONER
 
 log = logging.getLogger("scanline.publisher")
+_librdkafka = logging.getLogger("librdkafka")
 _LASTING_SECONDS: Final = 3600
 _PROBE_SECONDS: Final = 2.0
 _PROBE_EVERY: Final = 1.0
@@ -77,7 +78,8 @@ class Publisher:
             {
                 **_settings(settings, settings.api_delivery_seconds, settings.api_kafka_buffer_kib),
                 "error_cb": self._on_error,
-            }
+            },
+            logger=_librdkafka,
         )
         self._lasting: Producer | None = None
         self._thread = threading.Thread(target=self._poll, name="publisher", daemon=True)
@@ -108,7 +110,7 @@ class Publisher:
     def send_lasting(self, topic: str, key: bytes, value: bytes, headers: Headers = ()) -> None:
         """Publishes without waiting, and keeps trying for an hour."""
         if self._lasting is None:
-            self._lasting = Producer(_settings(self._settings, _LASTING_SECONDS, 8 * 1024))
+            self._lasting = Producer(_settings(self._settings, _LASTING_SECONDS, 8 * 1024), logger=_librdkafka)
         try:
             self._lasting.produce(topic, value, key, headers=list(headers))
         except (BufferError, KafkaException):

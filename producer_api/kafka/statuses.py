@@ -16,6 +16,7 @@ from producer_api import metrics
 from producer_api.kafka.status_messages import Key, StatusMessage
 from schemas.codes import FINAL_STATES, ScanState
 from schemas.exception_summary import described
+from schemas.log_lines import about
 
 log = logging.getLogger("scanline.follower")
 SortKey = tuple[float, str]  # (submitted at, seconds since 1970; scan_id): the order of lists
@@ -98,7 +99,13 @@ class StatusStore:
         try:
             return self._put(status)
         except Exception as error:
-            log.error("the status at partition %d, offset %d: %s", status.partition, status.offset, described(error))
+            log.error(
+                "the status at partition %d, offset %d: %s",
+                status.partition,
+                status.offset,
+                described(error),
+                extra=about(partition=status.partition, offset=status.offset),
+            )
             return False
 
     def _put(self, status: StatusMessage) -> bool:

@@ -19,6 +19,7 @@ from producer_api.uploads.idempotency import Claim, Keys
 from producer_api.uploads.lease import Lease, Leases, LostClaim
 from schemas import topics
 from schemas.arrays import Array
+from schemas.log_lines import about
 from schemas.messages import Cancelled, Closed, Opened, headers_for
 from schemas.status import Scan, encode_status, status_of
 from schemas.submission import Details
@@ -156,7 +157,11 @@ class Upload:
 
     async def _see_through(self, cancelled: Awaitable[bool]) -> None:
         if not await cancelled:
-            log.info("%s was to be cancelled and has been taken up by another process", self.scan_id)
+            log.info(
+                "%s was to be cancelled and has been taken up by another process",
+                self.scan_id,
+                extra=about(scan_id=self.scan_id),
+            )
             self._keys.keep(self._key)
 
     def _cancellation(self, reason: str) -> list[tuple[str, bytes, bytes, list[tuple[str, bytes]]]]:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from schemas.exception_summary import described
+from schemas.log_lines import about
 from schemas.status import PauseReason, WaitReason
 from schemas.stored_offset import StoredOffset
 from schemas.topics import RECORDS_TOPIC
@@ -110,7 +111,10 @@ class Lanes:
                 await lane.accept(piece)
             except Exception as error:
                 log.error(
-                    "partition %d: a slice was not accepted (%s); it will be fetched again", partition, described(error)
+                    "partition %d: a slice was not accepted (%s); it will be fetched again",
+                    partition,
+                    described(error),
+                    extra=about(topic=RECORDS_TOPIC, partition=partition),
                 )
                 lane.start_again()  # or nothing would fetch it before the next message came, if ever one did
 
@@ -139,7 +143,11 @@ class Lanes:
             lane = self._lanes.get(partition)
             at = offset.next_offset
             if lane is not None and at < before[partition]:
-                log.warning("partition %d: the database is at %d again, not %d", partition, at, before[partition])
+                log.warning(
+                    "partition %d: the database is at %d again, not %d",
+                    *(partition, at, before[partition]),
+                    extra=about(topic=RECORDS_TOPIC, partition=partition, offset=at),
+                )
                 lane.start_again()
 
     @property

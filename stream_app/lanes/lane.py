@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from schemas.exception_summary import described
+from schemas.log_lines import about
 from schemas.status import ScanStatus, WaitReason
 from schemas.stored_offset import StoredOffset
 from sinks.protocol import Fenced, LaneStore
@@ -107,9 +108,7 @@ class Lane:
         self._telling = threading.Lock()
         self._limiter = Limiter(sink, topic, partition, settings.dead_letters)
         self._poison_search = PoisonSearch()
-        self._poison_check = PoisonCheck(
-            topic, partition, sink, self._poison_search, lambda text: log.warning("partition %d: %s", partition, text)
-        )
+        self._poison_check = PoisonCheck(topic, partition, sink, self._poison_search, self._report)
         self._assembler = Assembler(topic, partition, sink, self._limiter, settings.limits, self._poison_search)
         self.caller = StoreCalls(
             partition,
@@ -221,10 +220,20 @@ class Lane:
         try:
             self._inbox.epoch = await self._rewind(self.partition, offset)
         except Exception as error:  # the partition is being taken away: its next owner starts at the right offset
-            log.info("partition %d: no seek to %d (%s)", self.partition, offset, type(error).__name__)
+            log.info(
+                "partition %d: no seek to %d (%s)",
+                *(self.partition, offset, type(error).__name__),
+                extra=self._about(offset),
+            )
         finally:
             self.caller.signs += 1
             self.caller.doing = doing
+
+    def _about(self, offset: int | None) -> dict[str, str | int]:
+        return about(topic=self.topic, partition=self.partition, offset=offset)
+
+    def _report(self, text: str) -> None:
+        log.warning("partition %d: %s", self.partition, text, extra=self._about(self.next_offset))
 
     async def _run(self) -> None:
         while not self.caller.stopping:
@@ -259,6 +268,7 @@ class Lane:
                     " / %s partition %d: an unexpected error at offset %s: %s; nothing is skipped, reading again from the"
                     " stored offset",
                     *(self.topic, self.partition, self.next_offset, described(error)) * 2,
+                    extra=self._about(self.next_offset),
                 )
                 await self.caller.nap(self._settings.probe_seconds)
                 self._forget()
@@ -362,7 +372,11 @@ class Lane:
                     self.partition, self._scans.waiting(in_hand, list(self._inbox.messages), reason)
                 )
         except Exception as error:  # a lane that waits has to go on waiting
-            log.error("partition %d: scans were not published as waiting: %s", self.partition, described(error))
+            log.error(
+                "partition %d: scans were not published as waiting: %s",
+                *(self.partition, described(error)),
+                extra=self._about(self.next_offset),
+            )
 
     def _after_pause(self) -> None:
         if self._paused_since is None or self._stands:
@@ -376,11 +390,19 @@ class Lane:
             if await self.caller.insist("writing", self._step) is None:
                 return
         except Outdated as outdated:
-            log.info("partition %d: %s; reading it again", self.partition, outdated)
+            log.info(
+                "partition %d: %s; reading it again",
+                *(self.partition, outdated),
+                extra=self._about(self.next_offset),
+            )
             self._start_over()
             return
         except Fenced as fenced:
-            log.warning("partition %d: %s; reading the offset again", self.partition, fenced)
+            log.warning(
+                "partition %d: %s; reading the offset again",
+                *(self.partition, fenced),
+                extra=self._about(self.next_offset),
+            )
             self._start_over()
             return
         for appended in self._inbox.written(self._taken, time.monotonic(), self.next_offset or 0):

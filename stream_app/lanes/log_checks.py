@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Final
 
 from kafka_client.offsets import Log, TopicLogs
+from schemas.log_lines import about
 from schemas.stored_offset import StoredOffset
 from stream_app import metrics
 from stream_app.lanes.group import Lanes
@@ -84,6 +85,7 @@ def _judge(lane: Lane, stored: StoredOffset, there: Log, topic_id: str | None) -
         log.warning(
             "partition %d: not the log that offset %d counts? other topic %s, look %d",
             *(lane.partition, stored.next_offset, other, looks),
+            extra=about(topic=lane.topic, partition=lane.partition, offset=stored.next_offset),
         )
     else:
         lane.log_replaced(Replaced(stored, there.end, other))
@@ -100,5 +102,6 @@ def _report_lost(lane: Lane, begin: int) -> None:
             "%s phân vùng %d: %d offset từ %d đã bị Kafka xóa trước khi được đọc; tiếp tục từ %d. Hãy gửi lại các lượt quét đó"
             " và giữ topic lâu hơn / %s partition %d: %d offsets from %d on were deleted by Kafka before they were read; going"
             " on at %d. Send those scans again and keep the topic longer",
-            lane.topic, lane.partition, lost, first, after, lane.topic, lane.partition, lost, first, after,
-        )  # fmt: skip
+            *(lane.topic, lane.partition, lost, first, after) * 2,
+            extra=about(topic=lane.topic, partition=lane.partition, offset=first),
+        )

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from schemas.exception_summary import described
+from schemas.log_lines import about
 from schemas.stored_offset import StoredOffset
 from sinks.protocol import Fenced, MicroBatch, Sink, Unavailable
 from stream_app.lanes.poison_search import PoisonSearch, Unexpected
@@ -60,6 +61,12 @@ def log_put_aside(topic: str, partition: int, failures: Mapping[int, str]) -> No
             "không xử lý được thông điệp %s[%d] offset %d: %s; đưa vào scan.dlq.v1"
             " / the message %s[%d] offset %d could not be processed: %s; it goes to scan.dlq.v1",
             *(topic, partition, offset, what) * 2,
+            extra=about(topic=topic, partition=partition, offset=offset),
         )
     if len(failures) > _MOST_LINES:
-        log.error("partition %d: so it is with %d more messages", partition, len(failures) - _MOST_LINES)
+        log.error(
+            "partition %d: so it is with %d more messages",
+            partition,
+            len(failures) - _MOST_LINES,
+            extra=about(topic=topic, partition=partition),
+        )

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+from schemas.log_lines import about
 from schemas.status import PAUSES, PauseReason
 from sinks.protocol import Unavailable
 from stream_app import metrics
@@ -36,6 +37,7 @@ class StoreCalls:
         """`probe` raises Unavailable while the store cannot take writes. `look` asks again whether what the dead-letter limit
         holds may pass. `on_paused` is called when a pause begins and at every probe."""
         self._partition = partition
+        self._about = about(partition=partition)  # of each line in the log
         self._writers = writers
         self._backoff = backoff
         self._probe_seconds = probe_seconds
@@ -67,7 +69,9 @@ class StoreCalls:
                 try:
                     return await self._in_thread(call)
                 except (Unavailable, DeadLetterFailed) as error:
-                    log.warning("partition %d: attempt %d failed: %s", self._partition, attempt, error)
+                    log.warning(
+                        "partition %d: attempt %d failed: %s", self._partition, attempt, error, extra=self._about
+                    )
                     reason: PauseReason = "database" if isinstance(error, Unavailable) else "dead_letter_topic"
                 except LimitReached as reached:
                     await self.wait_for_operator(
@@ -116,7 +120,7 @@ class StoreCalls:
                 return
             try:
                 await self._in_thread(self._probe)
-                log.info("partition %d: the database is back, going on", self._partition)
+                log.info("partition %d: the database is back, going on", self._partition, extra=self._about)
                 return
             except Unavailable:
                 self._on_paused()
@@ -128,10 +132,12 @@ class StoreCalls:
             await self.nap(self._probe_seconds)
             try:
                 if await self._in_thread(look):
-                    log.info("partition %d: %s, going on", self._partition, decided)
+                    log.info("partition %d: %s, going on", self._partition, decided, extra=self._about)
                     return
             except Unavailable as error:
-                log.warning("partition %d: could not ask whether to go on: %s", self._partition, error)
+                log.warning(
+                    "partition %d: could not ask whether to go on: %s", self._partition, error, extra=self._about
+                )
             self._on_paused()
 
     def set_paused(self, reason: PauseReason | None, details: str = "") -> None:
@@ -152,6 +158,7 @@ class StoreCalls:
             self._partition,
             text.en,
             f" ({details})" if details else "",
+            extra=self._about,
         )
         self._on_paused()
 

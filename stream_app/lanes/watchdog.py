@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from schemas.exception_summary import stack_of
+from schemas.log_lines import about
 from stream_app import metrics
 from stream_app.lanes.group import Lanes
 from stream_app.lanes.lane import Lane
@@ -130,8 +131,9 @@ class Watchdog:
         log.error(
             "phân vùng %d đứng yên %.0f giây ở offset %s (%s); khởi động lại lần %d, không mất dữ liệu"
             " / partition %d has stood still for %.0f s at offset %s (%s); started again, time %d, nothing is lost",
-            partition, watched.still, offset, doing, times, partition, watched.still, offset, doing, times,
-        )  # fmt: skip
+            *(partition, watched.still, offset, doing, times) * 2,
+            extra=about(partition=partition, offset=offset),
+        )
         _log_stack(f"partition {partition}", watched.lane.caller.thread)
         if times > self._rules.restarts:
             self._give_up(f"partition {partition} stands still at offset {offset} ({doing})")
