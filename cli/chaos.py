@@ -11,6 +11,7 @@ from cli.options import Json, below
 from cli.output import print_json, show, stderr
 from infra.errors import InfraError
 from infra.settings import InfraSettings
+from schemas.numbers import decimal, number
 from trials.chaos.clocks import can_jump
 from trials.chaos.disks import can_mount
 from trials.chaos.faults import FAULTS
@@ -21,9 +22,9 @@ from trials.chaos.rounds import run
 
 def _print_round(one: Round) -> None:
     mark = "[green]✓[/green]" if one.passed else "[red]✗[/red]"
-    recovered = "-" if one.recovered is None else f"{one.recovered:.1f} s"
+    recovered = "-" if one.recovered is None else f"{decimal(one.recovered, 1, 'vi')} s"
     stderr.print(
-        f"{mark} {one.number:>4}  {' + '.join(one.faults):<60} {one.acknowledged:>7,} xác nhận / acknowledged"
+        f"{mark} {one.number:>4}  {' + '.join(one.faults):<60} {number(one.acknowledged, 'vi'):>7} xác nhận / acknowledged"
         f"  phục hồi / recovered {recovered}",
     )
     for example in one.examples:

@@ -10,10 +10,11 @@ from rich.table import Table
 
 from cli.interrupts import sigterm_as_ctrl_c
 from cli.options import Json, below
-from cli.output import console, print_json, show, stderr
+from cli.output import console, print_json, show, shown, stderr
 from infra.errors import Interrupted
 from infra.settings import InfraSettings
 from infra.stack import Stack
+from schemas.numbers import decimal, number
 from trials.demo.run import DemoResult, run
 from trials.demo.scans import SPREAD
 
@@ -56,7 +57,7 @@ def _whole(folder: Path) -> DemoResult:
         stack.start()
         stderr.print(
             f"Kafka {stack.kafka.bootstrap} · PostgreSQL 127.0.0.1:{stack.postgres.port} ·"
-            f" API {stack.apis[0].base_url} ({time.perf_counter() - began:.1f} s)",
+            f" API {stack.apis[0].base_url} ({decimal(time.perf_counter() - began, 1, 'vi')} s)",
         )
         return run(stack, stderr)
 
@@ -82,7 +83,7 @@ def _document(outcome: DemoResult) -> dict[str, Any]:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
+    return decimal(value, 2, "vi") if isinstance(value, float) else shown(value)
 
 
 def _table(outcome: DemoResult) -> Table:
@@ -106,11 +107,11 @@ def _print(outcome: DemoResult) -> None:
         show(rows, title="Lượt quét / scans", as_json=False)
     for phase in outcome.phases:
         console.print(
-            f"{len(phase.sent):>3} lượt quét / scans: {phase.records:>7,} bản ghi / records, {phase.seconds:.2f} s,"
-            f" {phase.rate:,.0f} dòng/giây / rows/s",
+            f"{len(phase.sent):>3} lượt quét / scans: {number(phase.records, 'vi'):>7} bản ghi / records,"
+            f" {decimal(phase.seconds, 2, 'vi')} s, {decimal(phase.rate, 0, 'vi')} dòng/giây / rows/s",
             highlight=False,
         )
-    latency = ", ".join(f"{name} {value:.0f} ms" for name, value in outcome.latency_ms.items())
+    latency = ", ".join(f"{name} {decimal(value, 0, 'vi')} ms" for name, value in outcome.latency_ms.items())
     console.print(
         f"API, {len(outcome.phases[1].sent)} tổ chức trong {SPREAD:.0f} giây / tenants within {SPREAD:.0f} s: {latency}",
         highlight=False,
@@ -125,8 +126,8 @@ def _print(outcome: DemoResult) -> None:
         sum(row[name] for row in outcome.rows) for name in ("stored", "rejected", "duplicate")
     )
     console.print(
-        f"[green]✓ Đã đối chiếu từng bản ghi[/green]: {scans} lượt quét, {records:,} bản ghi đã gửi ="
-        f" {stored:,} đã lưu + {rejected:,} bị từ chối + {duplicates:,} trùng;"
+        f"[green]✓ Đã đối chiếu từng bản ghi[/green]: {scans} lượt quét, {number(records, 'vi')} bản ghi đã gửi ="
+        f" {number(stored, 'vi')} đã lưu + {number(rejected, 'vi')} bị từ chối + {number(duplicates, 'vi')} trùng;"
         " các bảng, nhật ký và topic trạng thái khớp nhau.\n"
         f"[green]✓ Every record is accounted for[/green]: {scans} scans, {records:,} records sent ="
         f" {stored:,} stored + {rejected:,} rejected + {duplicates:,} duplicates;"

@@ -134,7 +134,7 @@ def show_dropped(done: Mapping[State, int], *, as_json: bool) -> None:
         print_json({"dropped": done["dropped"], "retried_before": done["retried"]})
         return
     console.print(
-        f"  {done['dropped']} đã bỏ / dropped; {done['retried']} đã gửi lại từ trước / retried before",
+        f"  {number(done['dropped'], 'vi')} đã bỏ / dropped; {number(done['retried'], 'vi')} đã gửi lại từ trước / retried before",
         highlight=False,
         soft_wrap=True,
     )

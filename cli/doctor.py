@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import typer
 from pydantic import ValidationError
@@ -20,9 +20,12 @@ from infra.processes.running_file import settings_of
 from infra.settings import InfraSettings
 from operations.audit import user_name
 from producer_api.settings import ApiSettings
+from schemas.numbers import decimal
 from stream_app.settings import WorkerSettings
 
 _GIB = 1 << 30
+_ROOM: Final = "cần 5 GiB dưới SCANLINE_DATA_DIR / 5 GiB are wanted below SCANLINE_DATA_DIR"
+_SPACE: Final = "cần 4 GiB cho mọi máy chủ / 4 GiB are wanted for all servers together"
 
 
 class Finding(NamedTuple):
@@ -77,7 +80,7 @@ def _user(_: InfraSettings) -> Finding:
     try:
         user = server_user()
     except InfraError as error:
-        return Finding("postgresql user", False, "-", error.en)
+        return Finding("postgresql user", False, "-", f"{error.vi} / {error.en}")
     return Finding("postgresql user", True, user.pw_name if user else user_name())
 
 
@@ -86,13 +89,13 @@ def _disk(settings: InfraSettings) -> Finding:
     # what does not exist yet would be made on the disk of the folder above
     free = shutil.disk_usage(next(each for each in (folder, *folder.parents) if each.is_dir())).free
     ok = free > 5 * _GIB
-    return Finding("disk", ok, f"{free / _GIB:.1f} GiB", "" if ok else "5 GiB are wanted below SCANLINE_DATA_DIR")
+    return Finding("disk", ok, f"{decimal(free / _GIB, 1, 'vi')} GiB", "" if ok else _ROOM)
 
 
 def _memory(_: InfraSettings) -> Finding:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     ok = total > 3 * _GIB
-    return Finding("memory", ok, f"{total / _GIB:.1f} GiB", "" if ok else "4 GiB are wanted for all servers together")
+    return Finding("memory", ok, f"{decimal(total / _GIB, 1, 'vi')} GiB", "" if ok else _SPACE)
 
 
 def settings_table(running: Path) -> list[dict[str, Any]]:
@@ -126,7 +129,11 @@ def _show_settings(rows: list[dict[str, Any]], *, as_json: bool) -> None:
         show(rows, title="settings", as_json=True)
         return
     for process in dict.fromkeys(row["process"] for row in rows):
-        own = [{"setting": row["setting"], "value": row["value"]} for row in rows if row["process"] == process]
+        own = [
+            {"setting": row["setting"], "value": "" if row["value"] is None else str(row["value"])}
+            for row in rows
+            if row["process"] == process
+        ]
         show(own, title=process, as_json=False)
 
 

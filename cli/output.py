@@ -12,6 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cli import terminal
+from cli.headings import HEADINGS
+from schemas.numbers import number
 
 
 class WholeWords(Console):
@@ -85,7 +87,7 @@ def show(rows: Sequence[dict[str, Any]], *, title: str, as_json: bool, empty: st
     if not rows:
         console.print(f"{title}: {empty}")
         return
-    texts = [{name: "" if value is None else str(value) for name, value in row.items()} for row in rows]
+    texts = [{HEADINGS.get(name, name): shown(value) for name, value in row.items()} for row in rows]
     columns = [_Column.of(name, [row[name] for row in texts]) for name in texts[0]]
     room = console.width - 1 - sum(column.least + _FRAME for column in columns)
     if room >= 0:
@@ -94,6 +96,20 @@ def show(rows: Sequence[dict[str, Any]], *, title: str, as_json: bool, empty: st
     console.rule(title, align="left")
     for row in texts:
         _print_block(row)
+
+
+def shown(value: Any) -> str:
+    """A value of a table as people write it."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "có / yes" if value else "không / no"
+        case int():
+            return number(value, "vi")
+        case float():
+            return str(value).replace(".", ",")
+    return str(value)
 
 
 def _print_block(row: dict[str, str]) -> None:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from cli.interrupts import sigterm_as_ctrl_c
 from cli.options import Json, Tenant
 from cli.output import console, show, stderr
-from cli.scan_rows import checked_tenant, exit_code, has_ended, show_scan
+from cli.scan_rows import checked_tenant, exit_code, has_ended, show_scan, state_words
 from infra.errors import InfraError, Interrupted
 from infra.settings import InfraSettings
 from operations.api_client import ApiClient, Refused
@@ -126,11 +126,12 @@ def _into_kafka(sending: Sending, bootstrap: str) -> tuple[dict[str, Any], dict[
 
 def _show_accepted(answer: dict[str, Any], status: dict[str, Any] | None, *, as_json: bool) -> None:
     """Nobody waited: what was sent, and where to look."""
+    state = status or {"status": "queued"}
     row = {
         "scan_id": answer["scan_id"],
         "tenant_id": answer["tenant_id"],
         "records": answer["records"],
-        "status": status["status"] if status else "queued",
+        "status": state["status"] if as_json else state_words(state),
         "replayed": answer.get("replayed", False),
     }
     show([row], title="publish", as_json=as_json)

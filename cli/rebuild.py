@@ -92,8 +92,8 @@ def rebuild(
     if json:
         print_json(report)
     else:
-        shown = {name: value for name, value in report.items() if not isinstance(value, list | dict)}
-        show([shown], title="rebuild", as_json=False)
+        figures = {name: value for name, value in report.items() if not isinstance(value, list | dict)}
+        show([figures], title="rebuild", as_json=False)
         print_differences(report.get("differences", []))
         print_passed_over(report)
     raise typer.Exit(exit_code_of(report))

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from cli.interrupts import sigterm_as_ctrl_c
 from cli.options import PIPELINE, Json, Pipeline
-from cli.output import console, print_json, show, stderr, take_output
+from cli.output import console, print_json, show, shown, stderr, take_output
 from infra.settings import InfraSettings
 from operations.progress_columns import CountColumn
 from operations.replay.command import Request, run
@@ -121,8 +121,8 @@ def _print_report(report: dict[str, Any], *, as_json: bool, on_stderr: bool) -> 
     elif as_json:
         print_json(report)
     else:
-        shown = {name: value for name, value in report.items() if not isinstance(value, list | dict)}
-        show([shown], title="replay", as_json=False)
+        figures = {name: value for name, value in report.items() if not isinstance(value, list | dict)}
+        show([figures], title="replay", as_json=False)
         print_differences(report.get("differences", []))
         print_passed_over(report)
 
@@ -132,19 +132,19 @@ def print_differences(differences: list[dict[str, Any]]) -> None:
     for each in differences:
         _line(f"khác / different: {each['tenant_id']} {each['scan_id']}")
         for name, (replayed, live) in each["counts"].items():
-            _line(f"  {name}: phát lại / replay {replayed}, bảng / table {live}")
+            _line(f"  {name}: phát lại / replay {shown(replayed)}, bảng / table {shown(live)}")
         for name, what in _KINDS.items():
             keys = each[name]
             if keys["count"]:
                 more = ", …" if keys["count"] > len(keys["first"]) else ""
-                _line(f"  {what}: {keys['count']}: {', '.join(keys['first'])}{more}")
+                _line(f"  {what}: {number(keys['count'], 'vi')}: {', '.join(keys['first'])}{more}")
 
 
 def print_passed_over(report: Mapping[str, Any]) -> None:
     """Prints the skipped records for people, one a line."""
     found = report.get("passed_over") or {"count": 0, "first": []}
     if found["count"]:
-        _line(f"bỏ qua, không xử lý được / passed over, could not be handled: {found['count']}")
+        _line(f"bỏ qua, không xử lý được / passed over, could not be handled: {number(found['count'], 'vi')}")
     for each in found["first"]:
         index = None if each["record_index"] is None else f"#{each['record_index']}"
         message = None if each["message"] is None else f"thông điệp / message {each['message']}"

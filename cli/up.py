@@ -46,12 +46,24 @@ def _run(stack: Stack, *, as_json: bool) -> InfraError | None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopping.set())
         rows = [
-            {"process": "kafka", "pid": stack.kafka.pid, "address": stack.kafka.bootstrap},
-            {"process": "postgres", "pid": stack.postgres.pid, "address": f"127.0.0.1:{stack.postgres.port}"},
-            *({"process": each.name, "pid": each.pid, "address": each.base_url} for each in stack.services),
+            {"process": "kafka", "pid": _pid(stack.kafka.pid, as_json), "address": stack.kafka.bootstrap},
+            {
+                "process": "postgres",
+                "pid": _pid(stack.postgres.pid, as_json),
+                "address": f"127.0.0.1:{stack.postgres.port}",
+            },
+            *(
+                {"process": each.name, "pid": _pid(each.pid, as_json), "address": each.base_url}
+                for each in stack.services
+            ),
         ]
         show(rows, title="Scanline", as_json=as_json)
         if not as_json:
             where = f"Dữ liệu và nhật ký / data and logs: {stack.data_dir}"
             console.print(f"{where}\nCtrl-C: dừng / stop", soft_wrap=True, highlight=False, markup=False)
         return follow_logs(stack, stopping)
+
+
+def _pid(pid: int | None, as_json: bool) -> int | str | None:
+    """A name rather than a figure: for people it is written as it is typed."""
+    return pid if as_json else str(pid)

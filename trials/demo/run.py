@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from infra.stack import Stack
 from operations.progress_columns import CountColumn
 from operations.status_follower import Change, StatusFollower, accounted
+from schemas.numbers import number
 from trials.bench.http import percentile
 from trials.demo import reconciliation, senders
 from trials.demo.scans import RECORDS, SPREAD, TENANTS, Sent, generated, samples
@@ -64,7 +65,7 @@ def run(stack: Stack, progress_on: Console) -> DemoResult:
             )
         ]
         made = generated()
-        title = f"{TENANTS} × {RECORDS:,} trong {SPREAD:.0f} giây / within {SPREAD:.0f} s"
+        title = f"{TENANTS} × {number(RECORDS, 'vi')} trong {SPREAD:.0f} giây / within {SPREAD:.0f} s"
         phases.append(
             _phase(
                 "generated",

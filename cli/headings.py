@@ -1,0 +1,43 @@
+"""What the fields of a result are called in a table for people; in JSON they keep their own names."""
+
+from collections.abc import Mapping
+from typing import Final
+
+HEADINGS: Final[Mapping[str, str]] = {
+    "actor": "người làm / actor",
+    "address": "địa chỉ / address",
+    "after": "sau / after",
+    "applied": "đã áp dụng / applied",
+    "before": "trước / before",
+    "before_offset": "đến trước offset / before offset",
+    "compared": "lượt quét đã so / scans compared",
+    "different": "khác / different",
+    "duplicate": "trùng / duplicate",
+    "equal": "giống / equal",
+    "first_offset": "offset đầu / first offset",
+    "found": "có / found",
+    "left": "còn lại / left",
+    "messages": "thông điệp / messages",
+    "not_comparable": "không so được / not comparable",
+    "part": "phần / part",
+    "partition": "phân vùng / partition",
+    "passed_over": "bỏ qua / passed over",
+    "process": "tiến trình / process",
+    "records": "bản ghi / records",
+    "rejected": "từ chối / rejected",
+    "replayed": "đã gửi từ trước / sent before",
+    "revision": "phiên bản / revision",
+    "rows_compared": "dòng đã so / rows compared",
+    "scan_id": "lượt quét / scan",
+    "scans": "lượt quét / scans",
+    "setting": "cấu hình / setting",
+    "status": "tình trạng / status",
+    "stored": "đã lưu / stored",
+    "tenant_id": "tổ chức / tenant",
+    "to do": "cần làm / to do",
+    "topic": "topic",
+    "value": "giá trị / value",
+    "version": "lần đổi / version",
+    "wanted": "cần là / wanted",
+    "what": "mục / what",
+}
