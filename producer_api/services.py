@@ -59,6 +59,13 @@ class Services:
         """A problem that passes, with the Retry-After of the settings."""
         return retry_later(code, self.settings.api_retry_after_seconds, **extra)
 
+    async def ensure_accepting(self) -> None:
+        """Returns where a submission can be taken: Kafka answers, and does not hold too many messages that wait. Raises
+        ApiProblem backlog_too_long, PublishFailed."""
+        await self.publisher.ensure_reachable()
+        if self.backlog.too_long:
+            raise self.later("backlog_too_long")
+
     async def find(self, tenant_id: str, scan_id: str) -> StatusEntry | None:
         """A scan's status; before the answer is None, everything published so far has been read. Raises ApiProblem."""
         key = (tenant_id, scan_id)

@@ -1,35 +1,45 @@
 """Fixtures on servers: those that all tests share, and those of a test module that has servers to itself."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
 from infra.processes.services import Service
-from infra.stack import Stack
 from tests.helpers import Database, StatusTopic
 from tests.servers import Servers
 from tests.servers import servers as start_servers
 
+Scope = Literal["session", "module"]
 
-def looks_at_own() -> tuple[Any, Any]:
-    """The module's fixtures `database` and `statuses`, on its fixture `own`."""
 
-    @pytest.fixture(scope="module")
-    def database(own: Stack) -> Iterator[Database]:
-        with Database(own.postgres.superuser_dsn()) as opened:
+def _outside_views(
+    fixture: str, scope: Scope, dsn: Callable[[Any], str], bootstrap: Callable[[Any], str]
+) -> tuple[Any, Any]:
+    """The fixtures `database` and `statuses`, on the servers that the fixture of this name gives."""
+
+    @pytest.fixture(scope=scope)
+    def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+        """What is in PostgreSQL."""
+        with Database(dsn(request.getfixturevalue(fixture))) as opened:
             yield opened
 
-    @pytest.fixture(scope="module")
-    def statuses(own: Stack) -> Iterator[StatusTopic]:
-        with StatusTopic(own.kafka.bootstrap) as opened:
+    @pytest.fixture(scope=scope)
+    def statuses(request: pytest.FixtureRequest) -> Iterator[StatusTopic]:
+        """What scan.status.v1 says."""
+        with StatusTopic(bootstrap(request.getfixturevalue(fixture))) as opened:
             yield opened
 
     return database, statuses
 
 
-def fixtures_on_servers(scope: Literal["session", "module"]) -> tuple[Any, Any, Any, Any]:
+def views_of_own() -> tuple[Any, Any]:
+    """The module's fixtures `database` and `statuses`, on its fixture `own`, which is a Stack."""
+    return _outside_views("own", "module", lambda own: own.postgres.superuser_dsn(), lambda own: own.kafka.bootstrap)
+
+
+def fixtures_on_servers(scope: Scope) -> tuple[Any, Any, Any, Any]:
     """The fixtures `servers`, `worker`, `database` and `statuses`: of all tests, or of a module that has them to itself because
     its tests read whole topics, which would take longer the more other tests have sent."""
 
@@ -44,16 +54,5 @@ def fixtures_on_servers(scope: Literal["session", "module"]) -> tuple[Any, Any, 
         """The worker on them."""
         return servers.start_worker()
 
-    @pytest.fixture(scope=scope)
-    def database(servers: Servers) -> Iterator[Database]:
-        """What is in PostgreSQL."""
-        with Database(servers.admin_dsn) as opened:
-            yield opened
-
-    @pytest.fixture(scope=scope)
-    def statuses(servers: Servers) -> Iterator[StatusTopic]:
-        """What scan.status.v1 says."""
-        with StatusTopic(servers.bootstrap) as opened:
-            yield opened
-
-    return servers, worker, database, statuses
+    views = _outside_views("servers", scope, lambda servers: servers.admin_dsn, lambda servers: servers.bootstrap)
+    return servers, worker, *views

@@ -16,16 +16,21 @@ from sinks.columns import COLUMNS, positions_of
 from sinks.effects import Key
 from sinks.files.rows import JSON_COLUMNS, TIME_COLUMNS, Row
 
-COUNTS: Final = (
-    "status",
-    "records_total",
-    "records_stored",
-    "records_rejected",
-    "records_duplicate",
-    "records_sensitive",
-    "records_cross_border",
-    "messages_unreadable",
-)
+
+class LiveScan(NamedTuple):
+    """A row of `scans`; names as there."""
+
+    status: str
+    records_total: int | None
+    records_stored: int
+    records_rejected: int
+    records_duplicate: int
+    records_sensitive: int
+    records_cross_border: int
+    messages_unreadable: int
+
+
+COUNTS: Final = LiveScan._fields
 _AT_ONCE: Final = 200  # rows fetched; one can have a quarter of a megabyte
 _AS_TEXT: Final = frozenset(COLUMNS[at] for at in (*positions_of(Uuid), *JSON_COLUMNS, *TIME_COLUMNS))
 # Of attributes, as PostgreSQL writes them: what is accepted has at most 6 KiB; what once was could have 60 MB.
@@ -52,19 +57,6 @@ SELECT DISTINCT activity_key FROM rejected_records
 WHERE tenant_id = %s AND scan_id = %s AND code = 'database_refused' AND activity_key IS NOT NULL
 """
 _OFFSETS: Final = "SELECT partition, next_offset FROM stream_offsets WHERE pipeline = %s AND topic = %s"
-
-
-class LiveScan(NamedTuple):
-    """A row of `scans`; names as there."""
-
-    status: str
-    records_total: int | None
-    records_stored: int
-    records_rejected: int
-    records_duplicate: int
-    records_sensitive: int
-    records_cross_border: int
-    messages_unreadable: int
 
 
 class Live:

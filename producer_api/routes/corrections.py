@@ -151,9 +151,7 @@ async def mend_records(
         scan_id, before = await service.found(who.tenant_id, scan_id)
         if before.state == "cancelled":
             raise ApiProblem("scan_cancelled", extra={"scan_id": scan_id, "scan_status": before.state})
-        await service.publisher.ensure_reachable()
-        if service.backlog.too_long:
-            raise service.later("backlog_too_long")
+        await service.ensure_accepting()
         key, trace = (who.tenant_id, scan_id), traceparent(request)
         take = _take_json if kind == "json" else _take_lines
         upload = await take(request, service, lambda room: CorrectionUpload(service, key, trace, room))

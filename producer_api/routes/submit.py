@@ -66,9 +66,7 @@ async def submit(request: Request, who: Caller = Depends(caller), service: Servi
             if kind == "json":
                 refuse_parameters(request, Details.__struct_fields__, "parameter_in_body")
             key = idempotency_key(request)
-            await service.publisher.ensure_reachable()
-            if service.backlog.too_long:
-                raise service.later("backlog_too_long")
+            await service.ensure_accepting()
             take = _take_json if kind == "json" else _take_ndjson
             submitted = await take(request, who, service, key)
     if submitted.replayed:

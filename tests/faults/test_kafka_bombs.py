@@ -27,7 +27,7 @@ from tests.helpers import (
     wait_for,
 )
 from tests.load import keys_of, metric
-from tests.own import looks_at_own
+from tests.own import views_of_own
 from trials import generator
 
 MIB: Final = 1024 * 1024
@@ -52,7 +52,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
-database, statuses = looks_at_own()
+database, statuses = views_of_own()
 
 
 class Letters:

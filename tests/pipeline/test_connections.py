@@ -17,7 +17,7 @@ from sinks.postgres.engine import MAX_CONNECTIONS, write_engine
 from sinks.protocol import Unavailable
 from tests.helpers import Database, Publisher, StatusTopic, assert_accounted, assert_told, wait_for
 from tests.murmur2 import partition_of
-from tests.own import looks_at_own
+from tests.own import views_of_own
 from trials import generator
 
 PARTITIONS: Final = 64  # more lanes than connections
@@ -33,7 +33,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
-database, statuses = looks_at_own()
+database, statuses = views_of_own()
 
 
 def tenants(prefix: str) -> list[str]:

@@ -14,7 +14,7 @@ from infra.processes.services import Service
 from infra.stack import Stack
 from tests.helpers import Database, Publisher, StatusTopic, assert_accounted, assert_told, new_scan, wait_for
 from tests.load import metric
-from tests.own import looks_at_own
+from tests.own import views_of_own
 from tests.submitting import accepted, submit
 from trials import generator
 
@@ -35,7 +35,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
-database, statuses = looks_at_own()
+database, statuses = views_of_own()
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from tests.helpers import (
     wait_for,
 )
 from tests.load import metric, worker_log
-from tests.own import looks_at_own
+from tests.own import views_of_own
 from tests.pipeline.test_dead_letters import DeadLetters
 from tests.poisoned_worker import PASSING, PERSISTENT, SECRET, STAGES, mark
 from tests.refusing import raising, refused
@@ -52,7 +52,7 @@ def start(stack: Stack, module: str) -> Service:
     return service
 
 
-database, statuses = looks_at_own()
+database, statuses = views_of_own()
 
 
 @pytest.fixture(scope="module")

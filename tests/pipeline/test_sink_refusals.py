@@ -19,7 +19,7 @@ from tests.helpers import (
     changed,
     wait_for,
 )
-from tests.own import looks_at_own
+from tests.own import views_of_own
 from tests.refusing import locked, rule
 from trials import generator
 
@@ -40,7 +40,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
-database, statuses = looks_at_own()
+database, statuses = views_of_own()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from trials.checker.tables import Tables
 from trials.checker.topics import Topics
 
 STATUS: Final = "scan.status.v1"
-_SAME: Final = (
+COMPARED: Final = (  # what both say; nothing of ours is imported, so a test holds it to what both have
     "status",
     "source",
     "records_total",
@@ -80,7 +80,7 @@ def _differences(statuses: Statuses, rows: dict[Scan, dict[str, Any]], offers: O
             continue
         found[scan] += [
             f"told {name} {_short(told.get(name))}, the database has {_short(row[name])}"
-            for name in _SAME
+            for name in COMPARED
             if told.get(name) != row[name]
         ]
         if told.get("paused"):
