@@ -63,6 +63,10 @@ COMMANDS: Final[Mapping[str, Entry | Entries]] = {
     ),
     "api": Entry("cli.processes:api", "Chạy API. / Run the API."),
     "worker": Entry("cli.processes:worker", "Chạy một tiến trình xử lý. / Run a worker."),
+    "exporter": Entry(
+        "cli.processes:exporter",
+        "Chạy tiến trình cung cấp chỉ số của máy chủ và độ trễ. / Run the exporter: lag and servers, for Prometheus.",
+    ),
     "up": Entry("cli.up:up", "Chạy toàn bộ hệ thống; Ctrl-C để dừng. / Run the whole system; Ctrl-C stops all of it."),
     "publish": Entry(
         "cli.publish:publish", "Gửi một tệp bản ghi thành một lượt quét. / Send a file of records as a scan."

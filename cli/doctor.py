@@ -19,6 +19,7 @@ from infra.postgres.binaries import find_binaries, server_user
 from infra.processes.running_file import settings_of
 from infra.settings import InfraSettings
 from operations.audit import user_name
+from operations.exporter.settings import ExporterSettings
 from producer_api.settings import ApiSettings
 from schemas.numbers import decimal
 from stream_app.settings import WorkerSettings
@@ -105,6 +106,7 @@ def settings_table(running: Path) -> list[dict[str, Any]]:
         "infra": InfraSettings().shown(),
         "api": _values(ApiSettings, settings_of(running, "api")),
         "worker": _values(WorkerSettings, settings_of(running, "worker")),
+        "exporter": _values(ExporterSettings, settings_of(running, "exporter")),
     }
     return [
         {"process": process, "setting": f"SCANLINE_{name.upper()}", "value": value}

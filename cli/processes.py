@@ -1,4 +1,4 @@
-"""`scanline api` and `scanline worker`: one process in the foreground."""
+"""`scanline api`, `worker` and `exporter`: one process in the foreground."""
 
 import os
 import signal
@@ -20,3 +20,8 @@ def api() -> None:
 def worker() -> None:
     """Chạy một tiến trình xử lý. / Run a worker."""
     _become("stream_app")
+
+
+def exporter() -> None:
+    """Chạy tiến trình cung cấp chỉ số của máy chủ và độ trễ. / Run the exporter: lag and servers, for Prometheus."""
+    _become("operations.exporter")

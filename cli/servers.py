@@ -12,8 +12,14 @@ from infra.settings import InfraSettings
 
 
 def service_urls(settings: InfraSettings) -> Urls:
-    """The URLs of the three roles. Raises InfraError where one is missing."""
-    return Urls(settings.url("migrate"), settings.url("write"), settings.url("read"))
+    """The URLs of the roles, the monitor's where it is set. Raises InfraError where one of the others is missing."""
+    monitor = settings.postgres_monitor_url
+    return Urls(
+        settings.url("migrate"),
+        settings.url("write"),
+        settings.url("read"),
+        monitor.get_secret_value() if monitor else None,
+    )
 
 
 def migrate(

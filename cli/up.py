@@ -27,7 +27,7 @@ def up(
     sigterm_as_ctrl_c()
     folder = data_dir or InfraSettings().data_dir / "up"
     try:
-        with Stack(folder, workers=workers, api_processes=api_processes) as stack:
+        with Stack(folder, workers=workers, api_processes=api_processes, exporter=True) as stack:
             ended = _run(stack, as_json=json)
     except KeyboardInterrupt:  # before all of it ran
         raise Interrupted.of("interrupted_stopped") from None
@@ -40,7 +40,8 @@ def _run(stack: Stack, *, as_json: bool) -> InfraError | None:
     forget(stack.data_dir)
     stack.start()
     env = stack.env | {"SCANLINE_API_URL": stack.apis[0].base_url}
-    own = {"api": stack.apis[0].settings, "worker": stack.workers[0].settings}
+    exporter = next(each for each in stack.services if each.name.startswith("exporter"))
+    own = {"api": stack.apis[0].settings, "worker": stack.workers[0].settings, "exporter": exporter.settings}
     stopping = threading.Event()
     with announced(stack.data_dir, env, own):
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, NamedTuple, NewType
 from infra.errors import InfraError
 
 PROJECT: Final = Path(__file__).resolve().parent.parent
-Role = Literal["write", "read", "migrate"]
+Role = Literal["write", "read", "migrate", "monitor"]
 RUNNING_FILE: Final = "running.env"  # SCANLINE_* of a running system, for the commands that talk to it
 _PREFIX: Final = "scanline_"
 Count = NewType("Count", int)  # 1 or more
@@ -87,6 +87,7 @@ class InfraSettings:
     postgres_write_url: Secret | None = None
     postgres_read_url: Secret | None = None
     postgres_migrate_url: Secret | None = None
+    postgres_monitor_url: Secret | None = None  # of the exporter's role, which `setup` makes where this is set
     # of a role that may make schemas, for `replay --to-schema`; none: the migrator's
     postgres_replay_url: Secret | None = None
     postgres_admin_url: Secret | None = None  # superuser, only to make roles on a foreign server

@@ -25,13 +25,16 @@ class Stack(Processes):
         workers: int = 1,
         fresh: bool = False,
         partitions: int = 12,
+        exporter: bool = False,
     ) -> None:
-        """`fresh` throws the state below the data folder away first. `partitions` of scan.records.v1 and scan.status.v1."""
+        """`fresh` throws the state below the data folder away first. `partitions` of scan.records.v1 and scan.status.v1.
+        `exporter`: start one, too."""
         self.settings = InfraSettings()
         super().__init__(data_dir or self.settings.data_dir)
         self._api_processes = api_processes
         self._workers = workers
         self._partitions = partitions
+        self._exporter = exporter
         self._lock = DataFolderLock(self.data_dir)
         self._lock.take()
         if fresh:
@@ -49,6 +52,9 @@ class Stack(Processes):
             "SCANLINE_POSTGRES_WRITE_URL": urls.write,
             "SCANLINE_POSTGRES_READ_URL": urls.read,
             "SCANLINE_POSTGRES_MIGRATE_URL": urls.migrate,
+            "SCANLINE_POSTGRES_MONITOR_URL": urls.monitor or "",
+            "SCANLINE_EXPORTER_KAFKA_DIR": str(self.data_dir / "kafka"),
+            "SCANLINE_EXPORTER_POSTGRES_DIR": str(self.data_dir / "postgres"),
         }
 
     def start_servers(self) -> None:
@@ -65,6 +71,7 @@ class Stack(Processes):
         self.start_servers()
         started = [self._start_api({}) for _ in range(self._api_processes)]
         started += [self._start_worker({}) for _ in range(self._workers)]
+        started += [self._start_exporter({})] if self._exporter else []
         for service in started:
             service.wait_until_ready()
         return self

@@ -20,6 +20,7 @@ from schemas.topics import RECORDS_TOPIC
 from schemas.wait_reasons import WaitReason
 
 _DATABASE_SECONDS: Final = 5
+_OWNERS_SECONDS: Final = 3  # every broker is asked, and one that is away takes all of it
 WRITTEN: Final = "SELECT partition, next_offset, topic_id FROM stream_offsets WHERE pipeline = %s AND topic = %s"
 # unowned: no worker has it; unknown: its owner has not said yet, or cannot be asked for
 State = Literal["running", "paused", "stuck", "unowned", "unknown"]
@@ -172,7 +173,7 @@ class LagMeter:
     def _owners(self) -> dict[int, Member] | None:
         """None where the brokers do not say: that is no reason to know nothing of the rest."""
         try:
-            return owners_in(self._admin, self._pipeline, RECORDS_TOPIC, self._seconds)
+            return owners_in(self._admin, self._pipeline, RECORDS_TOPIC, min(self._seconds, _OWNERS_SECONDS))
         except KafkaException:
             return None
 

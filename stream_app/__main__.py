@@ -13,10 +13,10 @@ from typing import Any, Final
 import faust
 from pydantic import ValidationError
 
+from schemas.health_server import serve
 from schemas.log_lines import config
 from stream_app.app import build_app, build_lanes
 from stream_app.faust_bridge.log_filter import Repeats
-from stream_app.health import serve
 from stream_app.lanes.group import Lanes
 from stream_app.lanes.standstill import Standstills
 from stream_app.lanes.watchdog import Watchdog

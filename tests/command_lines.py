@@ -8,7 +8,7 @@ from cli.commands import Commands, app
 Name = tuple[str, ...]
 SCAN: Final = "0190a6f2-7c1e-7bb2-9f57-2f4f3c9d8e11"  # nobody's
 # They become another program, in the foreground.
-_OTHERS: Final = {("api",), ("worker",)}
+_OTHERS: Final = {("api",), ("worker",), ("exporter",)}
 # What a command needs besides an option in question.
 _GIVEN: Final[dict[str, list[str]]] = {
     "offsets reset": ["--all", "--to", "earliest"],

@@ -47,6 +47,7 @@ class Servers(Processes):
             "SCANLINE_POSTGRES_WRITE_URL": self.urls.write,
             "SCANLINE_POSTGRES_READ_URL": self.urls.read,
             "SCANLINE_POSTGRES_MIGRATE_URL": self.urls.migrate,
+            "SCANLINE_POSTGRES_MONITOR_URL": self.urls.monitor or "",
         }
 
 

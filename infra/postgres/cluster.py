@@ -20,17 +20,18 @@ from infra.postgres.binaries import as_server_user, find_binaries, has_lz4, serv
 from infra.processes.child import Child, free_port, is_free
 
 DATABASE: Final = "scanline"
-ROLES: Final = ("scanline_migrator", "scanline_writer", "scanline_reader")
+ROLES: Final = ("scanline_migrator", "scanline_writer", "scanline_reader", "scanline_monitor")
 StopMode = Literal["smart", "fast", "immediate"]
 _SIGNALS: Final = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 
 
 class Urls(NamedTuple):
-    """SQLAlchemy URLs, one per role."""
+    """SQLAlchemy URLs, one per role. The monitor is for the exporter alone: a system may do without."""
 
     migrate: str
     write: str
     read: str
+    monitor: str | None = None
 
 
 class PostgresCluster:
@@ -81,7 +82,7 @@ class PostgresCluster:
 
     @property
     def urls(self) -> Urls:
-        """The URLs of the three roles."""
+        """The URLs of all roles."""
         return Urls(*(self._url(role) for role in ROLES))
 
     def _url(self, role: str, database: str = DATABASE) -> str:
@@ -102,6 +103,7 @@ class PostgresCluster:
         """Makes the cluster if it is new, and starts the server. Raises InfraError."""
         if not self._cluster.exists():
             self._make()
+        self._complete_passwords()
         self._wait_for_predecessor()
         self._port_file.write_text(str(self.port))
         binaries = find_binaries((self._cluster / "PG_VERSION").read_text().strip())
@@ -115,6 +117,15 @@ class PostgresCluster:
             cwd=Path("/"),
             death_signal=signal.SIGQUIT,  # PostgreSQL's immediate stop, which takes its own children along
         )
+
+    def _complete_passwords(self) -> None:
+        """A cluster that an earlier version made has none for the roles that came later."""
+        known = self._secrets_file.read_text()
+        names = {line.partition(":")[0] for line in known.splitlines()}
+        lacking = [role for role in ROLES if role not in names]
+        if lacking:
+            added = "".join(f"{role}:{secrets.token_urlsafe(18)}\n" for role in lacking)
+            _write_secret(self._secrets_file, known + added)
 
     @property
     def _wal(self) -> list[Path]:

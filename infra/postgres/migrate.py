@@ -1,7 +1,7 @@
 """Database, roles and tables: made and brought up to date. Safe to run again."""
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from importlib.resources import files
 from typing import Any
 
@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, OperationalError
 
 from infra.errors import InfraError
 from infra.postgres.cluster import DATABASE, PostgresCluster, Urls
+from infra.postgres.routines import LET_THE_MONITOR_READ
 
 _DATABASE_SETTINGS = """
 ALTER ROLE scanline_reader SET default_transaction_read_only = on;
@@ -21,21 +22,30 @@ ALTER ROLE scanline_reader SET statement_timeout = '30s';
 GRANT CONNECT, TEMPORARY ON DATABASE {database} TO scanline_writer;
 GRANT CONNECT ON DATABASE {database} TO scanline_reader
 """
+# It never waits long for a lock: what it could not see this time it sees the next.
+_MONITOR_SETTINGS = """
+ALTER ROLE scanline_monitor SET default_transaction_read_only = on;
+ALTER ROLE scanline_monitor SET statement_timeout = '10s';
+ALTER ROLE scanline_monitor SET lock_timeout = '500ms';
+GRANT CONNECT ON DATABASE {database} TO scanline_monitor
+"""
 
 
 def prepare(cluster: PostgresCluster) -> None:
     """Makes the roles and the database on a cluster of our own, then migrates."""
     _make_all(cluster.superuser_dsn("postgres"), cluster.urls)
     upgrade(cluster.urls.migrate)
+    _let_the_monitor_read(cluster.urls.migrate)
 
 
 def prepare_foreign(urls: Urls, admin_url: str | None = None) -> None:
     """Makes what is missing on a server we did not start, and migrates. Raises InfraError when it cannot be reached.
 
-    With `admin_url` all three roles and the database; without it the writer and the reader, which the migrator must
-    then be allowed to make (CREATEROLE)."""
+    With `admin_url` all roles and the database; without it all but the migrator, which must then be allowed to make
+    them (CREATEROLE)."""
     owner = make_url(urls.migrate)
-    for url in (urls.write, urls.read, *((urls.migrate,) if admin_url is not None else ())):
+    given = (urls.write, urls.read, urls.monitor, urls.migrate if admin_url is not None else None)
+    for url in filter(None, given):
         _role_of(url)  # before anything is made
     try:
         if admin_url is not None:
@@ -46,6 +56,7 @@ def prepare_foreign(urls: Urls, admin_url: str | None = None) -> None:
     except psycopg2.OperationalError as error:
         raise _unreachable(admin_url or urls.migrate, error) from None
     upgrade(urls.migrate)
+    _let_the_monitor_read(urls.migrate)
 
 
 def _make_all(dsn: str, urls: Urls) -> None:
@@ -68,10 +79,21 @@ def _connected(dsn: str) -> Iterator[Any]:
 
 
 def make_service_roles(cursor: Any, database: str, urls: Urls) -> None:
-    """The writer and the reader, with the passwords of their URLs."""
+    """The writer and the reader, and the monitor where it has a URL, with the passwords of their URLs."""
     for url in (urls.write, urls.read):
         make_role(cursor, url)
     cursor.execute(sql.SQL(_DATABASE_SETTINGS).format(database=sql.Identifier(database)))
+    if urls.monitor is not None:
+        make_role(cursor, urls.monitor)
+        cursor.execute(sql.SQL(_MONITOR_SETTINGS).format(database=sql.Identifier(database)))
+        with suppress(psycopg2.errors.InsufficientPrivilege):  # from PostgreSQL 16 on it takes a superuser
+            cursor.execute("GRANT pg_monitor TO scanline_monitor")
+
+
+def _let_the_monitor_read(url: str) -> None:
+    """A role that came after its migration. `url`: of the migrator, whose tables they are."""
+    with _connected(_dsn(url)) as cursor:
+        cursor.execute(LET_THE_MONITOR_READ)
 
 
 def make_role(cursor: Any, url: str) -> None:

@@ -23,3 +23,15 @@ END $body$ $text$, current_schema()); END $outer$
 """
 # nobody but the owner, until somebody is granted it
 CLOSE_TAKE_REJECTIONS: Final = "REVOKE ALL ON FUNCTION take_rejections FROM PUBLIC"
+# The monitor sees offsets, what was done about dead letters and counts without their tenants, and no record. Nothing where
+# there is no such role.
+LET_THE_MONITOR_READ: Final = """
+DO $$ BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'scanline_monitor') THEN
+        GRANT USAGE ON SCHEMA public TO scanline_monitor;
+        GRANT SELECT ON stream_offsets TO scanline_monitor;
+        GRANT SELECT (letter_partition, letter_offset, failed_at_ms, action) ON dead_letter_actions TO scanline_monitor;
+        GRANT SELECT (day, category, stored, sensitive, cross_border) ON tenant_day_counts TO scanline_monitor;
+    END IF;
+END $$
+"""

@@ -23,7 +23,7 @@ def forget(folder: Path) -> None:
 
 
 def settings_of(folder: Path, process: str) -> dict[str, str]:
-    """SCANLINE_* of a process that runs below the folder, `api` or `worker`; empty where none does. Raises OSError."""
+    """SCANLINE_* of a process that runs below the folder, `api`, `worker` or `exporter`; empty where none does. Raises OSError."""
     path = _file(folder, process)
     return {name: value or "" for name, value in dotenv_values(path).items()} if path.exists() else {}
 

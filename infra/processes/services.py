@@ -120,6 +120,13 @@ class Processes(ABC):
             service.wait_until_ready()
         return service
 
+    def start_exporter(self, env: Mapping[str, str] | None = None, *, wait: bool = True) -> Service:
+        """An exporter; `env` overrides settings."""
+        service = self._start_exporter(env or {})
+        if wait:
+            service.wait_until_ready()
+        return service
+
     def _start_api(self, env: Mapping[str, str]) -> Service:
         port = free_port()
         own = {"SCANLINE_API_HOST": "127.0.0.1", "SCANLINE_API_PORT": str(port)}
@@ -130,6 +137,10 @@ class Processes(ABC):
         port = free_port()
         own = {"SCANLINE_WORKER_METRICS_PORT": str(port), "SCANLINE_STREAM_DATA_DIR": str(self.data_dir / "faust")}
         return self._spawn("worker", "stream_app", port, {**own, **env})
+
+    def _start_exporter(self, env: Mapping[str, str]) -> Service:
+        port = free_port()
+        return self._spawn("exporter", "operations.exporter", port, {"SCANLINE_EXPORTER_PORT": str(port), **env})
 
     def _spawn(self, kind: str, module: str, port: int, env: Mapping[str, str]) -> Service:
         number = self._names[kind] = self._names.get(kind, 0) + 1

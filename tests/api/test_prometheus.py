@@ -20,7 +20,8 @@ from tests.servers import Servers
 from trials import generator
 
 _ROW: Final = re.compile(r"^\| `(scanline_\w+)` \| (\w+) \| (.*?) ?\|", re.MULTILINE)
-JOBS: Final = {"api": "api", "two-apis": "api", "worker": "stream|sink"}  # and what its metrics' names begin with
+# and what its metrics' names begin with
+JOBS: Final = {"api": "api", "two-apis": "api", "worker": "stream|sink", "exporter": "kafka|postgres"}
 SENT: Final = 500
 COUNTED: Final = {
     "api": "scanline_api_records_total",
@@ -69,7 +70,8 @@ class Prometheus:
 @pytest.fixture(scope="module")
 def processes(servers: Servers, api: Service, worker: Service) -> dict[str, Service]:
     """By job."""
-    return {"api": api, "two-apis": servers.start_api({"SCANLINE_API_PROCESSES": "2"}), "worker": worker}
+    two_apis = servers.start_api({"SCANLINE_API_PROCESSES": "2"})
+    return {"api": api, "two-apis": two_apis, "worker": worker, "exporter": servers.start_exporter()}
 
 
 @pytest.fixture(scope="module")

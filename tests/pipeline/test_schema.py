@@ -165,7 +165,25 @@ def test_the_reader_cannot_write(servers: Servers) -> None:
         assert cursor.fetchone() == ("30s",)
 
 
-@pytest.mark.parametrize("role", ["write", "read"])
+def test_the_monitor_sees_no_record_and_cannot_write(servers: Servers) -> None:
+    assert servers.urls.monitor is not None
+    with connected(servers.urls.monitor) as cursor:
+        cursor.execute("SET default_transaction_read_only = off")
+        reading = [f"SELECT * FROM {table}" for table in TABLES if table != "stream_offsets"]
+        writing = [f"DELETE FROM {table}" for table in TABLES]
+        found = {statement: refusal(cursor, statement) for statement in [*DEFINING, *reading, *writing]}
+        assert {statement: state for statement, state in found.items() if state != DENIED} == {}
+        for allowed in (
+            "SELECT * FROM stream_offsets",
+            "SELECT sum(stored) FROM tenant_day_counts WHERE day = '2026-01-01'",
+            "SELECT letter_offset FROM dead_letter_actions WHERE action = 'sent'",
+            "SELECT count(*) FROM pg_ls_archive_statusdir()",
+        ):
+            assert refusal(cursor, allowed) is None, allowed
+        assert refusal(cursor, "SELECT tenant_id FROM tenant_day_counts") == DENIED
+
+
+@pytest.mark.parametrize("role", ["write", "read", "monitor"])
 def test_no_service_role_is_more_than_a_login(servers: Servers, database: Database, role: str) -> None:
     name = make_url(getattr(servers.urls, role)).username
     attributes = database.rows(

@@ -40,7 +40,7 @@ def test_a_running_system_is_found_and_leaves_nothing_behind(
     names = {line.partition("=")[0] for line in running.read_text().splitlines()}
     assert {"SCANLINE_API_URL", "SCANLINE_KAFKA_BOOTSTRAP", "SCANLINE_POSTGRES_READ_URL"} <= names
     children = psutil.Process(up.pid).children(recursive=True)
-    assert len(children) >= 4  # Kafka, PostgreSQL, API, worker
+    assert len(children) >= 5  # Kafka, PostgreSQL, API, worker, exporter
 
     file = written(tmp_path, generator.records(1_500, 1))
     sent = [
@@ -51,7 +51,7 @@ def test_a_running_system_is_found_and_leaves_nothing_behind(
 
     told = rows(commands("doctor", "--settings", "--json"))
     values = {(row["process"], row["setting"]): str(row["value"]) for row in told}
-    assert {process for process, _ in values} == {"infra", "api", "worker"}
+    assert {process for process, _ in values} == {"infra", "api", "worker", "exporter"}
     assert not [place for place, value in values.items() if value.startswith("?")]
     address = values["infra", "SCANLINE_API_URL"]
     assert address.endswith(f":{values['api', 'SCANLINE_API_PORT']}")

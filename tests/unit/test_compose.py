@@ -19,6 +19,7 @@ from cli import main
 from cli.commands import all_commands
 from infra.postgres.cluster import ROLES
 from infra.settings import InfraSettings
+from operations.exporter.settings import ExporterSettings
 from producer_api.settings import ApiSettings
 from stream_app.settings import WorkerSettings
 from tests.answering import answering
@@ -31,6 +32,7 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
 SETTINGS: dict[str, type[BaseSettings] | type[InfraSettings]] = {
     "api": ApiSettings,
     "worker": WorkerSettings,
+    "exporter": ExporterSettings,
     "setup": InfraSettings,
 }
 _VARIABLE = re.compile(r"\$\{([A-Z_]+)(:-[^}]*|:\?[^}]+)?\}")
@@ -63,7 +65,9 @@ def test_it_is_valid_against_the_compose_specification() -> None:
 
 
 def test_the_services_are_those_of_the_design() -> None:
-    assert set(SERVICES) == {"kafka", "postgres", "setup", "api", "worker", "prometheus", "grafana"}
+    assert set(SERVICES) == {
+        "kafka", "postgres", "setup", "api", "worker", "exporter", "prometheus", "grafana",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -104,12 +108,17 @@ def test_every_service_says_whether_it_is_well(name: str) -> None:
 
 
 def test_health_is_asked_where_the_processes_listen() -> None:
-    for name, port in (("api", "SCANLINE_API_PORT"), ("worker", "SCANLINE_WORKER_METRICS_PORT")):
+    ports = {
+        "api": "SCANLINE_API_PORT",
+        "worker": "SCANLINE_WORKER_METRICS_PORT",
+        "exporter": "SCANLINE_EXPORTER_PORT",
+    }
+    for name, port in ports.items():
         listening = SERVICES[name]["environment"][port]
         assert f"http://127.0.0.1:{listening}/" in SERVICES[name]["healthcheck"]["test"][-1]
 
 
-@pytest.mark.parametrize("name", ["api", "worker"])
+@pytest.mark.parametrize("name", ["api", "worker", "exporter"])
 def test_health_is_not_asked_through_a_proxy(name: str) -> None:
     """An engine hands the proxy of its configuration to every container."""
     with answering(b"{}") as url:
@@ -173,7 +182,7 @@ def test_the_settings_are_complete_and_right(name: str, monkeypatch: pytest.Monk
 def test_every_command_exists(name: str) -> None:
     command = SERVICES[name]["command"]
     if command[:2] == ["python", "-m"]:
-        assert (ROOT / command[2] / "__main__.py").is_file()
+        assert (ROOT / command[2].replace(".", "/") / "__main__.py").is_file()
     else:
         assert command[0] == "scanline" and command[1] in all_commands(trials=False).commands
         assert f"from {main.__module__} import {main.__name__}" in "\n".join(DOCKERFILE)
@@ -194,15 +203,17 @@ def test_volumes_and_mounted_files_exist() -> None:
 
 def test_prometheus_reads_what_is_there() -> None:
     config = yaml.safe_load((ROOT / "infra/compose/prometheus.yml").read_text(encoding="utf-8"))
-    api, worker = config["scrape_configs"]
+    api, worker, exporter = config["scrape_configs"]
     assert api["static_configs"][0]["targets"] == [f"api:{SERVICES['api']['environment']['SCANLINE_API_PORT']}"]
+    port = SERVICES["exporter"]["environment"]["SCANLINE_EXPORTER_PORT"]
+    assert exporter["static_configs"][0]["targets"] == [f"exporter:{port}"]
     lookup = worker["dns_sd_configs"][0]
     assert set(lookup["names"]) <= set(SERVICES)
     assert str(lookup["port"]) == SERVICES["worker"]["environment"]["SCANLINE_WORKER_METRICS_PORT"]
 
 
 def test_roles_are_those_that_the_migrations_grant_to() -> None:
-    for process, role in (("MIGRATE", ROLES[0]), ("WRITE", ROLES[1]), ("READ", ROLES[2])):
+    for process, role in zip(("MIGRATE", "WRITE", "READ", "MONITOR"), ROLES, strict=True):
         urls = {service.get("environment", {}).get(f"SCANLINE_POSTGRES_{process}_URL") for service in SERVICES.values()}
         assert {make_url(_filled(url, _example())).username for url in urls - {None}} == {role}
     assert SERVICES["postgres"]["environment"]["POSTGRES_USER"] == ROLES[0]

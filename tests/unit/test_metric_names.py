@@ -43,6 +43,6 @@ def test_no_label_can_hold_personal_data_or_grow_without_bound() -> None:
     labels = {label for metric in DECLARED for label in metric.labels}
     assert labels <= {
         "category", "code", "file", "kind", "method", "outcome", "partition", "path_of", "pool", "process", "reason",
-        "route", "sqlstate_class", "standby", "state", "status", "table", "tenant", "topic", "type", "way",
+        "route", "source", "sqlstate_class", "standby", "state", "status", "table", "tenant", "topic", "type", "way",
     }  # fmt: skip
     assert [metric.name for metric in DECLARED if "tenant" in metric.labels] == ["scanline_tenant_records_total"]

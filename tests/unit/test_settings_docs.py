@@ -8,6 +8,7 @@ import pytest
 from pydantic_settings import BaseSettings
 
 from infra.settings import PROJECT, InfraSettings
+from operations.exporter.settings import ExporterSettings
 from producer_api.settings import ApiSettings
 from stream_app.settings import WorkerSettings
 from tests.servers import KAFKA_VARIABLE, POSTGRES_VARIABLE
@@ -29,7 +30,7 @@ def _of_process(kind: type[BaseSettings]) -> dict[str, str]:
         elif field.default_factory is not None:
             found[name] = "temporary folder"
         else:
-            found[name] = str(field.default)
+            found[name] = "-" if field.default is None else str(field.default)
     return found
 
 
@@ -44,6 +45,7 @@ def _of_command() -> dict[str, str]:
 _SETTINGS = {
     "API": _of_process(ApiSettings),
     "Worker": _of_process(WorkerSettings),
+    "Exporter": _of_process(ExporterSettings),
     "The `scanline` command": _of_command(),
 }
 
