@@ -163,7 +163,7 @@ class SinkContract:
 
     # Offsets
 
-    def test_the_offset_of_each_partition_is_told_back(self, store: Store, partition: Partition) -> None:
+    def test_the_offset_of_each_partition_is_returned(self, store: Store, partition: Partition) -> None:
         other = Partition(store, PARTITION + 1)
         assert (partition.offset, other.offset) == (0, 0)
         partition.write(records(record("a")), records(record("b")))
@@ -331,7 +331,7 @@ class SinkContract:
     # Mending
 
     @TOGETHER_OR_APART
-    def test_a_rejected_record_is_mended_once(self, store: Store, partition: Partition, write: Any) -> None:
+    def test_a_rejected_record_is_corrected_once(self, store: Store, partition: Partition, write: Any) -> None:
         correction = mended(record("b"), mends=(1,))
         sent = records(record("a"), bad("b"), record("c"), first=0), closed(3)
         status = write(partition, *sent, correction, correction, mended(record("b", "second"), mends=(1,)))
@@ -339,7 +339,7 @@ class SinkContract:
         assert store.rows(partition.scan) == [Row(key, at, "first") for at, key in enumerate("abc")]
         assert store.rejections(partition.scan) == []
 
-    def test_of_several_mended_records_those_count_whose_rejection_stands(
+    def test_of_several_corrected_records_those_count_whose_rejection_stands(
         self, store: Store, partition: Partition
     ) -> None:
         partition.write(records(bad("a"), bad("b"), record("c"), bad("d"), first=0), closed(4))
@@ -350,13 +350,13 @@ class SinkContract:
         assert store.rows(partition.scan) == [Row("a", 0, "first"), Row("c", 2, "first")]
         assert store.rejections(partition.scan) == [1, 3]
 
-    def test_a_mended_record_whose_key_is_taken_is_a_duplicate(self, store: Store, partition: Partition) -> None:
+    def test_a_corrected_record_whose_key_is_taken_is_a_duplicate(self, store: Store, partition: Partition) -> None:
         partition.write(records(record("a"), bad("x"), first=0), closed(2))
         status = partition.write(mended(record("a", "second"), mends=(1,)))
         assert (status.status, counts(status)) == ("completed", (1, 0, 1))
         assert (store.rows(partition.scan), store.rejections(partition.scan)) == ([Row("a", 0, "first")], [])
 
-    def test_nothing_of_a_cancelled_scan_is_mended(self, store: Store, partition: Partition) -> None:
+    def test_nothing_of_a_cancelled_scan_is_corrected(self, store: Store, partition: Partition) -> None:
         partition.write(records(bad("a"), first=0), CANCELLED)
         status = partition.write(mended(record("a"), mends=(0,)))
         assert (status.status, counts(status)) == ("cancelled", (0, 1, 0))

@@ -87,7 +87,7 @@ def test_headers_without_an_end_have_a_size(strict: Service) -> None:
 
 
 @pytest.mark.parametrize("head", [b"GET /" + b"a" * 70_000 + b" HTTP/1.1", b"GET / HTTP/1.1\r\nX: " + b"y" * 70_000])
-def test_a_head_that_is_too_large_is_told(strict: Service, head: bytes) -> None:
+def test_a_head_that_is_too_large_is_reported(strict: Service, head: bytes) -> None:
     with Connection(strict.base_url) as connection:
         connection.send(head[:66_000])
         answer = connection.answer()
@@ -145,7 +145,7 @@ def test_a_connection_goes_on_after_an_answer_that_came_before_the_body_was_ther
         assert connection.next_answer().status == 200
 
 
-def test_what_is_no_http_is_told(strict: Service) -> None:
+def test_what_is_no_http_is_reported(strict: Service) -> None:
     with Connection(strict.base_url) as connection:
         connection.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 this is no HTTP\r\n\r\n")
         answer = connection.answer()
@@ -180,7 +180,7 @@ def test_an_upload_that_stops_before_its_first_record_leaves_no_scan(strict: Ser
         assert http.get(scans_of(tenant)).json()["scans"] == []
 
 
-def test_a_json_body_that_stops_is_told(strict: Service, tenant: str) -> None:
+def test_a_json_body_that_stops_is_reported(strict: Service, tenant: str) -> None:
     with Connection(strict.base_url) as upload:
         upload.post(scans_of(tenant), "application/json", length=1_000)
         upload.send(b'{"records": [')

@@ -143,7 +143,7 @@ def test_followers_are_sent_elsewhere_at_the_end(servers: Servers, tenant: str, 
         wait_for(lambda: service.returncode is not None, "the process ends")
 
 
-def test_an_upload_that_outlasts_the_end_is_told_to_come_again(
+def test_an_upload_that_outlasts_the_end_is_asked_to_come_again(
     servers: Servers, worker: Service, database: Database, tenant: str
 ) -> None:
     service = servers.start_api({"SCANLINE_API_DRAIN_SECONDS": "0.2", "SCANLINE_API_SHUTDOWN_SECONDS": "1"})

@@ -112,7 +112,7 @@ def test_an_event_source_comes_to_an_end_whichever_process_answers(
     assert of_status(seen)[-1] == status
 
 
-def test_records_that_are_mended_after_the_end_are_told_to_who_asks_again(caller: Tenant, tenant: str) -> None:
+def test_records_that_are_corrected_after_the_end_are_reported_to_who_asks_again(caller: Tenant, tenant: str) -> None:
     first, *lines = generator.records(5, 10, tenant)
     scan = caller.submit([first.replace(b'"name":', b'"nom":', 1), *lines])
     assert caller.ended(scan)["status"] == "completed_with_errors"

@@ -54,7 +54,7 @@ def test_an_unknown_parameter_is_refused_by_name(http: httpx.Client, calls: list
             assert "«zzzz»" in text and all(name in text for name in call.parameters) and "0912345678" not in text
 
 
-def test_a_misspelt_parameter_is_told_the_nearest_name(http: httpx.Client, calls: list[Call]) -> None:
+def test_a_misspelt_parameter_is_answered_the_nearest_name(http: httpx.Client, calls: list[Call]) -> None:
     for call in calls:
         for name in call.parameters:
             for misspelt in (name.upper(), name + "s", name[:-2] + name[-1] + name[-2]):
@@ -82,7 +82,7 @@ def test_every_parameter_that_is_wrong_is_named_once(http: httpx.Client, calls: 
 
 
 @pytest.mark.parametrize("language", ["vi", "en"])
-def test_a_slash_at_the_end_is_told_the_right_address_and_never_redirected(
+def test_a_slash_at_the_end_is_answered_the_right_address_and_never_redirected(
     http: httpx.Client, calls: list[Call], language: str
 ) -> None:
     detail = getattr(PROBLEMS["slash_at_the_end"].detail, language)

@@ -301,7 +301,7 @@ def test_an_offered_websocket_is_an_ordinary_request(api: Service, http: httpx.C
             assert connection.next_answer().status == 200
 
 
-def test_a_client_that_asks_first_is_told_to_go_on_or_refused_with_its_connection(
+def test_a_client_that_asks_first_is_answered_100_or_refused_with_its_connection(
     api: Service, http: httpx.Client, tenant: str
 ) -> None:
     body = records(tenant)

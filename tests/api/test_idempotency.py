@@ -136,7 +136,7 @@ def test_another_body_is_refused_and_changes_nothing(
     assert len(http.get(scans_of(tenant)).json()["scans"]) == 2
 
 
-def test_while_the_first_is_still_arriving_others_are_told_to_wait(
+def test_while_the_first_is_still_arriving_others_are_asked_to_wait(
     api: Service, http: httpx.Client, second: httpx.Client, database: Database, tenant: str
 ) -> None:
     lines = generator.records(1_500, 4, tenant)

@@ -110,7 +110,7 @@ BY_EITHER_BODY: Final = pytest.mark.usefixtures("either_body")
 
 
 @BY_EITHER_BODY
-def test_what_several_rules_rejected_is_mended_and_the_scan_is_completed(
+def test_what_several_rules_rejected_is_corrected_and_the_scan_is_completed(
     caller: Mended, database: Database, tenant: str
 ) -> None:
     lines = generator.records(60, 1, tenant)
@@ -152,7 +152,7 @@ def test_the_same_again_changes_nothing(caller: Mended, tenant: str) -> None:
 
 
 @BY_EITHER_BODY
-def test_half_mended_half_left(caller: Mended, tenant: str) -> None:
+def test_half_corrected_half_left(caller: Mended, tenant: str) -> None:
     lines = generator.records(40, 3, tenant)
     scan = caller.break_some(lines, range(0, 40, 4))
     rejected = caller.errors(scan)
@@ -164,7 +164,7 @@ def test_half_mended_half_left(caller: Mended, tenant: str) -> None:
 
 
 @BY_EITHER_BODY
-def test_mended_wrongly_is_rejected_anew_and_can_be_mended_again(
+def test_corrected_wrongly_is_rejected_anew_and_can_be_corrected_again(
     caller: Mended, database: Database, tenant: str
 ) -> None:
     lines = generator.records(20, 4, tenant)
@@ -224,7 +224,7 @@ def test_a_key_that_is_there_by_now_is_a_duplicate(caller: Mended, tenant: str) 
 
 
 @BY_EITHER_BODY
-def test_what_is_not_rejected_cannot_be_mended(caller: Mended, tenant: str) -> None:
+def test_what_is_not_rejected_cannot_be_corrected(caller: Mended, tenant: str) -> None:
     lines = generator.records(10, 8, tenant)
     scan = caller.break_some(lines, [1])
     new = json.loads(generator.records(1, 9, tenant)[0]) | {"activity_key": "mới"}
@@ -263,7 +263,7 @@ def test_direct_publishers_do_the_same(caller: Mended, servers: Servers, databas
 
 
 @pytest.mark.parametrize("mends", [None, b"", b"4", b"4,x", b"4,-1", b"4,5,6", b"4,99999999999"])
-def test_a_message_that_does_not_say_what_it_mends_is_a_dead_letter(
+def test_a_message_that_does_not_say_what_it_corrects_is_a_dead_letter(
     caller: Mended, servers: Servers, database: Database, tenant: str, mends: bytes | None
 ) -> None:
     lines = generator.records(8, 12, tenant)
@@ -338,7 +338,7 @@ def test_of_a_body_with_a_correction_that_is_none_nothing_is_taken(caller: Mende
     assert (counts(status), status["version"]) == (("completed", 10, 10, 0, 0), before["version"] + 1)
 
 
-def test_a_json_body_is_held_to_its_limits_and_its_mistakes_are_told(caller: Mended, tenant: str) -> None:
+def test_a_json_body_is_held_to_its_limits_and_its_mistakes_are_reported(caller: Mended, tenant: str) -> None:
     lines = generator.records(3, 17, tenant)
     scan = caller.break_some(lines, [1])
     [mended] = with_records(caller.errors(scan), lines)

@@ -122,7 +122,9 @@ def test_a_scan_that_found_nothing_says_that_it_is_complete(
     assert wrong.json()["errors"][0]["pointer"] == "/complete"
 
 
-def test_mended_records_without_a_record_are_a_problem_too(http: httpx.Client, database: Database, tenant: str) -> None:
+def test_corrected_records_without_a_record_are_a_problem_too(
+    http: httpx.Client, database: Database, tenant: str
+) -> None:
     scan = accepted(submit(http, tenant, generator.ndjson([changed(LINES[0], purpose="")]), NDJSON))["scan_id"]
     database.finished(tenant, scan)
     for name in ("nothing", "white space", "UTF-16 with a BOM", "gzip", "an array", "several in a line"):
@@ -169,13 +171,13 @@ def test_zstd_with_the_largest_window_that_is_taken(http: httpx.Client, database
 
 
 @pytest.mark.parametrize("media", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
-def test_a_form_is_told_what_to_send_instead(http: httpx.Client, tenant: str, media: str) -> None:
+def test_a_form_is_answered_what_to_send_instead(http: httpx.Client, tenant: str, media: str) -> None:
     answer = submit(http, tenant, STREAM, {"Content-Type": media})
     assert_problem(answer, "format_unsupported")
     assert "--data-binary" in answer.json()["messages"]["en"]
 
 
-def test_later_mistakes_are_told_record_by_record(http: httpx.Client, database: Database, tenant: str) -> None:
+def test_later_mistakes_are_reported_record_by_record(http: httpx.Client, database: Database, tenant: str) -> None:
     wrong = [LINES[3] + LINES[4], LINES[5][:-1] + b',"confidence":NaN}', b"\xef\xbb\xbf" + LINES[6], b"{}{}"]
     told = accepted(submit(http, tenant, generator.ndjson([*LINES[:2], *wrong]), NDJSON))
     row = database.finished(tenant, told["scan_id"])

@@ -112,7 +112,7 @@ def test_every_reason_of_one_record(caller: Tenant, tenant: str) -> None:
     assert (found["code"], found["pointer"]) == (found["errors"][0]["code"], found["errors"][0]["pointer"])
 
 
-def test_mended_and_sent_again(caller: Tenant, database: Database, tenant: str) -> None:
+def test_corrected_and_sent_again(caller: Tenant, database: Database, tenant: str) -> None:
     sound = generator.records(len(FAULTS), 3, tenant)
     broken = [changed(line, **fault.fields) for line, fault in zip(sound, FAULTS, strict=True)]
     scan = caller.submit(broken)

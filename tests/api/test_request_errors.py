@@ -183,7 +183,7 @@ def assert_refused(answer: httpx.Response, errors: list[dict[str, Any]]) -> None
 
 @pytest.mark.parametrize(("code", "body", "pointer", "vi", "en"), BODIES)
 @pytest.mark.parametrize("call", ["", ":validate"], ids=["submit", "validate"])
-def test_a_field_of_the_body_is_told_by_pointer(
+def test_a_field_of_the_body_is_reported_by_pointer(
     http: httpx.Client, tenant: str, call: str, code: str, body: Any, pointer: str, vi: str, en: str
 ) -> None:
     answer = http.post(scans_of(tenant) + call, content=json.dumps(body), headers=JSON)
@@ -191,7 +191,7 @@ def test_a_field_of_the_body_is_told_by_pointer(
 
 
 @pytest.mark.parametrize(("code", "path", "name", "value", "vi", "en"), PARAMETERS)
-def test_a_parameter_is_told_by_name(
+def test_a_parameter_is_reported_by_name(
     http: httpx.Client, tenant: str, code: str, path: str, name: str, value: str | list[str], vi: str, en: str
 ) -> None:
     answer = http.get(f"/v1/tenants/{tenant}/{path}", params={name: value})
@@ -199,7 +199,7 @@ def test_a_parameter_is_told_by_name(
 
 
 @pytest.mark.parametrize(("code", "method", "path", "headers", "body", "name", "vi", "en"), MEDIA)
-def test_a_parameter_of_another_media_type_is_told_where_it_belongs(
+def test_a_parameter_of_another_media_type_is_reported_where_it_belongs(
     http: httpx.Client,
     tenant: str,
     code: str,
@@ -220,7 +220,7 @@ def test_every_request_error_is_provoked_here() -> None:
     assert {each[0] for each in (*BODIES, *PARAMETERS, *MEDIA)} | elsewhere == set(REQUEST_ERRORS)
 
 
-def test_every_place_that_is_wrong_is_told_at_once(http: httpx.Client, tenant: str) -> None:
+def test_every_place_that_is_wrong_is_reported_at_once(http: httpx.Client, tenant: str) -> None:
     body = {"source": 1, "language": "fr", "notify": "x" * 301, "records": 5, "more": 1}
     errors = submit(http, tenant, json.dumps(body).encode()).json()["errors"]
     assert {(each["pointer"], each["code"]) for each in errors} == {
@@ -232,7 +232,7 @@ def test_every_place_that_is_wrong_is_told_at_once(http: httpx.Client, tenant: s
     }
 
 
-def test_what_an_ndjson_scan_says_of_itself_is_told_by_parameter(http: httpx.Client, tenant: str) -> None:
+def test_what_an_ndjson_scan_says_of_itself_is_reported_by_parameter(http: httpx.Client, tenant: str) -> None:
     params = {"source": "x" * 201, "language": "fr"}
     answer = http.post(scans_of(tenant), content=b"{}\n", headers=NDJSON, params=params)
     assert [(each["parameter"], each["code"]) for each in answer.json()["errors"]] == [

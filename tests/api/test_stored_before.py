@@ -113,7 +113,7 @@ def test_any_stored_attributes_can_be_listed(
 
 
 @pytest.mark.parametrize("limit", [1, 1_000])
-def test_any_stored_rejection_can_be_told(caller: Tenant, database: Database, tenant: str, limit: int) -> None:
+def test_any_stored_rejection_can_be_reported(caller: Tenant, database: Database, tenant: str, limit: int) -> None:
     errors = [
         [{"code": "required", "pointer": "/name"}],
         [{"code": "gone_since", "pointer": "/name", "params": {"most": 3}}],

@@ -178,7 +178,7 @@ def test_texts_about_the_scan_are_normalised(http: httpx.Client, database: Datab
     assert (row["source"], row["notify"]) == ("Máy quét 7", None)
 
 
-def test_what_is_right_is_stored_and_what_is_wrong_is_told_by_its_index(
+def test_what_is_right_is_stored_and_what_is_wrong_is_reported_by_its_index(
     http: httpx.Client, database: Database, tenant: str
 ) -> None:
     lines = generator.records(1_500, 7, tenant)

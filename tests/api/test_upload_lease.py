@@ -91,7 +91,7 @@ def test_an_upload_whose_client_is_silent_keeps_its_key(
     assert_one_scan_stored_once(other, database, statuses, tenant, scan, 1_500)
 
 
-def test_what_the_worker_tells_does_not_keep_a_dead_upload_alive(
+def test_what_the_worker_publishes_does_not_keep_a_dead_upload_alive(
     servers: Servers, other: httpx.Client, database: Database, statuses: StatusTopic, tenant: str
 ) -> None:
     """A worker tells a scan again whenever it gets a partition, and once a minute: the key would never be free."""

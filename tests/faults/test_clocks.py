@@ -95,7 +95,7 @@ def told_wrongly(bootstrap: str, tenant: str, scan: str, status: dict[str, Any])
 
 @pytest.mark.long
 @pytest.mark.parametrize("hours", [-1, 1])
-def test_what_changed_of_late_is_told_again(stack: Stack, worker_clock: Clock, hours: int) -> None:
+def test_what_changed_of_late_is_published_again(stack: Stack, worker_clock: Clock, hours: int) -> None:
     """Five minutes ago: long before the partition's last change, and by no clock but PostgreSQL's."""
     first = stack.start_worker()
     with Database(stack.postgres.superuser_dsn()) as database, StatusTopic(stack.kafka.bootstrap) as statuses:

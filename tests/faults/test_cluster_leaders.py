@@ -98,7 +98,7 @@ def assert_nobody_had_to_help(worker: Service) -> None:
     wait_for(worker.is_ready, "the worker is ready", LONG)
 
 
-def test_offsets_are_told_while_brokers_come_and_go(rig: Rig) -> None:
+def test_offsets_are_reported_while_brokers_come_and_go(rig: Rig) -> None:
     """By clients that live as long as their process."""
     bounds, ends, admin = LogBounds(rig.kafka.bootstrap), Ends(rig.kafka.bootstrap), quiet_admin(rig.kafka.bootstrap)
 

@@ -99,7 +99,7 @@ def partitions(stack: Stack, topic: str) -> int:
 
 
 @pytest.mark.long
-def test_a_scan_that_another_lane_has_ended_is_not_told_to_wait(stack: Stack) -> None:
+def test_a_scan_that_another_lane_has_ended_is_not_reported_as_waiting(stack: Stack) -> None:
     """The lane of the partition where it began knew it unfinished; then the database goes away."""
     moved, staying = ("moved", new_scan()), ("staying", new_scan())
     lines = generator.records(100, 1)

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.long
 FAULT = "worker-sigkill"
 
 
-def test_a_short_soak_tells_what_it_saw(tmp_path: Path) -> None:
+def test_a_short_soak_reports_what_it_saw(tmp_path: Path) -> None:
     said: list[str] = []
     file = tmp_path / "samples.csv"
     measured = soak(tmp_path / "rig", file, 0.3, 2026, said.append, faults=(FAULT,), flat_out_seconds=3)

@@ -162,7 +162,7 @@ def test_what_was_fetched_and_dropped_is_fetched_again(stack: Stack) -> None:
     assert metric(worker, "scanline_stream_rewinds_total") > 0
 
 
-def test_what_no_restart_mends_ends_the_process(stack: Stack) -> None:
+def test_what_no_restart_helps_ends_the_process(stack: Stack) -> None:
     """Its supervisor starts another, which loses and doubles nothing."""
     worker = start_stopping_worker(stack, "flow stopped", SETTINGS | {"SCANLINE_STREAM_STALL_RESTARTS": "1"})
     with Load(stack.kafka.bootstrap) as load, Database(stack.postgres.superuser_dsn()) as database:

@@ -271,7 +271,7 @@ def test_an_offset_that_has_moved_is_found(small: Ran, database: Database) -> No
         database.rows("DELETE FROM stream_offsets WHERE pipeline = 'planted'")
 
 
-def test_a_status_that_was_told_wrongly_is_found(small: Ran, statuses: StatusTopic) -> None:
+def test_a_status_that_was_published_wrongly_is_found(small: Ran, statuses: StatusTopic) -> None:
     scan = small.scan("json")
     right = statuses.read()["/".join(scan)]
     stranger = str(uuid.uuid4())
@@ -285,7 +285,7 @@ def test_a_status_that_was_told_wrongly_is_found(small: Ran, statuses: StatusTop
     assert small.found() == []
 
 
-def test_who_was_told_of_an_end_that_is_none_is_found(small: Ran) -> None:
+def test_a_client_that_was_given_an_end_that_is_none_is_found(small: Ran) -> None:
     told = small.history.told
     assert told
     scan, status = told[0]

@@ -164,7 +164,7 @@ def test_nobody_waits_without_being_asked_to(run: Commands, database: Database, 
     assert database.finished(tenant, told["scan_id"])["records_stored"] == 5
 
 
-def test_a_refusal_is_told_in_both_languages(run: Commands, tenant: str, tmp_path: Path) -> None:
+def test_a_refusal_is_reported_in_both_languages(run: Commands, tenant: str, tmp_path: Path) -> None:
     first, second = written(tmp_path, generator.records(3, 8, tenant)), tmp_path / "other.ndjson"
     second.write_bytes(first.read_bytes() + b"\n{}")
     command = ("--tenant", tenant, "--idempotency-key", "again", "--follow")
@@ -187,7 +187,7 @@ def test_a_refusal_is_told_in_both_languages(run: Commands, tenant: str, tmp_pat
     ],
     ids=["file", "tenant", "options", "damaged", "broken", "api", "kafka"],
 )
-def test_what_cannot_be_done_is_told_in_both_languages(
+def test_what_cannot_be_done_is_reported_in_both_languages(
     run: Commands, tenant: str, tmp_path: Path, arguments: list[str], settings: dict[str, str], words: list[str]
 ) -> None:
     files = {

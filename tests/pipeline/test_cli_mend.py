@@ -14,7 +14,7 @@ from trials import generator
 pytestmark = pytest.mark.usefixtures("worker")
 
 
-def test_out_to_a_file_mended_and_back(
+def test_out_to_a_file_corrected_and_back(
     servers: Servers, api: Service, database: Database, statuses: StatusTopic, tenant: str, tmp_path: Path
 ) -> None:
     run = Commands({"SCANLINE_DATA_DIR": str(tmp_path), "SCANLINE_API_URL": api.base_url, **servers.env})
@@ -41,7 +41,7 @@ def test_out_to_a_file_mended_and_back(
     assert_told(database, statuses, [tenant])
 
 
-def test_what_cannot_be_mended_is_said(servers: Servers, api: Service, tenant: str, tmp_path: Path) -> None:
+def test_what_cannot_be_corrected_is_said(servers: Servers, api: Service, tenant: str, tmp_path: Path) -> None:
     run = Commands({"SCANLINE_DATA_DIR": str(tmp_path), "SCANLINE_API_URL": api.base_url, **servers.env})
     unknown = "00000000-0000-0000-0000-000000000007"
     for arguments in (["errors", unknown], ["mend", unknown, written(tmp_path, [b"{}"])]):

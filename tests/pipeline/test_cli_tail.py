@@ -83,7 +83,7 @@ def test_an_unknown_scan_is_waited_for_and_said_to_be_unknown(run: Commands) -> 
     assert "Chưa có lượt quét" in line and "No scan" in line
 
 
-def test_what_happened_before_is_told_with_its_own_time(
+def test_what_happened_before_is_reported_with_its_own_time(
     servers: Servers, run: Commands, database: Database, tenant: str
 ) -> None:
     with Publisher(servers.bootstrap) as publisher:

@@ -154,7 +154,7 @@ def test_under_load_the_pool_stays_within_its_limit(
     assert pool_of(worker)[LIMIT] == limit
 
 
-def test_the_fifty_first_waits_and_is_told_so(own: Stack, database: Database) -> None:
+def test_the_fifty_first_waits_and_is_answered_so(own: Stack, database: Database) -> None:
     engine = write_engine(own.postgres.urls.write, connections=MAX_CONNECTIONS, deadline_seconds=1)
     sink = PostgresSink(engine, "connections")
     with ExitStack() as held:

@@ -135,7 +135,7 @@ def test_answers_are_in_proportion(http: httpx.Client, own: Service, sent: dict[
 
 
 @pytest.mark.parametrize("name", REJECTED)
-def test_what_would_be_rejected_is_told_in_proportion(http: httpx.Client, name: str) -> None:
+def test_what_would_be_rejected_is_reported_in_proportion(http: httpx.Client, name: str) -> None:
     lines = [REJECTED[name](number) for number in range(5_000 if len(REJECTED[name](0)) < 1_000 else 20)]
     lines.insert(0, AN_OBJECT)
     body = b"\n".join(lines)

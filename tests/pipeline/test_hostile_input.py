@@ -123,7 +123,7 @@ def test_empty_members_between_others_are_nothing(
 
 @pytest.mark.parametrize("kind", [JSON, NDJSON], ids=["json", "ndjson"])
 @pytest.mark.parametrize(("coding", "pack"), [("gzip", members), ("zstd", frames)], ids=["gzip", "zstd"])
-def test_what_is_cut_short_is_told_wherever_it_is_cut(
+def test_what_is_cut_short_is_reported_wherever_it_is_cut(
     http: httpx.Client, tenant: str, kind: dict[str, str], coding: str, pack: object
 ) -> None:
     """Unless the cut is between two members: then the body is whole, and too short for JSON."""
@@ -141,7 +141,7 @@ def test_what_is_cut_short_is_told_wherever_it_is_cut(
 
 @pytest.mark.parametrize("kind", [JSON, NDJSON], ids=["json", "ndjson"])
 @pytest.mark.parametrize("coding", ["gzip", "zstd"])
-def test_a_bomb_is_told_before_it_is_unpacked(
+def test_a_bomb_is_reported_before_it_is_unpacked(
     http: httpx.Client, tenant: str, kind: dict[str, str], coding: str
 ) -> None:
     """A gigabyte in a megabyte, or in much less."""

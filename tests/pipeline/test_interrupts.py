@@ -106,7 +106,7 @@ def test_while_a_process_loads_in_the_foreground(process: str, servers: Servers,
     assert child.returncode in (0, INTERRUPTED)
 
 
-def test_a_port_that_is_taken_is_told(servers: Servers, tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_reported(servers: Servers, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

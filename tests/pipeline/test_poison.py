@@ -273,7 +273,7 @@ async def test_a_header_whose_name_is_no_utf8_stops_nobody(
     assert_told(database, statuses, [tenant])
 
 
-def test_once_it_is_mended_it_can_be_sent_again(
+def test_once_it_is_repaired_it_can_be_sent_again(
     own: Stack, database: Database, statuses: StatusTopic, dead_letters: DeadLetters, tenant: str
 ) -> None:
     """The last test here: it leaves an ordinary worker behind."""

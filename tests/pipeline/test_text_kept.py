@@ -175,6 +175,6 @@ def test_what_no_text_may_hold_is_refused_by_name_and_its_neighbour_is_stored(
     assert_accounted(database, TENANT, scan)
 
 
-def test_every_scan_of_these_was_told(database: Database, statuses: StatusTopic, worker: Service) -> None:
+def test_every_scan_of_these_was_published(database: Database, statuses: StatusTopic, worker: Service) -> None:
     assert_told(database, statuses, [TENANT])
     assert worker.returncode is None

@@ -87,7 +87,7 @@ def test_nesting_is_bounded_in_every_field(field: str, depth: int) -> None:
     assert outcome.activity_key == FULL["activity_key"]
 
 
-def test_what_else_is_wrong_is_told_beside_the_nesting() -> None:
+def test_what_else_is_wrong_is_reported_beside_the_nesting() -> None:
     raw = encode(FULL | {"name": "", "attributes": "@"}).replace(b'"@"', b"[" * 2_000 + b"]" * 2_000)
     found = {error.pointer: error.code for error in examine(raw, NOW).errors}
     assert found == {"/name": "text_empty", "/attributes" + "/0" * MAX_DEPTH: "nested_too_deep"}

@@ -172,7 +172,7 @@ _WRONG: Final = {
 }
 
 
-def test_a_wrong_use_is_told_in_both_languages_with_the_name_that_was_typed(env: dict[str, str]) -> None:
+def test_a_wrong_use_is_reported_in_both_languages_with_the_name_that_was_typed(env: dict[str, str]) -> None:
     cases = [Case(line.split()) for line in _WRONG]
     cases += [
         Case([*line.split(), "--json"]) for line in _WRONG if not line.endswith("--tenant")
@@ -208,7 +208,7 @@ def test_every_option_with_a_number_refuses_what_is_none(env: dict[str, str]) ->
 
 
 @pytest.mark.parametrize("role", ["write", "migrate"])
-def test_a_missing_url_is_told_in_the_same_words_by_every_command(role: str, folder: Path) -> None:
+def test_a_missing_url_is_reported_in_the_same_words_by_every_command(role: str, folder: Path) -> None:
     lines = {
         "write": [
             "dlq allow --partition 0 --count 1",

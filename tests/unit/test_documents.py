@@ -154,7 +154,7 @@ def test_every_header_of_a_dead_letter_is_published() -> None:
 HOUSEKEEPING: Final = {"min.insync.replicas", "min.cleanable.dirty.ratio", "segment.ms"}
 
 
-def test_asyncapi_tells_the_topics_as_they_are_made() -> None:
+def test_asyncapi_has_the_topics_as_they_are_made() -> None:
     made = {spec.name: (spec.partitions, spec.settings) for spec in specs()}
     assert set(made) == set(documents.TOPIC_DEFAULTS)
     for name, (partitions, settings) in documents.TOPIC_DEFAULTS.items():

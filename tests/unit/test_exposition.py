@@ -68,6 +68,6 @@ def test_head_is_a_get_without_its_body(worker: http.client.HTTPConnection) -> N
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
-def test_another_method_is_told_which_there_are(worker: http.client.HTTPConnection, method: str) -> None:
+def test_another_method_is_answered_which_there_are(worker: http.client.HTTPConnection, method: str) -> None:
     status, headers, _ = asked(worker, "/readyz", method)
     assert (status, headers["allow"]) == (405, "GET, HEAD")

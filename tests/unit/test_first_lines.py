@@ -43,13 +43,13 @@ def verdict(pieces: Iterator[bytes]) -> str | None:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", MISTAKES)
-def test_each_mistake_is_told_the_same_way_in_pieces_of_every_size(name: str, size: int) -> None:
+def test_each_mistake_is_answered_the_same_way_in_pieces_of_every_size(name: str, size: int) -> None:
     mistaken = MISTAKES[name]
     assert verdict(cut(mistaken.body, size)) == mistaken.as_ndjson
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_each_mistake_is_told_of_a_document(name: str) -> None:
+def test_each_mistake_is_reported_of_a_document(name: str) -> None:
     mistaken = MISTAKES[name]
     try:
         read_json(mistaken.body, "vi", 10_000)

@@ -71,7 +71,7 @@ def take(inbox: Inbox, count: int) -> int:
     return [inbox.messages.popleft().offset + 1 for _ in range(count)][-1]
 
 
-def test_a_slice_is_told_of_once_when_its_last_message_is_written(inbox: Inbox) -> None:
+def test_a_slice_is_reported_once_when_its_last_message_is_written(inbox: Inbox) -> None:
     assert inbox.waits_since is None
     inbox.offer(stamped(10, 11, 12, first=START), 0.0)
     end = take(inbox, 2)

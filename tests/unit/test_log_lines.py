@@ -52,19 +52,19 @@ def test_half_a_character_is_no_reason_to_lose_a_line() -> None:
 
 
 @pytest.mark.parametrize("formatter", [TextLines(), JsonLines()], ids=["text", "json"])
-def test_an_exception_is_told_without_its_text(formatter: logging.Formatter) -> None:
+def test_an_exception_is_reported_without_its_text(formatter: logging.Formatter) -> None:
     text = formatter.format(record("it failed", raised=failed()))
     assert SECRET not in text
     assert text.index("KeyError") < text.index("ValueError") and "test_log_lines.py" in text
 
 
-def test_what_the_operating_system_says_is_told() -> None:
+def test_what_the_operating_system_says_is_reported() -> None:
     with pytest.raises(OSError) as raised:
         open("/nowhere/at-all")  # noqa: SIM115
     assert without_values(raised.value).endswith("FileNotFoundError: No such file or directory")
 
 
-def test_a_ring_of_exceptions_is_told_once() -> None:
+def test_a_ring_of_exceptions_is_reported_once() -> None:
     one, other = ValueError(SECRET), KeyError(SECRET)
     one.__cause__, other.__cause__ = other, one
     assert without_values(one) == "KeyError\nValueError"

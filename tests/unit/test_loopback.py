@@ -58,7 +58,7 @@ def test_an_api_elsewhere_is_asked_through_the_proxy() -> None:
 
 
 @PROXIES
-def test_a_proxy_that_cannot_be_used_is_told_in_both_languages(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_cannot_be_used_is_reported_in_both_languages(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in DEAD_PROXY:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ALL_PROXY", proxy)

@@ -30,7 +30,7 @@ def engine(folder: Path) -> Engine:
     )
 
 
-def test_what_is_told_is_what_the_pools_hold(tmp_path: Path) -> None:
+def test_what_is_reported_is_what_the_pools_hold(tmp_path: Path) -> None:
     one, other = engine(tmp_path), engine(tmp_path)
     first, second = WatchedPool(NAME, one), WatchedPool(NAME, other)
     assert told() == (0, 0, 6)

@@ -210,7 +210,7 @@ def test_bounds_are_inside() -> None:
     assert outcome_of(changed("/discovered_at", "1900-01-01T00:00:00Z")).errors == ()
 
 
-def test_every_error_of_a_record_is_told_at_once() -> None:
+def test_every_error_of_a_record_is_reported_at_once() -> None:
     record = changed("/name", "") | {"retention_days": -1, "ho_ten": SECRET, "purpose": None}
     del record["asset"]
     found = {(error.code, error.pointer) for error in outcome_of(record).errors}

@@ -211,7 +211,7 @@ def test_the_message_says_where_it_stands(fields: dict[str, Any], vi: str, en: s
     assert status_message(scan(**fields)) == {"vi": vi, "en": en}
 
 
-def test_a_reason_is_told_as_it_was_given() -> None:
+def test_a_reason_is_reported_as_it_was_given() -> None:
     assert status_of(scan(cancel_reason="publish_failed")).cancel_reason == "publish_failed"
     assert status_of(scan()).cancel_reason is None
 

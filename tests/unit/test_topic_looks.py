@@ -125,7 +125,7 @@ async def test_one_broker_that_knows_the_newest_topic_first_stops_nothing() -> N
 
 
 @pytest.mark.parametrize("silence", [None, 2 * AT])
-async def test_a_broker_that_tells_no_id_stops_nothing(silence: int | None) -> None:
+async def test_a_broker_that_gives_no_id_stops_nothing(silence: int | None) -> None:
     async with worker_at(StoredOffset(AT, OLD)) as worker:
         for _ in range(5):
             await worker.look(None, silence)

@@ -19,7 +19,7 @@ def in_hand(offset: int, scan: str, control: Opened | Cancelled) -> Incoming:
     return Incoming(offset, read_envelope(was.key, was.headers), control=control)
 
 
-def test_scans_opened_by_what_is_buffered_and_by_what_is_in_hand_are_told_once() -> None:
+def test_scans_opened_by_what_is_buffered_and_by_what_is_in_hand_are_reported_once() -> None:
     scans, taken, waiting = UnfinishedScans(), new_scan(), new_scan()
     hand, buffered = [in_hand(1, taken, Opened("s"))], [message(2, waiting, OPENED)]
     told = scans.waiting(hand, buffered, "database")
@@ -28,6 +28,6 @@ def test_scans_opened_by_what_is_buffered_and_by_what_is_in_hand_are_told_once()
     assert scans.waiting(hand, buffered, "database") == []
 
 
-def test_a_scan_that_is_cancelled_meanwhile_is_not_told_to_wait() -> None:
+def test_a_scan_that_is_cancelled_meanwhile_is_not_reported_as_waiting() -> None:
     scans, scan = UnfinishedScans(), new_scan()
     assert scans.waiting([in_hand(1, scan, Opened("s"))], [message(2, scan, CANCELLED)], "database") == []
