@@ -12,8 +12,8 @@ import zstandard
 from infra.processes.services import Service
 from schemas.errors import Text
 from schemas.problems import PROBLEMS
+from tests.format_mistakes import BOM, LINES, MISTAKES, STREAM, zstd_with_window
 from tests.helpers import Database, changed
-from tests.mistaken import BOM, LINES, MISTAKES, STREAM, zstd_with_window
 from tests.servers import Servers
 from tests.submitting import (
     FOUND_NOTHING,

@@ -213,7 +213,7 @@ def test_every_problem_is_as_it_is_described(caller: Tenant, description: Descri
         if status[0] == "4" and status != "408"
     }
     held = {(operation, status) for operation, status, _ in description.seen}
-    # an upload that is still arriving, and a cancelled scan: test_idempotency.py, test_mending.py
+    # an upload that is still arriving, and a cancelled scan: test_idempotency.py, test_corrections.py
     assert statuses - held == {("submitScan", "409"), ("correctRecords", "409")}
 
 

@@ -14,8 +14,8 @@ from infra.processes.services import Service
 from schemas.errors import Text
 from schemas.format_mistakes import OTHER_CHARSET
 from schemas.problems import PROBLEMS
+from tests.format_mistakes import zstd_with_window
 from tests.helpers import Database, wait_for
-from tests.mistaken import zstd_with_window
 from tests.raising_api import PLANTED, start_raising_api
 from tests.servers import Servers
 from tests.submitting import (
@@ -306,7 +306,7 @@ ELSEWHERE: Final = {
     "http_malformed",
     "transfer_unsupported",  # test_framing.py
     "too_many_connections",
-    "scan_cancelled",  # test_mending.py, as the next
+    "scan_cancelled",  # test_corrections.py, as the next
     "mend_invalid",
     "mends_not_queued",  # as scan_not_queued
 }

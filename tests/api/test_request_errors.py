@@ -216,7 +216,7 @@ def test_a_parameter_of_another_media_type_is_reported_where_it_belongs(
 
 
 def test_every_request_error_is_provoked_here() -> None:
-    elsewhere = {"correction_invalid"}  # test_mending.py
+    elsewhere = {"correction_invalid"}  # test_corrections.py
     assert {each[0] for each in (*BODIES, *PARAMETERS, *MEDIA)} | elsewhere == set(REQUEST_ERRORS)
 
 

@@ -13,7 +13,7 @@ from schemas.arrays import Lines
 from schemas.first_lines import FirstLines
 from schemas.problems import PROBLEMS
 from schemas.submission import SubmissionRefused, read_json
-from tests.mistaken import BOM, LINES, MISTAKES
+from tests.format_mistakes import BOM, LINES, MISTAKES
 
 SIZES: Final = [1, 3, 4_096, 262_208, 1 << 30]
 

@@ -7,7 +7,7 @@ import pytest
 
 from infra.errors import InfraError
 from operations.records_file import RecordsFile
-from tests.mistaken import BOM, LINES, MISTAKES
+from tests.format_mistakes import BOM, LINES, MISTAKES
 
 # a file may be either, and says by its beginning which; gzip is unpacked, and a large one may be a document
 TAKEN = {name for name, each in MISTAKES.items() if None in (each.as_ndjson, each.as_json)} | {
