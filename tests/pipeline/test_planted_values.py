@@ -16,7 +16,7 @@ from infra.processes.child import free_port
 from infra.processes.services import Service
 from infra.stack import Stack
 from tests.helpers import Database, Publisher, array, changed, new_scan, wait_for
-from tests.own import looks_at_own
+from tests.own import views_of_own
 from tests.poisoned_worker import PASSING, PERSISTENT, SECRET, STAGES, mark
 from tests.refusing import raising, rule
 from tests.submitting import JSON, NDJSON, scans_of
@@ -63,7 +63,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
-database, statuses = looks_at_own()
+database, statuses = views_of_own()
 
 
 def planted(place: str) -> str:

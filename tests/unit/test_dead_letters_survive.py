@@ -7,7 +7,7 @@ import pytest
 
 from cli.dlq import today
 from operations.dead_letters.dead_letter import DeadLetter, letter_of
-from operations.dead_letters.plan import Plan, RetryRules
+from operations.dead_letters.plan import RetryPlan, RetryRules
 from schemas import decoder
 from trials import generator
 
@@ -70,7 +70,7 @@ def test_a_letter_that_fails_is_named_and_the_next_is_judged(
             raise error
         return original(*args)
 
-    plan, found = Plan(RetryRules()), letters(broken=-1)
+    plan, found = RetryPlan(RetryRules()), letters(broken=-1)
     with monkeypatch.context() as patch:
         patch.setattr(decoder, stage, raising)
         for letter in found:
