@@ -177,6 +177,9 @@ def test_a_lane_that_waits_or_stands_says_why(stack: Stack, run: Commands) -> No
         wait_for(lambda: state() == ("running", None), "it runs again", LONG)
     worker.kill()
     wait_for(lambda: state() == ("unowned", None), "nobody has it", LONG)
+    stack.postgres.stop("immediate")
+    stack.start_worker(wait=False)  # it cannot know its offsets
+    wait_for(lambda: state() == ("paused", "database"), "the next one waits, too", LONG)
 
 
 def test_what_retention_took_is_said(stack: Stack, run: Commands) -> None:

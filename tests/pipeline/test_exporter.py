@@ -309,6 +309,12 @@ def test_health_and_a_port_that_is_taken(stack: Stack, tmp_path: Path) -> None:
             command, env=environment({**stack.env, **settings}), capture_output=True, text=True, timeout=60, check=False
         )
         assert done.returncode == 1 and named in done.stderr and "Traceback" not in done.stderr
+    started = Commands({**stack.env, **SETTINGS, "SCANLINE_EXPORTER_PORT": "0"}).start("exporter")
+    assert started.stderr is not None
+    assert any("exporter metrics on port" in line for line in started.stderr)
+    started.send_signal(signal.SIGINT)
+    assert started.wait(30) == 0
+    assert "Traceback" not in started.communicate()[1]
     with socket.socket() as silent:  # it takes connections and answers nothing
         silent.bind(("127.0.0.1", 0))
         silent.listen()
