@@ -49,10 +49,12 @@ lint: setup
 	$(VENV)/lint-imports
 	$(VENV)/python -m schemas.documents --check
 	$(VENV)/python -m dashboards.metrics_page --check
+	$(VENV)/python -m dashboards.grafana --check
 
 contract: setup
 	$(VENV)/python -m schemas.documents
 	$(VENV)/python -m dashboards.metrics_page
+	$(VENV)/python -m dashboards.grafana
 
 # Pins every package with its hashes, and no address to download from (decision 0004). Needs uv.
 lock:

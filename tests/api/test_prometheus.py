@@ -3,18 +3,16 @@
 import re
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx
 import pytest
 from reading import Tenant
 
-from infra.processes.child import Child, free_port
 from infra.processes.services import Service
 from infra.settings import PROJECT
 from tests.helpers import wait_for
+from tests.monitoring import Prometheus, prometheus
 from tests.packages import program
 from tests.servers import Servers
 from trials import generator
@@ -28,43 +26,6 @@ COUNTED: Final = {
     "two-apis": "scanline_api_records_total",
     "worker": 'scanline_sink_records_total{outcome="stored"}',
 }
-_CONFIGURATION: Final = """
-global:
-  scrape_interval: 1s
-  scrape_timeout: 1s
-scrape_configs:
-"""
-_JOB: Final = """
-  - job_name: {name}
-    static_configs:
-      - targets: ["{target}"]
-"""
-
-
-class Prometheus:
-    """What it knows, by its HTTP API."""
-
-    def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=30)
-
-    def get(self, path: str, **params: str) -> Any:
-        """None while it does not answer."""
-        try:
-            answer = self._http.get(f"/api/v1/{path}", params=params)
-        except httpx.HTTPError:
-            return None
-        return answer.json()["data"] if answer.status_code == 200 else None
-
-    def values(self, query: str) -> dict[str, float]:
-        """By job."""
-        found = (self.get("query", query=query) or {}).get("result", ())
-        return {each["metric"]["job"]: float(each["value"][1]) for each in found}
-
-    def own_metrics(self) -> str:
-        return self._http.get("/metrics").text
-
-    def close(self) -> None:
-        self._http.close()
 
 
 @pytest.fixture(scope="module")
@@ -75,31 +36,11 @@ def processes(servers: Servers, api: Service, worker: Service) -> dict[str, Serv
 
 
 @pytest.fixture(scope="module")
-def prometheus(
-    processes: dict[str, Service], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Prometheus, Path]]:
-    """Running, and its log."""
-    binary = program("prometheus")
-    folder = tmp_path_factory.mktemp("prometheus")
-    configuration = folder / "prometheus.yml"
-    jobs = (
-        _JOB.format(name=name, target=service.base_url.removeprefix("http://")) for name, service in processes.items()
-    )
-    configuration.write_text(_CONFIGURATION + "".join(jobs))
-    port = free_port()
-    command = [
-        str(binary),
-        f"--config.file={configuration}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-        "--log.level=warn",
-    ]
-    child = Child("prometheus", command, log_file=folder / "log", cwd=folder)
-    try:
-        with closing(Prometheus(f"http://127.0.0.1:{port}")) as asked:
-            yield asked, child.log_file
-    finally:
-        child.stop()
+def server(processes: dict[str, Service], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """Running."""
+    jobs = {name: [service] for name, service in processes.items()}
+    with prometheus(tmp_path_factory.mktemp("prometheus"), jobs) as running:
+        yield running
 
 
 def own_value(service: Service, sample: str) -> float:
@@ -117,9 +58,8 @@ def documented(prefix: str) -> dict[str, str]:
 
 
 def test_every_process_is_scraped_without_an_error(
-    prometheus: tuple[Prometheus, Path], processes: dict[str, Service], tenant: str
+    server: Prometheus, processes: dict[str, Service], tenant: str
 ) -> None:
-    server, log = prometheus
     for job in ("api", "two-apis"):
         with httpx.Client(base_url=processes[job].base_url, timeout=60) as http:
             caller = Tenant(http, tenant)
@@ -140,14 +80,12 @@ def test_every_process_is_scraped_without_an_error(
             r'^scanline_process_resident_bytes{process="\d+"} (\S+)$', httpx.get(processes[job].metrics_url).text, re.M
         )
         assert len(memory) == count and all(float(each) > 10_000_000 for each in memory)
-    assert "lvl=warn" not in log.read_text() and "level=warn" not in log.read_text()
+    log = server.log_file.read_text()
+    assert "lvl=warn" not in log and "level=warn" not in log
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_every_metric_without_labels_is_there_by_its_name_and_kind(
-    prometheus: tuple[Prometheus, Path], job: str
-) -> None:
-    server, _ = prometheus
+def test_every_metric_without_labels_is_there_by_its_name_and_kind(server: Prometheus, job: str) -> None:
     wait_for(lambda: server.values("up").get(job) == 1, f"{job} is up")
     named = set(server.get("label/__name__/values", **{"match[]": f'{{job="{job}"}}'}))
     kinds = {

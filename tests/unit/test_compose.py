@@ -24,6 +24,7 @@ from producer_api.settings import ApiSettings
 from stream_app.settings import WorkerSettings
 from tests.answering import answering
 from tests.commands import environment
+from tests.packages import program
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
@@ -66,7 +67,7 @@ def test_it_is_valid_against_the_compose_specification() -> None:
 
 def test_the_services_are_those_of_the_design() -> None:
     assert set(SERVICES) == {
-        "kafka", "postgres", "setup", "api", "worker", "exporter", "prometheus", "grafana",
+        "kafka", "postgres", "setup", "api", "worker", "exporter", "prometheus", "alertmanager", "grafana",
     }  # fmt: skip
 
 
@@ -212,6 +213,33 @@ def test_prometheus_reads_what_is_there() -> None:
     assert str(lookup["port"]) == SERVICES["worker"]["environment"]["SCANLINE_WORKER_METRICS_PORT"]
 
 
+def mounted(service: str, path: str) -> Path:
+    """What the project gives this service at that path."""
+    (source,) = [each.split(":")[0] for each in SERVICES[service]["volumes"] if each.split(":")[1] == path]
+    return ROOT / source
+
+
+def test_alerts_are_worked_out_and_come_to_alertmanager() -> None:
+    config = yaml.safe_load((ROOT / "infra/compose/prometheus.yml").read_text(encoding="utf-8"))
+    assert config["rule_files"] == ["/etc/prometheus/rules/*.yml"]
+    assert list(mounted("prometheus", "/etc/prometheus/rules").glob("*.yml"))
+    targets = config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]
+    assert targets == ["alertmanager:" + SERVICES["alertmanager"]["ports"][0].rsplit(":", 1)[1]]
+
+
+@pytest.mark.parametrize("tool", ["promtool", "amtool"])
+def test_monitoring_takes_its_configuration(tool: str, tmp_path: Path) -> None:
+    """Where the files lie in the container is where they lie here."""
+    binary = program(tool, {"promtool": "prometheus", "amtool": "prometheus-alertmanager"}[tool])
+    name = {"promtool": "prometheus", "amtool": "alertmanager"}[tool]
+    config = (ROOT / f"infra/compose/{name}.yml").read_text(encoding="utf-8")
+    file = tmp_path / "config.yml"
+    file.write_text(config.replace("/etc/prometheus/rules", str(ROOT / "dashboards/rules")))
+    check = {"promtool": ["check", "config"], "amtool": ["check-config"]}[tool]
+    done = subprocess.run([binary, *check, file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_roles_are_those_that_the_migrations_grant_to() -> None:
     for process, role in zip(("MIGRATE", "WRITE", "READ", "MONITOR"), ROLES, strict=True):
         urls = {service.get("environment", {}).get(f"SCANLINE_POSTGRES_{process}_URL") for service in SERVICES.values()}
@@ -224,6 +252,12 @@ def test_grafana_asks_prometheus() -> None:
     source = yaml.safe_load(path.read_text(encoding="utf-8"))["datasources"][0]
     assert source["url"] == "http://prometheus:9090"
     assert SERVICES["prometheus"]["ports"][0].endswith(":9090")
+
+
+def test_grafana_finds_the_dashboards() -> None:
+    path = ROOT / "infra/compose/grafana/provisioning/dashboards/scanline.yml"
+    (provider,) = yaml.safe_load(path.read_text(encoding="utf-8"))["providers"]
+    assert list(mounted("grafana", provider["options"]["path"]).glob("*.json"))
 
 
 def test_the_image_copies_what_exists_and_runs_as_nobody_in_particular() -> None:
