@@ -53,6 +53,7 @@ lint: setup
 
 contract: setup
 	$(VENV)/python -m schemas.documents
+	$(VENV)/scanline postgres-conf --compose > infra/postgres/postgresql.conf
 	$(VENV)/python -m dashboards.metrics_page
 	$(VENV)/python -m dashboards.grafana
 

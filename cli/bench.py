@@ -2,8 +2,9 @@
 
 import datetime as dt
 import json as jsonlib
+import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -13,7 +14,7 @@ from cli.output import print_json, show, stderr
 from infra.errors import InfraError
 from infra.settings import InfraSettings
 from infra.stack import Stack
-from trials.bench import machine
+from trials.bench import machine, postgres_writes
 from trials.bench.cases import QUICK, Bench, Sizes
 from trials.bench.copy_baseline import RawCopy
 from trials.bench.results import Result, Verdict, table_row, verdicts
@@ -90,7 +91,62 @@ def _as_json(found: dict[str, Any], judged: list[Verdict]) -> dict[str, Any]:
     }
 
 
+def _bench_postgres(folder: Path, *, quick: bool, json: bool) -> None:
+    """Exit code 0 whatever comes out: the figures are for people to read."""
+    with tempfile.TemporaryDirectory(prefix="postgres-", dir=_made(folder)) as clusters:
+        amounts = postgres_writes.QUICK if quick else postgres_writes.Amounts()
+        found = postgres_writes.run(Path(clusters), amounts, lambda text: stderr.print(f"{text}…"))
+    compared = postgres_writes.comparisons(found)
+    document = {
+        "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "machine": machine.describe(""),
+        "measured": [each._asdict() for each in found],
+        "comparisons": [each._asdict() for each in compared],
+    }
+    stamp = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ")
+    file = folder / f"postgres-{stamp}.json"
+    file.write_text(jsonlib.dumps(document, ensure_ascii=False, indent=1) + "\n")
+    if json:
+        print_json(document)
+        return
+    show([_written(each) for each in found], title="PostgreSQL", as_json=False)
+    show([_compared(each) for each in compared], title="So sánh / comparisons", as_json=False)
+    stderr.print(f"{file}")
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _written(each: postgres_writes.Measured) -> dict[str, str]:
+    return {
+        "way": each.way,
+        "settings": each.variant,
+        "rows/s": f"{each.rows_per_second:,.0f}",
+        "p50 ms": f"{each.p50:.1f}",
+        "p99 ms": f"{each.p99:.1f}",
+        "max ms": f"{each.longest:.1f}",
+        "forced": f"{each.forced_checkpoints:.0f}",
+        "WAL MiB": f"{each.wal_mib:,.1f}",
+    }
+
+
+def _compared(each: postgres_writes.Comparison) -> dict[str, str]:
+    reached = "-" if each.target is None else "✓" if each.ratio >= each.target else "✗"
+    target = "-" if each.target is None else f"{each.target:g}"
+    return {"comparison": each.name, "×": f"{each.ratio:.2f}", "target": target, "": reached, "of what": each.text}
+
+
+Suite = Literal["pipeline", "postgres"]
+
+
 def bench(
+    suite: Suite = typer.Argument(
+        "pipeline",
+        help="pipeline: hệ thống; postgres: các cách ghi và cấu hình máy chủ"
+        " / pipeline; postgres: ways to write, and the server's settings",
+    ),
     only: str = typer.Option(
         "",
         help="các phép đo, hoặc phần đầu của tên, cách nhau bằng dấu phẩy; không có: tất cả"
@@ -105,6 +161,9 @@ def bench(
     """Đo tốc độ so với COPY trong cùng lần chạy. / Measure against COPY in the same run."""
     sigterm_as_ctrl_c()
     folder = data_dir or InfraSettings().data_dir / "bench"
+    if suite == "postgres":
+        _bench_postgres(folder, quick=quick, json=json)
+        return
     found = run(folder / "run", QUICK if quick else Sizes(), only, workers, api_processes)
     raw = found["raws"][0].rate
     judged = verdicts(found["results"], raw)

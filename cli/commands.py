@@ -81,6 +81,10 @@ COMMANDS: Final[Mapping[str, Entry | Entries]] = {
         "Đọc lại scan.records.v1, không ảnh hưởng đến hệ thống đang chạy. / Read scan.records.v1 again, beside the live system.",
     ),
     "migrate": Entry("cli.servers:migrate", "Đưa các bảng lên phiên bản mới nhất. / Bring the tables up to date."),
+    "postgres-conf": Entry(
+        "cli.servers:postgres_conf",
+        "Cấu hình PostgreSQL hợp với một máy, kèm lý do. / PostgreSQL's settings for a machine, each with its reason.",
+    ),
     "topics": Entry(
         "cli.servers:topics",
         "Tạo hoặc điều chỉnh các topic, và cho biết khác biệt. / Create or reconcile the topics; say what differs.",

@@ -8,6 +8,7 @@ from infra.errors import InfraError
 from infra.kafka.topics import reconcile, specs
 from infra.postgres.cluster import Urls
 from infra.postgres.migrate import current_revision, prepare_foreign, upgrade
+from infra.postgres.server_settings import GIB, Machine, as_conf, compose_conf, settings_for, this_machine
 from infra.settings import InfraSettings
 
 
@@ -55,6 +56,32 @@ def topics(
     show(rows, title="topics", as_json=json, empty="không có khác biệt / nothing differs")
     if any(not change.applied for change in changes) and not dry_run:
         raise InfraError.of("topics_differ")
+
+
+def postgres_conf(
+    memory: float | None = typer.Option(
+        None, min=0.5, help="GiB bộ nhớ cho PostgreSQL / GiB for PostgreSQL; a quarter of this machine's"
+    ),
+    cores: int | None = typer.Option(None, min=1, help="số lõi / processor cores; this machine's"),
+    disk: float | None = typer.Option(
+        None, min=1, help="GiB của ổ đĩa chứa WAL / GiB of the disk with the write-ahead log; this one's"
+    ),
+    rotating: bool = typer.Option(False, help="ổ đĩa quay / the disk is no solid-state disk"),
+    compose: bool = typer.Option(False, help="tệp mà docker-compose dùng / the file that docker-compose mounts"),
+) -> None:
+    """Cấu hình PostgreSQL hợp với một máy, kèm lý do. / PostgreSQL's settings for a machine, each with its reason."""
+    if compose:
+        print(compose_conf(), end="")
+        return
+    here = this_machine(InfraSettings().data_dir)
+    machine = Machine(
+        here.memory_bytes if memory is None else int(memory * GIB),
+        cores or here.cores,
+        here.disk_bytes if disk is None else int(disk * GIB),
+        rotating,
+    )
+    sizes = f"{machine.memory_bytes / GIB:.1f} GiB, {machine.cores} cores, {machine.disk_bytes / GIB:.0f} GiB of disk"
+    print(as_conf(settings_for(machine, lz4=True), [f"PostgreSQL for {sizes} (scanline postgres-conf)"]), end="")
 
 
 def setup(json: Json = False) -> None:

@@ -8,7 +8,6 @@ import subprocess
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from importlib.resources import files
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -17,10 +16,12 @@ import psycopg2
 
 from infra.errors import InfraError
 from infra.postgres.binaries import as_server_user, find_binaries, has_lz4, server_user
+from infra.postgres.server_settings import as_conf, settings_for, this_machine
 from infra.processes.child import Child, free_port, is_free
 
 DATABASE: Final = "scanline"
 ROLES: Final = ("scanline_migrator", "scanline_writer", "scanline_reader", "scanline_monitor")
+_SETTINGS_FILE: Final = "scanline.conf"
 StopMode = Literal["smart", "fast", "immediate"]
 _SIGNALS: Final = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 
@@ -45,9 +46,11 @@ class PostgresCluster:
         disk: Path | None = None,
         wal_disk: Path | None = None,
         settings: Mapping[str, str] | None = None,
+        tuned: bool = True,
     ) -> None:
         """`disk` holds the cluster's files in place of `data_dir`, `wal_disk` its write-ahead log; `settings` come
-        before those of the file."""
+        before those of the file. `tuned`: with the settings for this machine, not PostgreSQL's own defaults."""
+        self._tuned = tuned
         self._dir = data_dir
         self._disk = disk or data_dir
         self._wal_disk = wal_disk
@@ -107,6 +110,8 @@ class PostgresCluster:
         self._wait_for_predecessor()
         self._port_file.write_text(str(self.port))
         binaries = find_binaries((self._cluster / "PG_VERSION").read_text().strip())
+        if self._tuned:
+            self._write_settings(binaries)
         # no Unix socket: its path has a length limit that a deep checkout exceeds
         command = [str(binaries / "postgres"), "-D", str(self._cluster), "-p", str(self.port), "-k", ""]
         command += [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
@@ -166,11 +171,18 @@ class PostgresCluster:
         first.unlink()
         if done.returncode != 0:
             raise InfraError.of("postgres_cluster_failed", reason=done.stderr[-500:])
-        with (arriving / "postgresql.conf").open("a") as settings:
-            settings.write("\n" + files("infra.postgres").joinpath("postgresql.conf").read_text())
-            if has_lz4(binaries):
-                settings.write("wal_compression = lz4\n")
         arriving.rename(self._cluster)
+
+    def _write_settings(self, binaries: Path) -> None:
+        """Settings for the machine as it is now: the folder may have come from another."""
+        settings = settings_for(this_machine(self._wal_disk or self._disk), lz4=has_lz4(binaries))
+        (self._cluster / _SETTINGS_FILE).write_text(
+            as_conf(settings, ["Written anew at each start by infra/postgres."])
+        )
+        main = self._cluster / "postgresql.conf"
+        if (include := f"include_if_exists = '{_SETTINGS_FILE}'\n") not in main.read_text():
+            with main.open("a") as file:
+                file.write(f"\n{include}")
 
     def wait_until_ready(self, seconds: float = 60) -> None:
         """Waits for an answered query. Raises InfraError."""

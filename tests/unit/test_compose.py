@@ -293,4 +293,4 @@ def test_without_trials_the_command_line_has_all_the_other_commands() -> None:
         assert f" {name} " not in shown, name
     refused = _as_in_the_image("demo")
     assert refused.returncode == 2
-    assert "Không có lệnh «demo»" in refused.stderr and "No such command 'demo'" in refused.stderr
+    assert "Không có lệnh «demo»" in refused.stderr and "There is no command «demo»" in refused.stderr

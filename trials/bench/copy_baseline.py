@@ -22,8 +22,8 @@ from trials import generator
 
 ROWS_PER_TRANSACTION: Final = 1_000
 _SCHEMA: Final = "bench_raw"
-_TABLE: Final = f"{_SCHEMA}.processing_activities"
-_COPY: Final = f"COPY {_TABLE} ({', '.join(COLUMNS)}) FROM STDIN"
+TABLE: Final = f"{_SCHEMA}.processing_activities"
+COPY: Final = f"COPY {TABLE} ({', '.join(COLUMNS)}) FROM STDIN"
 
 
 class RawCopy(NamedTuple):
@@ -54,11 +54,11 @@ def make_scratch(dsn: str) -> None:
         cursor.execute(f"DROP SCHEMA IF EXISTS {_SCHEMA} CASCADE")
         cursor.execute(f"CREATE SCHEMA {_SCHEMA}")
         cursor.execute(
-            f"CREATE TABLE {_TABLE} (LIKE public.processing_activities INCLUDING ALL) PARTITION BY HASH (tenant_id)"
+            f"CREATE TABLE {TABLE} (LIKE public.processing_activities INCLUDING ALL) PARTITION BY HASH (tenant_id)"
         )
         for number in range(HASH_PARTITIONS):
             cursor.execute(
-                f"CREATE TABLE {_TABLE}_{number:02} PARTITION OF {_TABLE}"
+                f"CREATE TABLE {TABLE}_{number:02} PARTITION OF {TABLE}"
                 f" FOR VALUES WITH (MODULUS {HASH_PARTITIONS}, REMAINDER {number})"
             )
 
@@ -76,7 +76,7 @@ def measure(dsn: str, texts: Sequence[str], connections: int, repeats: int) -> l
 
 def _once(dsn: str, texts: Sequence[str], connections: int) -> float:
     with closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute(f"TRUNCATE {_TABLE}")
+        cursor.execute(f"TRUNCATE {TABLE}")
     start = threading.Barrier(connections + 1)
     errors: list[Exception] = []
 
@@ -87,7 +87,7 @@ def _once(dsn: str, texts: Sequence[str], connections: int) -> float:
             try:
                 for file in files:
                     with connection, connection.cursor() as cursor:
-                        cursor.copy_expert(_COPY, file, size=1 << 16)
+                        cursor.copy_expert(COPY, file, size=1 << 16)
             except psycopg2.Error as error:
                 errors.append(error)
 

@@ -1,0 +1,263 @@
+"""Ways to write the same rows into PostgreSQL, under its default settings and under ours, in turns in one run."""
+
+import io
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import psycopg2
+import psycopg2.extras
+
+from infra.postgres.cluster import PostgresCluster
+from infra.postgres.migrate import prepare
+from sinks.columns import COLUMNS
+from sinks.postgres.rows import texts_of
+from trials.bench.copy_baseline import COPY, TABLE, copy_lines, make_scratch
+
+_INSERT: Final = f"INSERT INTO {TABLE} ({', '.join(COLUMNS)}) VALUES %s"
+_TENANTS: Final = 16
+Say = Callable[[str], None]
+Batch = Sequence[str]  # lines of COPY that one transaction writes
+
+
+class Way(NamedTuple):
+    """A way to write: rows of a transaction, connections, and COPY or INSERT."""
+
+    name: str
+    rows: int
+    connections: int
+    copies: bool
+
+
+WAYS: Final = (
+    Way("row", 1, 1, copies=False),
+    Way("insert-100", 100, 1, copies=False),
+    Way("insert-1000", 1_000, 1, copies=False),
+    Way("copy-1", 1_000, 1, copies=True),
+    Way("copy-4", 1_000, 4, copies=True),
+    Way("copy-16", 1_000, 16, copies=True),
+)
+# Settings of the server, and whether a commit waits for the disk.
+VARIANTS: Final[Mapping[str, tuple[str, bool]]] = {
+    "defaults": ("defaults", True),
+    "ours, durable": ("ours", True),
+    "ours": ("ours", False),  # as deployed
+    "ours, archiving": ("archiving", False),
+}
+_ARCHIVED: Final = "copy-4"  # the one way that is also measured with archiving
+
+
+class Amounts(NamedTuple):
+    """Rows of a measurement, by the rows of a transaction and by COPY; and how often each is taken."""
+
+    single: int = 2_000
+    inserted: int = 50_000
+    copied: int = 1_500_000
+    rounds: int = 3
+
+    def of(self, way: Way) -> int:
+        """The rows that this way writes."""
+        return self.copied if way.copies else self.single if way.rows == 1 else self.inserted
+
+
+QUICK: Final = Amounts(500, 10_000, 100_000, 1)
+
+
+class Measured(NamedTuple):
+    """One way under one variant, the median of its rounds. Times are of transactions, in milliseconds."""
+
+    way: str
+    variant: str
+    rows_per_second: float
+    p50: float
+    p99: float
+    longest: float
+    forced_checkpoints: float
+    wal_mib: float
+
+
+def run(folder: Path, amounts: Amounts, say: Say) -> list[Measured]:
+    """Measures everything on clusters made anew below `folder`."""
+    with _clusters(folder) as clusters:
+        dsns = {name: cluster.superuser_dsn() for name, cluster in clusters.items()}
+        rounds: dict[tuple[str, str], list[Measured]] = {}
+        for _ in range(amounts.rounds):
+            for way in WAYS:
+                for variant, (server, durable) in VARIANTS.items():
+                    if server == "archiving" and way.name != _ARCHIVED:
+                        continue
+                    say(f"{way.name}, {variant}")
+                    found = _measure(dsns[server], way, variant, amounts.of(way), durable=durable)
+                    rounds.setdefault((way.name, variant), []).append(found)
+    return [_median(each) for each in rounds.values()]
+
+
+@contextmanager
+def _clusters(folder: Path) -> Iterator[dict[str, PostgresCluster]]:
+    """PostgreSQL three times: one is used at a time, the others are idle."""
+    archive = folder / "archive"
+    archiving = {"archive_mode": "on", "archive_command": f"cp %p {archive}/%f"}
+    clusters = {
+        "defaults": PostgresCluster(folder / "defaults", tuned=False),
+        "ours": PostgresCluster(folder / "ours"),
+        "archiving": PostgresCluster(folder / "archiving", settings=archiving),
+    }
+    archive.mkdir(parents=True, exist_ok=True)
+    archive.chmod(0o777)  # the server may run as another user
+    with ExitStack() as running:
+        for cluster in clusters.values():
+            running.callback(cluster.stop, "immediate")
+            cluster.start()
+            cluster.wait_until_ready()
+            prepare(cluster)
+            make_scratch(cluster.superuser_dsn())
+        yield clusters
+
+
+def _batches(way: Way, rows: int) -> list[list[Batch]]:
+    """What each connection writes: batches of lines, each line with a key of its own."""
+    tenants = [f"bench-{number:03}" for number in range(_TENANTS)]
+    made: list[str] = []
+    while len(made) < rows:
+        # each time the same records under new scans
+        made += [line for text in copy_lines(tenants) for line in text.splitlines(keepends=True)]
+    batches: list[Batch] = [made[at : at + way.rows] for at in range(0, rows, way.rows)]
+    return [batches[number :: way.connections] for number in range(way.connections)]
+
+
+class _Counters(NamedTuple):
+    wal: int
+    forced: int
+
+
+def _measure(dsn: str, way: Way, variant: str, rows: int, *, durable: bool) -> Measured:
+    shares = _batches(way, rows)
+    with closing(psycopg2.connect(dsn)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f"TRUNCATE {TABLE}")
+            cursor.execute("CHECKPOINT")
+            before = _counters(cursor)
+            seconds, times = _write_all(dsn, way, shares, durable=durable)
+            after = _counters(cursor)
+    times.sort()
+    return Measured(
+        way.name,
+        variant,
+        rows / seconds,
+        1_000 * statistics.median(times),
+        1_000 * times[min(len(times) - 1, len(times) * 99 // 100)],
+        1_000 * times[-1],
+        after.forced - before.forced,
+        (after.wal - before.wal) / (1 << 20),
+    )
+
+
+def _counters(cursor: Any) -> _Counters:
+    """WAL written so far, and checkpoints that were requested. From version 17 on these have a view of their own."""
+    cursor.execute("SELECT to_regclass('pg_catalog.pg_stat_checkpointer') IS NOT NULL")
+    [(own_view,)] = cursor.fetchall()
+    forced = "num_requested FROM pg_stat_checkpointer" if own_view else "checkpoints_req FROM pg_stat_bgwriter"
+    cursor.execute(f"SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint, {forced}")
+    [(wal, requested)] = cursor.fetchall()
+    return _Counters(wal, requested)
+
+
+def _write_all(dsn: str, way: Way, shares: Sequence[Sequence[Batch]], *, durable: bool) -> tuple[float, list[float]]:
+    """Seconds of all together, and of each transaction."""
+    options = f"-c synchronous_commit={'on' if durable else 'off'}"
+    start = threading.Barrier(way.connections + 1)
+    times: list[float] = []
+    errors: list[Exception] = []
+
+    def write(share: Sequence[Batch]) -> None:
+        with closing(psycopg2.connect(dsn, options=options)) as connection:
+            calls = [_call(way, batch) for batch in share]
+            start.wait()
+            try:
+                for call in calls:
+                    began = time.perf_counter()
+                    with connection, connection.cursor() as cursor:
+                        call(cursor)
+                    times.append(time.perf_counter() - began)
+            except psycopg2.Error as error:
+                errors.append(error)
+
+    threads = [threading.Thread(target=write, args=(share,)) for share in shares]
+    for thread in threads:
+        thread.start()
+    start.wait()
+    began = time.perf_counter()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return time.perf_counter() - began, times
+
+
+def _call(way: Way, batch: Batch) -> Callable[[Any], None]:
+    """What writes the batch, with everything prepared that is not the database's work."""
+    if way.copies:
+        data = "".join(batch).encode()
+        return lambda cursor: cursor.copy_expert(COPY, io.BytesIO(data), size=1 << 16)
+    values = [texts_of(line) for line in batch]
+    return lambda cursor: psycopg2.extras.execute_values(cursor, _INSERT, values, page_size=way.rows)
+
+
+def _median(found: Sequence[Measured]) -> Measured:
+    numbers = [statistics.median(column) for column in zip(*(each[2:] for each in found), strict=True)]
+    return Measured(found[0].way, found[0].variant, *numbers)
+
+
+class Comparison(NamedTuple):
+    """Two measurements as a ratio, and what it says."""
+
+    name: str
+    ratio: float
+    target: float | None  # at least; None: no target, printed so that nothing is taken for more than it is
+    text: str
+
+
+def comparisons(found: Sequence[Measured]) -> list[Comparison]:
+    """The comparisons, apart from each other: what is due to the way, to the commit, to the settings, to archiving."""
+    rates = {(each.way, each.variant): each.rows_per_second for each in found}
+
+    def ratio(better: tuple[str, str], worse: tuple[str, str]) -> float:
+        return rates[better] / rates[worse]
+
+    return [
+        Comparison(
+            "as deployed, 1 connection",
+            ratio(("copy-1", "ours"), ("insert-1000", "defaults")),
+            5.0,
+            "COPY with our settings against 1,000-row INSERT on default settings",
+        ),
+        Comparison(
+            "as deployed, 4 connections",
+            ratio(("copy-4", "ours"), ("insert-1000", "defaults")),
+            None,
+            "the same with four connections against one",
+        ),
+        Comparison(
+            "synchronous_commit alone",
+            ratio(("row", "ours"), ("row", "ours, durable")),
+            None,
+            "row at a time, off against on",
+        ),
+        Comparison(
+            "settings alone",
+            ratio(("copy-4", "ours, durable"), ("copy-4", "defaults")),
+            None,
+            "COPY with four connections, both durable: about 1.1 is usual, the way matters more",
+        ),
+        Comparison(
+            "archiving",
+            ratio(("copy-4", "ours, archiving"), ("copy-4", "ours")),
+            0.95,
+            "COPY with four connections, WAL archived by cp, against not archived",
+        ),
+    ]
