@@ -1,15 +1,19 @@
 """The FastAPI app: its routes, its errors, and what lives as long as it does."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from fastapi import Depends, FastAPI
+from fastapi.telemetry import TelemetryConfig
 
 from producer_api.http import description, problems
 from producer_api.http.budget import Budget
 from producer_api.http.connections import SETTINGS
 from producer_api.http.drain import Drain, Leaving
 from producer_api.http.parameters import check_parameters
+from producer_api.http.tracing import Traced
 from producer_api.kafka.backlog import Backlog
 from producer_api.kafka.follower import Follower
 from producer_api.kafka.publisher import Publisher
@@ -22,6 +26,15 @@ from producer_api.settings import ApiSettings
 from producer_api.uploads.cancellations import Cancellations
 from producer_api.uploads.idempotency import Keys
 from producer_api.uploads.lease import Leases
+
+# FastAPI's own spans hold paths, and its logs the texts of exceptions; a variable in the environment would send them off.
+_NONE_OF_ITS_OWN: Final[TelemetryConfig] = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
 
 
 def build_app(settings: ApiSettings | None = None) -> FastAPI:
@@ -56,6 +69,8 @@ def build_app(settings: ApiSettings | None = None) -> FastAPI:
             await made.follower.close()
             made.reader.close()
             made.backlog.close()
+            if traces is not None:
+                await asyncio.to_thread(traces.close)
 
     app = FastAPI(
         title="Scanline",
@@ -65,6 +80,7 @@ def build_app(settings: ApiSettings | None = None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # to http://, whatever the client's own address is behind a proxy
         lifespan=lifespan,
+        telemetry=_NONE_OF_ITS_OWN,
     )
     problems.install(app)
     description.install(app, chosen)
@@ -72,5 +88,11 @@ def build_app(settings: ApiSettings | None = None) -> FastAPI:
         app.include_router(module.router, prefix="/v1/tenants/{tenant_id}", dependencies=[Depends(check_parameters)])
     app.include_router(pages.router)
     app.add_middleware(Timing)
+    traces = None
+    if chosen.traces_endpoint:
+        from schemas.traces import Traces
+
+        traces = Traces("scanline-api", chosen.traces_endpoint)
+        app.add_middleware(Traced, traces=traces)
     app.add_middleware(Leaving, drain=drain, retry_after=chosen.api_retry_after_seconds)
     return app

@@ -170,14 +170,14 @@ class Timing:
             await self._app(scope, receive, noting)
         finally:
             IN_FLIGHT.dec()
-            REQUESTS.labels(_template(scope), _method(scope), status).observe(time.perf_counter() - started)
+            REQUESTS.labels(route_of(scope), method_of(scope), status).observe(time.perf_counter() - started)
 
 
-def _template(scope: Any) -> str:
+def route_of(scope: Any) -> str:
     """With the prefix under which the route is included, which is not the route's own."""
     route = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
     return getattr(route, "path", "other")
 
 
-def _method(scope: Any) -> str:
+def method_of(scope: Any) -> str:
     return scope["method"] if scope["method"] in ("GET", "HEAD", "POST") else "other"

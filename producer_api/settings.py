@@ -3,14 +3,15 @@
 from typing import Annotated
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from schemas.log_lines import Form
+from schemas.trace_settings import TraceSettings
 
 MIB = 1024 * 1024
 
 
-class ApiSettings(BaseSettings):
+class ApiSettings(TraceSettings):
     """All settings of the API. Sizes in bytes, times in seconds."""
 
     model_config = SettingsConfigDict(env_prefix="SCANLINE_", extra="ignore")

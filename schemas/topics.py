@@ -21,7 +21,7 @@ HEADER_SPEC_VERSION: Final = "ce_specversion"
 HEADER_ID: Final = "ce_id"
 HEADER_SOURCE: Final = "ce_source"
 HEADER_TIME: Final = "ce_time"
-HEADER_TRACEPARENT: Final = "traceparent"  # W3C Trace Context, carried through untouched
+HEADER_TRACEPARENT: Final = "traceparent"  # W3C Trace Context: the sender's, or of a span that the API began for it
 
 DLQ_REASON: Final = "scanline_reason"
 DLQ_TOPIC_HEADER: Final = "scanline_topic"

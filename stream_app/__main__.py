@@ -23,7 +23,7 @@ from stream_app.lanes.watchdog import Watchdog
 from stream_app.settings import WorkerSettings
 
 log = logging.getLogger("scanline.worker")
-_CLIENTS: Final = ("aiokafka", "faust", "mode")
+_CLIENTS: Final = ("aiokafka", "faust", "mode", "opentelemetry")
 
 
 def _ready(lanes: Lanes, standing: Standstills) -> tuple[bool, dict[str, Any]]:

@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import faust
 from yarl import URL
@@ -27,6 +27,9 @@ from stream_app.lanes.watchdog import LOOK_SECONDS, Watchdog, WatchdogRules
 from stream_app.lanes.writers import Writers
 from stream_app.publisher import Publisher
 from stream_app.settings import WorkerSettings
+
+if TYPE_CHECKING:
+    from schemas.traces import Traces
 
 _POSITIONS_SECONDS = 5.0
 _HEARTBEAT_SECONDS = 1.0  # at most
@@ -56,7 +59,16 @@ def build_lanes(settings: WorkerSettings) -> Lanes:
             probe_seconds=settings.stream_probe_seconds,
             dead_letters=Limit(settings.dead_letter_run, settings.dead_letter_share, settings.dead_letter_window),
         ),
+        _traces(settings.traces_endpoint),
     )
+
+
+def _traces(endpoint: str | None) -> "Traces | None":
+    if not endpoint:
+        return None
+    from schemas.traces import Traces
+
+    return Traces("scanline-worker", endpoint)
 
 
 class ScanlineApp(faust.App):

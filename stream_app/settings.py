@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from schemas.log_lines import Form
+from schemas.trace_settings import TraceSettings
 
 
-class WorkerSettings(BaseSettings):
+class WorkerSettings(TraceSettings):
     """All settings of the worker. There is no setting for Faust's exactly_once, and none can be passed through:
     the transaction in PostgreSQL is what makes rows exact."""
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from schemas.exception_summary import described
 from schemas.log_lines import about
@@ -18,17 +18,28 @@ from stream_app.lanes.lane import RETELL, Common, Lane, Settings
 from stream_app.lanes.writers import Writers
 from stream_app.publisher import Publisher
 
+if TYPE_CHECKING:
+    from schemas.traces import Traces  # who does not trace does not load it
+
 log = logging.getLogger("scanline.lanes")
 
 
 class Lanes:
     """Partition -> lane. Every call is made on the event loop."""
 
-    def __init__(self, sink: LaneStore[Any], publisher: Publisher, writers: Writers, settings: Settings) -> None:
+    def __init__(
+        self,
+        sink: LaneStore[Any],
+        publisher: Publisher,
+        writers: Writers,
+        settings: Settings,
+        traces: "Traces | None" = None,
+    ) -> None:
         self._sink = sink
         self._publisher = publisher
         self._writers = writers
-        self._common = Common(RECORDS_TOPIC, sink, publisher, writers, settings)
+        self._common = Common(RECORDS_TOPIC, sink, publisher, writers, settings, traces)
+        self._traces = traces
         self._lanes: dict[int, Lane] = {}
         self._rewind: Callable[[int, int], Awaitable[int]] | None = None
         self.assigned_at: float | None = None
@@ -188,4 +199,6 @@ class Lanes:
         await self.revoke()
         self._writers.close()
         await asyncio.get_running_loop().run_in_executor(None, self._publisher.close)
+        if self._traces is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._traces.close)
         self._sink.close()

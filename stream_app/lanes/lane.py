@@ -10,7 +10,8 @@ import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, NamedTuple
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from schemas.exception_summary import described
 from schemas.log_lines import about
@@ -31,6 +32,9 @@ from stream_app.lanes.store_calls import StoreCalls
 from stream_app.lanes.unfinished_scans import UnfinishedScans
 from stream_app.lanes.writers import Writers
 from stream_app.publisher import Publisher
+
+if TYPE_CHECKING:
+    from schemas.traces import Traces  # who does not trace does not load it
 
 log = logging.getLogger("scanline.lane")
 RETELL: Final = 600.0  # seconds: how far back "recently changed" reaches
@@ -55,6 +59,7 @@ class Common(NamedTuple):
     publisher: Publisher
     writers: Writers
     settings: Settings
+    traces: "Traces | None" = None
 
 
 class Outdated(Exception):
@@ -79,7 +84,7 @@ class Lane:
 
         `on_late(partition)` is called when a thread that was written off has written after all. `topic_id` says what
         the broker said of the topic last."""
-        topic, sink, publisher, writers, settings = common
+        topic, sink, publisher, writers, settings, self._traces = common
         self.topic = topic
         self.partition = partition
         self.next_offset: int | None = None
@@ -425,6 +430,11 @@ class Lane:
                 log_put_aside(self.topic, self.partition, {aside: described(unexpected)})
         return True
 
+    def _traced(self, work: Work) -> AbstractContextManager[None]:
+        if self._traces is None:
+            return nullcontext()
+        return self._traces.micro_batch(self.topic, self.partition, work.taken, work.end)
+
     def _write(self, stored: StoredOffset) -> None:
         """Builds the next micro-batch unless one is left from a failed attempt, and writes it."""
         work = self._work
@@ -440,7 +450,7 @@ class Lane:
             self._work = work = work._replace(letters=[])
         if self._written_off:
             return
-        with suspecting(self._inbox.messages, work.taken):
+        with suspecting(self._inbox.messages, work.taken), self._traced(work):
             statuses = self._sink.write(work.prepared)
         self._committed_at = time.time()
         if self._written_off:

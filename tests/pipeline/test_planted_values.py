@@ -1,5 +1,5 @@
 """Values planted in everything that comes in, by every way in and into every error, are in nothing that goes out: no metric,
-no probe, no log line of API, worker, broker or database. What a tenant is answered, and what is stored, may hold them."""
+no probe, no trace, no log line of API, worker, broker or database. What a tenant is answered, and what is stored, may hold them."""
 
 import gzip
 import json
@@ -15,6 +15,7 @@ import zstandard
 from infra.processes.child import free_port
 from infra.processes.services import Service
 from infra.stack import Stack
+from tests.collector import Collector, collecting
 from tests.helpers import Database, Publisher, array, changed, new_scan, wait_for
 from tests.own import views_of_own
 from tests.poisoned_worker import PASSING, PERSISTENT, SECRET, STAGES, mark
@@ -222,7 +223,16 @@ def leaks(text: str) -> list[str]:
 
 
 def test_what_comes_in_is_in_nothing_that_goes_out(own: Stack, database: Database, form: str) -> None:
-    env = {**PROCESSES, "SCANLINE_LOG_FORMAT": form}
+    with collecting() as collector:
+        found = outputs_of_everything(own, database, {**PROCESSES, "SCANLINE_LOG_FORMAT": form}, collector)
+    assert {name: lines for name, text in found.items() if (lines := leaks(text))} == {}
+
+
+def outputs_of_everything(
+    own: Stack, database: Database, settings: dict[str, str], collector: Collector
+) -> dict[str, str]:
+    """All that goes out where everything comes in."""
+    env = {**settings, "SCANLINE_TRACES_ENDPOINT": collector.url}
     api, worker = own.start_api(env), own.start_worker(env)
     with httpx.Client(base_url=api.base_url, timeout=30) as http:
         answers = [
@@ -266,9 +276,11 @@ def test_what_comes_in_is_in_nothing_that_goes_out(own: Stack, database: Databas
     found = outputs(own, [api, poisoned])
     server_log = f"log {own.postgres.log_file.name}"
     found[server_log] = found[server_log].replace(f"ERROR:  {SECRET}", "")  # what tests.refusing has it say
-    assert {name: lines for name, text in found.items() if (lines := leaks(text))} == {}
     for service in (api, worker, poisoned):
         assert len(found[f"log {service.log_file.name}"]) > 200
     assert "scanline_" in found[f"{api.name}/metrics text/plain"]
+    for name in ("POST /v1/tenants/{tenant_id}/scans", "process scan.records.v1"):
+        wait_for(lambda n=name: collector.spans(n), name)  # type: ignore[misc]
     for service in (api, poisoned):
         service.kill()
+    return {**found, "traces": b"".join(collector.bodies).decode("utf-8", "replace")}
