@@ -117,6 +117,8 @@ def settings_for(machine: Machine, *, lz4: bool) -> list[ServerSetting]:
         ServerSetting("autovacuum_vacuum_scale_factor", "0.05", "their dead rows, before there are many"),
         ServerSetting("log_min_messages", "warning", "the audit is in tables, not in the log"),
         ServerSetting("log_checkpoints", "on", "which were forced, and how long their writes took"),
+        ServerSetting("log_min_error_statement", "panic", "the log repeats no statement that failed: it holds values"),
+        ServerSetting("log_error_verbosity", "terse", "nor the row that a constraint refused"),
         ServerSetting("log_line_prefix", "'%m [%p] %a '", "who it was"),
         ServerSetting("timezone", "'UTC'", "as everywhere inside"),
     ]

@@ -164,7 +164,7 @@ def test_docs_need_no_other_host(http: httpx.Client) -> None:
 
 def test_docs_and_openapi_hold_every_call(http: httpx.Client) -> None:
     promised = set(CALL.findall((ROOT / "docs" / "http-api.md").read_text(encoding="utf-8")))
-    assert len(promised) == 9
+    assert len(promised) == 10
     answer = http.get("/openapi.json")
     document: dict[str, Any] = answer.json()
     assert answer.status_code == 200
