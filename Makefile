@@ -19,6 +19,7 @@ demo: setup
 # Every promise of docs/reliability.md, within minutes.
 test: setup lint
 	@$(PYTHON) infra/bootstrap.py client
+	@$(PYTHON) infra/bootstrap.py browser
 	$(PYTEST) -m "not long"
 
 # What takes its time: long outages, every kind of fault under load, a soak, large bodies, wide searches for a wrong value.
@@ -67,3 +68,5 @@ lock:
 		--python-version 3.11 -q requirements-fuzz.in -o requirements-fuzz.lock
 	uv pip compile --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 		--python-version 3.11 -q requirements-client.in -o requirements-client.lock
+	uv pip compile --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+		--python-version 3.11 -q -c requirements.lock requirements-browser.in -o requirements-browser.lock

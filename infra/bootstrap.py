@@ -34,6 +34,7 @@ PACKAGES = {
     "maven": "maven",
     "postgres": "postgresql",
     "venv": "python3-venv",
+    "browser": "chromium fonts-dejavu-core",  # for the tests of the pages; without it they are left out
     "compiler": "gcc libc6-dev",  # for tests that set a process's clock; without it they are left out
 }
 
@@ -47,6 +48,8 @@ def main() -> int:
         try:
             if sys.argv[1:] == ["client"]:
                 make_client_environment()
+            elif sys.argv[1:] == ["browser"]:
+                add_browser()
             else:
                 set_up()
         except subprocess.CalledProcessError as error:
@@ -200,6 +203,21 @@ def make_client_environment() -> None:
     say("installing the generator of clients, in an environment of its own")
     pip_install(CLIENT_PYTHON, "--require-hashes", "--no-deps", "-r", str(lock))
     stamp.write_text(digest(lock, CLIENT_PYTHON))
+
+
+def add_browser() -> None:
+    """What drives a browser into `.venv`, and Debian's Chromium where that is missing and can be installed."""
+    lock = PROJECT / "requirements-browser.lock"
+    stamp, value = VENV / "scanline-browser.stamp", digest(lock, PYTHON)
+    if not done(stamp, value):
+        say("installing what the tests drive a browser with")
+        pip_install(PYTHON, "--require-hashes", "--no-deps", "-r", str(lock))
+        stamp.write_text(value)
+    if shutil.which("chromium") is None and IS_ROOT and shutil.which("apt-get") is not None:
+        try:
+            install_packages({"browser"})
+        except subprocess.CalledProcessError:
+            say("no Chromium can be installed: the tests of the pages are left out")
 
 
 def make_venv(folder: Path) -> None:

@@ -19,8 +19,9 @@ from producer_api.kafka.follower import Follower
 from producer_api.kafka.publisher import Publisher
 from producer_api.kafka.statuses import StatusStore
 from producer_api.metrics import Timing
+from producer_api.overview.overview import Overview
 from producer_api.reads import DatabaseReader
-from producer_api.routes import activities, corrections, daily_counts, pages, scans, submit, validate
+from producer_api.routes import activities, corrections, daily_counts, ops, pages, scans, submit, validate
 from producer_api.services import Services
 from producer_api.settings import ApiSettings
 from producer_api.uploads.cancellations import Cancellations
@@ -46,6 +47,7 @@ def build_app(settings: ApiSettings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, ApiSettings]]:
         statuses = StatusStore(chosen.api_upload_lease_seconds)
         follower, publisher = Follower(chosen, statuses), Publisher(chosen)
+        reader = DatabaseReader(chosen)
         app.state.services = made = Services(
             chosen,
             statuses,
@@ -53,17 +55,19 @@ def build_app(settings: ApiSettings | None = None) -> FastAPI:
             publisher,
             Budget(chosen.api_buffer_bytes, chosen.api_buffer_wait_seconds),
             Keys(statuses, chosen.api_retry_after_seconds),
-            DatabaseReader(chosen),
+            reader,
             Backlog(chosen),
             drain,
             Cancellations(),
             Leases(statuses, follower, publisher, chosen.api_upload_lease_seconds, chosen.api_delivery_seconds),
+            Overview(chosen, statuses, follower, reader),
         )
         drain.install()
         try:
             yield {SETTINGS: chosen}
         finally:
             drain.uninstall()
+            await made.overview.close()
             await made.cancellations.close()
             await made.publisher.close()
             await made.follower.close()
@@ -87,6 +91,7 @@ def build_app(settings: ApiSettings | None = None) -> FastAPI:
     for module in (submit, scans, corrections, activities, daily_counts, validate):
         app.include_router(module.router, prefix="/v1/tenants/{tenant_id}", dependencies=[Depends(check_parameters)])
     app.include_router(pages.router)
+    app.include_router(ops.router)
     app.add_middleware(Timing)
     traces = None
     if chosen.traces_endpoint:

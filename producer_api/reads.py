@@ -6,18 +6,36 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Select, create_engine, select, tuple_
+from sqlalchemy import Connection, Select, create_engine, select, text, tuple_
 from sqlalchemy.exc import SQLAlchemyError
 
 from producer_api.http.page import Page, PageBounds, SourceFailed, page_of
 from producer_api.rows import ACTIVITY_COLUMNS, DAILY_COUNT_SUMS, REJECTED_COLUMNS, activity, daily_count, rejected
 from producer_api.settings import ApiSettings
-from schemas.pool_metrics import WatchedPool
-from schemas.tables import processing_activities, rejected_records, scans, tenant_day_counts
+from schemas.pool_metrics import PoolUse, WatchedPool
+from schemas.stored_offset import StoredOffset
+from schemas.tables import processing_activities, rejected_records, scans, stream_offsets, tenant_day_counts
+from schemas.topics import RECORDS_TOPIC
 
 # Rows that come from PostgreSQL at a time, and so are held beside the page: one can have a quarter of a megabyte.
 _AT_ONCE: Final = 16
 _DOWNLOAD: Final = PageBounds(1_000, 1024 * 1024)  # of what an NDJSON download reads and holds at a time
+
+
+_LETTERS_DONE: Final = text("""
+SELECT count(DISTINCT (a.letter_partition, a.letter_offset)) FROM dead_letter_actions AS a
+JOIN unnest(CAST(:partitions AS int[]), CAST(:begins AS bigint[]), CAST(:ends AS bigint[])) AS log(number, first, beyond)
+ON a.letter_partition = log.number AND a.letter_offset >= log.first AND a.letter_offset < log.beyond
+WHERE a.action IN ('sent', 'arrived', 'dropped')
+""")
+# The names of others' applications are nobody's business here.
+_CONNECTIONS: Final = text("""
+SELECT CASE WHEN application_name LIKE 'scanline-%' THEN application_name ELSE 'other' END AS name, count(*)
+FROM pg_stat_activity WHERE datid IS NOT NULL GROUP BY name ORDER BY name
+""")
+_CONNECTIONS_LIMIT: Final = text(
+    "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
+)
 
 
 class ReadsUnavailable(SourceFailed):
@@ -40,6 +58,24 @@ class Days(NamedTuple):
     until: dt.date | None = None
 
 
+class DatabaseFacts(NamedTuple):
+    """What operators are told of PostgreSQL. `letters_done` counts dead letters within the bounds that were asked about
+    and need nothing more; None where none were."""
+
+    written: dict[int, StoredOffset]
+    letters_done: int | None
+    connections: dict[str, int]  # by application; those that are not ours together
+    connections_limit: int
+
+
+class LetterBounds(NamedTuple):
+    """The dead letters that are still there: partitions, the first offset of each, and the one after its last."""
+
+    partitions: list[int]
+    begins: list[int]
+    ends: list[int]
+
+
 class DatabaseReader:
     """Blocking calls, made from the thread pool. Each raises ReadsUnavailable."""
 
@@ -59,6 +95,24 @@ class DatabaseReader:
             },
         )
         self._pool = WatchedPool("read", self._engine)
+
+    @property
+    def pool_use(self) -> PoolUse:
+        """Of the connections of this process."""
+        return self._pool.use
+
+    def facts(self, pipeline: str, letters: LetterBounds | None) -> DatabaseFacts:
+        """What operators are told, by one connection."""
+        offsets = stream_offsets.c
+        written = select(offsets.partition, offsets.next_offset, offsets.topic_id).where(
+            offsets.pipeline == pipeline, offsets.topic == RECORDS_TOPIC
+        )
+        with self._connected() as connection:
+            found = {number: StoredOffset(offset, topic_id) for number, offset, topic_id in connection.execute(written)}
+            done = None if letters is None else connection.execute(_LETTERS_DONE, letters._asdict()).scalar_one()
+            counts = {str(name): int(count) for name, count in connection.execute(_CONNECTIONS)}
+            limit = connection.execute(_CONNECTIONS_LIMIT).scalar_one()
+        return DatabaseFacts(found, done, counts, limit)
 
     def close(self) -> None:
         """Gives every connection back."""

@@ -14,6 +14,7 @@ from producer_api.kafka.backlog import Backlog
 from producer_api.kafka.follower import Follower
 from producer_api.kafka.publisher import Publisher
 from producer_api.kafka.statuses import NotCaughtUp, StatusEntry, StatusStore
+from producer_api.overview.overview import Overview
 from producer_api.reads import DatabaseReader
 from producer_api.settings import ApiSettings
 from producer_api.uploads.cancellations import Cancellations
@@ -40,6 +41,7 @@ class Services:
     drain: Drain
     cancellations: Cancellations
     leases: Leases
+    overview: Overview
 
     @property
     def patience(self) -> Patience:

@@ -1,6 +1,6 @@
 """Settings of the API, from SCANLINE_* in the environment."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
@@ -87,6 +87,12 @@ class ApiSettings(TraceSettings):
     )
     api_keep_alive_seconds: Annotated[int, Field(ge=1)] = Field(
         75, description="a connection without a request stays open; longer than the load balancer keeps it"
+    )
+    api_ops: Literal["auto", "on", "off"] = Field(
+        "auto", description="the operators' page; auto: for who comes straight to this machine, without a proxy"
+    )
+    api_ops_viewers: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        20, description="that one process keeps up to date; more get 503"
     )
     read_connections: Annotated[int, Field(ge=1, le=100)] = Field(10, description="most connections of the read pool")
     read_deadline_seconds: Annotated[float, Field(gt=0)] = Field(5, description="of one query")

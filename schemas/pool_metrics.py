@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 from sqlalchemy.engine import Engine
@@ -45,6 +46,15 @@ EXHAUSTED = Counter(
 )
 
 
+class PoolUse(NamedTuple):
+    """Connections of a pool at one moment, and who has asked for one and has none yet."""
+
+    in_use: int
+    idle: int
+    limit: int
+    waiting: int
+
+
 class WatchedPool:
     """Keeps the gauges of one engine's pool, which its owner measures after each use: nothing else changes it.
 
@@ -56,6 +66,7 @@ class WatchedPool:
         self._engine = engine
         self._lock = threading.Lock()
         self._in_use = self._idle = 0  # as the gauges have it
+        self._asking = 0
         pool = self._pool
         self._limit = pool.size() + pool._max_overflow
         LIMIT.labels(name).inc(self._limit)
@@ -67,7 +78,7 @@ class WatchedPool:
     def checkout(self) -> Iterator[None]:
         """Times what takes a connection from the pool."""
         asked = time.perf_counter()
-        self._waiting.inc()
+        self._ask(1)
         try:
             yield
         except GaveUp:
@@ -76,8 +87,19 @@ class WatchedPool:
         else:
             self._checkout.observe(time.perf_counter() - asked)
         finally:
-            self._waiting.dec()
+            self._ask(-1)
             self.measure()
+
+    @property
+    def use(self) -> PoolUse:
+        """As it is now."""
+        pool = self._pool
+        return PoolUse(pool.checkedout(), pool.checkedin(), self._limit, self._asking)
+
+    def _ask(self, change: int) -> None:
+        self._waiting.inc(change)
+        with self._lock:
+            self._asking += change
 
     def measure(self) -> None:
         """After a connection was given back."""

@@ -451,6 +451,14 @@ PROBLEMS: Final[dict[str, Problem]] = {
             "Too much is waiting to be written to the database. Nothing was accepted; send again in {seconds} seconds.",
         ),
     ),
+    "too_many_viewers": Problem(
+        503,
+        Text("Quá nhiều người đang xem", "Too many viewers"),
+        Text(
+            "Trang vận hành đang có quá nhiều người xem tại tiến trình này. Hãy thử lại sau {seconds} giây.",
+            "The operators' page has too many viewers at this process. Try again in {seconds} seconds.",
+        ),
+    ),
     "too_many_connections": Problem(
         503,
         Text("Quá nhiều kết nối", "Too many connections"),

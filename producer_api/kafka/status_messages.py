@@ -18,6 +18,9 @@ class Head(msgspec.Struct):
     submitted_at: Annotated[dt.datetime, msgspec.Meta(tz=True)] | None = None
     request_digest: str | None = None
     cancel_reason: str | None = None
+    records_stored: int = 0
+    records_rejected: int = 0
+    records_duplicate: int = 0
 
 
 class StatusMessage(NamedTuple):

@@ -10,10 +10,11 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final, NamedTuple
+from itertools import islice
+from typing import Any, Final, NamedTuple
 
 from producer_api import metrics
-from producer_api.kafka.status_messages import Key, StatusMessage
+from producer_api.kafka.status_messages import Head, Key, StatusMessage
 from schemas.codes import FINAL_STATES, ScanState
 from schemas.exception_summary import described
 from schemas.log_lines import about
@@ -21,7 +22,9 @@ from schemas.log_lines import about
 log = logging.getLogger("scanline.follower")
 SortKey = tuple[float, str]  # (submitted at, seconds since 1970; scan_id): the order of lists
 _ENTRY_BYTES: Final = 700  # what Python takes to hold a scan, its status itself aside
+_TROUBLED: Final = 50  # scans that ended badly and are remembered for operators
 _PROMISES: Final = 10_000
+_BAD_ENDS: Final = frozenset({"completed_with_errors", "failed"})
 _PROMISE_SECONDS: Final = 300.0  # a database that crashed steps back: what was promised before may never come
 
 
@@ -54,14 +57,25 @@ class StatusEntry(NamedTuple):
         return f"{self.version}-{self.offset}"
 
 
+class Counts(NamedTuple):
+    """Records of a scan that have found their end, and those of them that were rejected."""
+
+    accounted: int = 0
+    rejected: int = 0
+
+
 class StatusStore:
-    """Every scan's last status."""
+    """Every scan's last status. Which ones are unfinished, which ended badly, and how many records found their end is
+    kept as statuses come: whoever asks for it does not have to look at all of them."""
 
     def __init__(self, lease_seconds: float) -> None:
         self._lease = lease_seconds
         self._tenants: dict[str, dict[str, StatusEntry]] = {}
         self._count = 0
         self._bytes = 0  # of the statuses themselves
+        self._unfinished: dict[Key, Counts] = {}  # the one that changed last at the end
+        self._troubled: dict[Key, None] = {}  # the same
+        self.total = Counts()  # since this process began to read
         self._positions: dict[int, int] = {}  # next offset to be read, by partition
         self._promised: dict[Key, tuple[int, float]] = {}  # version, and until when it counts
         self._watchers: dict[Key, set[asyncio.Event]] = defaultdict(set)
@@ -118,6 +132,8 @@ class StatusStore:
                 del scans[status.key[1]]
                 self._count -= 1
                 self._bytes -= len(before.value)
+                self._unfinished.pop(status.key, None)
+                self._troubled.pop(status.key, None)
             return before is not None
         renewed = before is not None and status.claim is not None and status.claim == before.claim
         if before is not None and (renewed or self._is_later_claim(status, before)):
@@ -144,7 +160,40 @@ class StatusStore:
         )
         self._count += before is None
         self._bytes += len(status.value) - (len(before.value) if before else 0)
+        self._count_records(status.key, head, before)
         return True
+
+    def _count_records(self, key: Key, head: Head, before: StatusEntry | None) -> None:
+        """A crashed database takes progress back: what is counted again then is not counted as negative before."""
+        now = Counts(head.records_stored + head.records_rejected + head.records_duplicate, head.records_rejected)
+        was = self._unfinished.pop(key, now if before is not None and before.final else Counts())
+        self.total = Counts(
+            self.total.accounted + max(0, now.accounted - was.accounted),
+            self.total.rejected + max(0, now.rejected - was.rejected),
+        )
+        self._troubled.pop(key, None)
+        if head.status not in FINAL_STATES:
+            self._unfinished[key] = now
+        elif head.status in _BAD_ENDS:
+            self._troubled[key] = None
+            if len(self._troubled) > _TROUBLED:
+                del self._troubled[next(iter(self._troubled))]
+
+    @property
+    def unfinished_count(self) -> int:
+        return len(self._unfinished)
+
+    def unfinished(self, limit: int) -> list[tuple[Key, StatusEntry]]:
+        """Scans of all tenants that have not ended, the one that changed last first."""
+        return self._entries(self._unfinished, limit)
+
+    def troubled(self, limit: int) -> list[tuple[Key, StatusEntry]]:
+        """Scans of all tenants that ended with rejected or missing records, the latest first."""
+        return self._entries(self._troubled, limit)
+
+    def _entries(self, keys: dict[Key, Any], limit: int) -> list[tuple[Key, StatusEntry]]:
+        found = ((key, self.get(key)) for key in islice(reversed(keys), limit))
+        return [(key, entry) for key, entry in found if entry is not None]
 
     def _is_later_claim(self, status: StatusMessage, before: StatusEntry) -> bool:
         """Another upload under a key that is taken, or of a scan that has ended: the topic's order decides, the same

@@ -299,6 +299,7 @@ CASES: Final = [
 ELSEWHERE: Final = {
     "backlog_too_long",  # test_backlog_limit.py
     "restarting",  # test_drain.py
+    "too_many_viewers",  # test_ops_page.py
     "scan_unconfirmed",  # tests/faults/test_unconfirmed_uploads.py
     "upload_too_slow",  # test_client_connections.py, as the next four
     "head_too_slow",

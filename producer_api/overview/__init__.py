@@ -1,0 +1,1 @@
+"""What operators look at first: gathered once a process, however many look."""
