@@ -1,6 +1,6 @@
 // The operators' page. Everything comes by server-sent events: the charts so far, then all there is to see, every two seconds.
 import { Chart } from "/assets/chart.js";
-import { applyTexts, duration, el, keep, moment, number, onLanguage, percent, scanUrl, spans, t, timeOfDay, told, word } from "/assets/shared.js";
+import { applyTexts, duration, el, keep, moment, number, onLanguage, percent, spans, t, tenantUrl, timeOfDay, told, word } from "/assets/shared.js";
 
 const OLD_SECONDS = 60;
 const $ = (id) => document.getElementById(id);
@@ -113,7 +113,7 @@ function showLanes() {
 }
 
 const cell = (label, attributes, ...children) => el("td", { ...attributes, "data-label": label }, ...children);
-const scanLink = (each) => el("a", { href: scanUrl(each.tenant, each.scan), title: each.scan }, each.scan.slice(0, 8));
+const scanLink = (each) => el("a", { href: tenantUrl(each.tenant, each.scan), title: each.scan }, each.scan.slice(0, 8));
 
 function scanRow(each) {
   const total = each.total ?? null;
@@ -184,6 +184,10 @@ function follow() {
   });
 }
 
+$("go").addEventListener("submit", (event) => {
+  event.preventDefault();
+  location.assign(tenantUrl($("tenant").value.trim()));
+});
 onLanguage(show);
 applyTexts();
 follow();

@@ -121,7 +121,7 @@ export function keep(parent, items, keyOf, make) {
   for (const each of there.values()) each.remove();
 }
 
-export const scanUrl = (tenant, scan) => `/v1/tenants/${encodeURIComponent(tenant)}/scans/${scan}`;
+export const tenantUrl = (tenant, scan) => `/tenants/${encodeURIComponent(tenant)}${scan ? `#${scan}` : ""}`;
 
 /** Numbers as `0-3, 7`. */
 export function spans(numbers) {

@@ -1,5 +1,5 @@
-"""The page for operators, /ops, and the files that it loads: all of them are ours, so that nobody's browser asks
-anybody else for anything."""
+"""The pages for people: /ops for operators, /tenants/{tenant_id} for a tenant, and the files that they load: all of them are
+ours, so that nobody's browser asks anybody else for anything."""
 
 import hashlib
 from collections.abc import AsyncIterator
@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response, StreamingResponse
 
+from producer_api.http.caller import Caller, caller
 from producer_api.http.problems import ApiProblem
 from producer_api.services import Services, services
 
@@ -99,9 +100,15 @@ async def _events(service: Services) -> AsyncIterator[bytes]:
             yield event
 
 
+@router.get("/tenants/{tenant_id}")
+async def tenants_page(request: Request, who: Caller = Depends(caller)) -> Response:
+    """A tenant's own page; what it shows and sends goes by the calls of /v1/tenants/{tenant_id}."""
+    return _file(request, "tenant.html")
+
+
 @router.get("/assets/{name}")
 async def asset(request: Request, name: str) -> Response:
-    """A file that the page loads."""
+    """A file that the pages load."""
     if name not in _FILES or name.endswith(".html"):
         raise ApiProblem("route_not_found")
     return _file(request, name)

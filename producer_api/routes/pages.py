@@ -67,7 +67,8 @@ def _page(document: dict[str, Any]) -> str:
             )
     return (
         '<!doctype html><html lang="vi"><meta charset="utf-8"><title>Scanline API</title>'
-        "<style>body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
+        "<style>html{color-scheme:light dark}"
+        "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
         "h2{font-size:1.05rem;border-top:1px solid #ccc;padding-top:1rem}</style>"
         '<h1>Scanline API</h1><p>Mô tả máy đọc được / machine-readable: <a href="/openapi.json">openapi.json</a></p>'
         + "".join(rows)

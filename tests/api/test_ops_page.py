@@ -10,6 +10,7 @@ import pytest
 from reading import Tenant
 
 from infra.processes.services import Service
+from infra.stack import Stack
 from tests.browser import assert_accessible, chromium, opened
 from tests.helpers import wait_for
 from tests.servers import Servers
@@ -63,6 +64,17 @@ def test_the_page_shows_lanes_servers_and_a_scan_with_errors(
     with opened(browser, f"{api.base_url}/ops", color_scheme="dark", viewport={"width": 400, "height": 800}) as page:
         page.get_by_role("heading", name="Mọi thứ hoạt động bình thường").wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") <= 400
+        assert_accessible(page)
+
+
+def test_what_needs_a_person_is_said_first(browser: "Browser", stack: Stack) -> None:
+    api = stack.start_api()
+    with opened(browser, f"{api.base_url}/ops") as page:
+        page.get_by_text("Phân vùng 0–11: không tiến trình xử lý nào nhận.").wait_for()
+        assert page.get_by_role("heading", name="Có một điều cần xem").is_visible()
+        stack.postgres.stop()
+        page.get_by_text("PostgreSQL không trả lời: bản ghi chờ trong Kafka").wait_for()
+        assert page.get_by_role("heading", name="Có 2 điều cần xem").is_visible()
         assert_accessible(page)
 
 
@@ -120,7 +132,7 @@ def test_it_is_there_for_whom_the_settings_say_and_for_so_many(servers: Servers)
 
 
 def test_nothing_on_the_pages_comes_from_elsewhere_or_runs_inline(http: httpx.Client) -> None:
-    for path in ("/ops",):
+    for path in ("/ops", "/tenants/a"):
         answer = http.get(path)
         policy = answer.headers["content-security-policy"]
         assert "default-src 'none'" in policy and "script-src 'self'" in policy and "unsafe" not in policy
