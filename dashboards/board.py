@@ -63,3 +63,12 @@ def places(panels: Sequence[Panel]) -> Iterator[Place]:
             x, y, row = 0, y + row, 0
         yield Place(x, y, panel.width, height)
         x, row = x + panel.width, max(row, height)
+
+
+def quantiles(histogram: str, which: str = "") -> tuple[Query, ...]:
+    """The median of a histogram and its 99th percentile. `which`: matchers of labels."""
+    buckets = f"{histogram}_bucket{{{which}}}" if which else f"{histogram}_bucket"
+    return tuple(
+        Query(f"histogram_quantile({share}, sum by (le) (rate({buckets}[$__rate_interval])))", name)
+        for share, name in ((0.5, "p50"), (0.99, "p99"))
+    )

@@ -32,6 +32,8 @@ SUBMISSIONS = Counter(
     "Scans submitted, by outcome: accepted, replayed, refused (the sender's fault), unavailable (ours), aborted (broke off).",
     ["outcome"],
 )
+for _outcome in ("accepted", "replayed", "refused", "unavailable", "aborted"):
+    SUBMISSIONS.labels(_outcome)  # 0 from the start: an alert cannot compare with what is not there
 RECORDS = Counter(
     "scanline_api_records_total",
     "Records accepted and acknowledged by Kafka. None while scans are submitted: look at scanline_api_submissions_total.",

@@ -2,6 +2,6 @@
 
 from typing import Final
 
-from dashboards.boards import overview
+from dashboards.boards import api, compliance, lag, overview, pools, sink
 
-BOARDS: Final = (overview.BOARD,)
+BOARDS: Final = (overview.BOARD, lag.BOARD, sink.BOARD, pools.BOARD, api.BOARD, compliance.BOARD)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from dashboards.board import Board, Panel, Query, Text
+from dashboards.board import Board, Panel, Query, Text, quantiles
 
 BOARD: Final = Board(
     "scanline-overview",
@@ -62,11 +62,11 @@ BOARD: Final = Board(
         Panel(
             Text("Chờ lâu nhất", "Longest wait"),
             Text(
-                "Tuổi của tin nhắn cũ nhất đã lấy về mà chưa ghi xong. Tăng đều: có làn dừng hoặc bị kẹt.",
-                "Age of the oldest message fetched and not committed. Growing steadily: a lane is paused or stuck.",
+                "Tuổi của tin nhắn cũ nhất chưa ghi xong. Tăng đều: có làn dừng, bị kẹt, hoặc không có worker.",
+                "Age of the oldest message that is not committed. Growing steadily: a lane is paused or stuck, or no worker lives.",
             ),
             "s",
-            (Query("max(scanline_stream_oldest_in_hand_seconds)"),),
+            (Query("max(scanline_lag_seconds)"),),
             kind="number",
             width=4,
             limit=30,
@@ -90,7 +90,7 @@ BOARD: Final = Board(
                 "Messages in Kafka that PostgreSQL does not have yet. Growing: add workers, or look at PostgreSQL.",
             ),
             "short",
-            (Query("sum(scanline_stream_lag_messages)", "chờ / waiting"),),
+            (Query("scanline:lag_messages:sum", "chờ / waiting"),),
         ),
         Panel(
             Text("Lượt quét theo kết quả nhận", "Submissions by outcome"),
@@ -108,15 +108,35 @@ BOARD: Final = Board(
                 "From the broker's append to PostgreSQL's commit. The objective is 30 seconds.",
             ),
             "s",
-            tuple(
-                Query(
-                    f"histogram_quantile({quantile}, sum by (le)"
-                    " (rate(scanline_stream_end_to_end_seconds_bucket[$__rate_interval])))",
-                    name,
-                )
-                for quantile, name in ((0.5, "p50"), (0.99, "p99"))
-            ),
+            quantiles("scanline_stream_end_to_end_seconds"),
             limit=30,
+        ),
+        Panel(
+            Text("Mục tiêu: nhận trong 200 ms", "Objective: accepted within 200 ms"),
+            Text(
+                "Phần lượt quét bị trả lời chậm hoặc bằng lỗi của ta. Được phép 1%; vượt nhiều lần thì có cảnh báo.",
+                "Share of scans answered late or with an error of ours. 1 % is allowed; many times that is an alert.",
+            ),
+            "percentunit",
+            (
+                Query("scanline:slow_accepts:ratio_5m", "5 phút / minutes"),
+                Query("scanline:slow_accepts:ratio_1h", "1 giờ / hour"),
+                Query("scanline:slow_accepts:ratio_6h", "6 giờ / hours"),
+            ),
+            limit=0.01,
+        ),
+        Panel(
+            Text("Mục tiêu: ghi xong trong 30 giây", "Objective: committed within 30 seconds"),
+            Text(
+                "slices: phần lát ghi xong muộn; partitions: phần phân vùng có tin chờ quá 30 giây. Được phép 1%.",
+                "slices: share committed late; partitions: share where something waits longer. 1 % is allowed.",
+            ),
+            "percentunit",
+            (
+                Query("scanline:late:ratio_5m", "{{by}}, 5 phút / minutes"),
+                Query("scanline:late:ratio_1h", "{{by}}, 1 giờ / hour"),
+            ),
+            limit=0.01,
         ),
     ),
 )

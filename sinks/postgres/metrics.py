@@ -11,11 +11,15 @@ RECORDS = Counter(
     "Records that reached their end, by outcome (stored, rejected, duplicate). Many rejected: look at the scans' errors.",
     ["outcome"],
 )
+for _outcome in ("stored", "rejected", "duplicate"):
+    RECORDS.labels(_outcome)  # 0 from the start: an alert cannot compare with what is not there
 BATCHES = Counter(
     "scanline_sink_batches_total",
     "Micro-batches committed, by way (direct COPY, or staged after a conflict or bad data). Much staged: publishers resend.",
     ["way"],
 )
+for _way in ("direct", "staged"):
+    BATCHES.labels(_way)
 REJECTS = Counter(
     "scanline_sink_rejects_total",
     "Records rejected, by the code of their first error. One code growing: a scanner sends something wrong, see the scans'"
@@ -23,7 +27,7 @@ REJECTS = Counter(
     ["code"],
 )
 for _code in RECORD_ERRORS:
-    REJECTS.labels(_code)  # 0 from the start: an alert cannot compare with what is not there
+    REJECTS.labels(_code)
 BYTES = Counter(
     "scanline_sink_copy_bytes_total",
     "Bytes handed to COPY, again where an attempt is repeated. Of one row much more than usual: look at attributes.",

@@ -11,6 +11,7 @@ from dashboards.boards import BOARDS
 from infra.processes.services import Service
 from tests.helpers import changed, wait_for
 from tests.monitoring import RULES, Prometheus, prometheus
+from tests.servers import Servers
 from tests.submitting import accepted, submit
 from trials import generator
 
@@ -21,8 +22,17 @@ QUERIES: Final = [
 
 
 @pytest.fixture(scope="module")
-def server(api: Service, worker: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    jobs = {"scanline-api": [api], "scanline-worker": [worker]}
+def server(
+    servers: Servers, api: Service, worker: Service, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Prometheus]:
+    exporter = servers.start_exporter(
+        {
+            "SCANLINE_EXPORTER_INTERVAL_SECONDS": "1",
+            "SCANLINE_EXPORTER_KAFKA_DIR": str(servers.data_dir),
+            "SCANLINE_EXPORTER_POSTGRES_DIR": str(servers.data_dir),
+        }
+    )
+    jobs = {"scanline-api": [api], "scanline-worker": [worker], "scanline-exporter": [exporter]}
     with prometheus(tmp_path_factory.mktemp("prometheus"), jobs, rules=RULES) as running:
         yield running
 

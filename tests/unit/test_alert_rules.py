@@ -25,7 +25,11 @@ RECORDED: Final = {rule["record"] for group in GROUPS for rule in group["rules"]
 TEXTS: Final = ("summary", "description")
 _NAME: Final = re.compile(r"\b(scanline[_:][a-z0-9_:]+)")
 _QUERIES: Final = {
-    **{f"{rule.get('alert') or rule['record']}": rule["expr"] for group in GROUPS for rule in group["rules"]},
+    **{
+        f"{group['name']} {number} {rule.get('alert') or rule['record']}": rule["expr"]
+        for group in GROUPS
+        for number, rule in enumerate(group["rules"])
+    },
     **{
         f"{board.uid} {panel.title.en} {number}": query.expr
         for board in BOARDS
