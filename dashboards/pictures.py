@@ -56,8 +56,15 @@ class Prometheus:
         return sorted(found, key=lambda each: (len(each.name), each.name))
 
     def _series(self, query: Query, result: Mapping[str, Any]) -> Series:
-        values = [float(value) for _, value in result["values"]]
-        times = [(float(at) - self._end) / 60 for at, _ in result["values"]]
+        times: list[float] = []
+        values: list[float] = []
+        for at, value in result["values"]:
+            now = (float(at) - self._end) / 60
+            if times and now - times[-1] > 1.5 * self._step / 60:  # nothing was there: no line
+                times.append(now)
+                values.append(math.nan)
+            times.append(now)
+            values.append(float(value))
         labels: Mapping[str, str] = result["metric"]
         name = re.sub(r"{{(\w+)}}", lambda match: labels.get(match[1], ""), query.legend)
         return Series(name.strip(), times, values)
@@ -85,7 +92,7 @@ def draw(board: Board, prometheus: Prometheus, file: Path) -> None:
     grid = list(places(board.panels))
     rows = max(place.y + place.height for place in grid)
     figure = plt.figure(figsize=(COLUMNS * _INCHES, rows * _INCHES / 2 + 0.6))
-    figure.suptitle(str(board.title), x=0.01, ha="left", fontsize=13, weight="bold")
+    figure.suptitle(f"{board.title}  ·  phút / minutes", x=0.01, ha="left", fontsize=13, weight="bold")
     top = 1 - 0.6 / (rows * _INCHES / 2 + 0.6)
     for panel, place in zip(board.panels, grid, strict=True):
         left, width = place.x / COLUMNS, place.width / COLUMNS
@@ -106,7 +113,8 @@ def _lines(axis: Any, panel: Panel, found: list[Series]) -> None:
     for series in found:
         axis.plot(series.times, series.values, linewidth=1.1, label=series.name)
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(value, panel.unit)))
-    axis.set_ylim(bottom=0)
+    highest = max((value for series in found for value in series.values if not math.isnan(value)), default=0.0)
+    axis.set_ylim(0, None if highest > 0 else panel.limit or 1)
     low, high = axis.get_ylim()
     if panel.limit is not None and high >= panel.limit / 20:
         axis.axhline(panel.limit, color="crimson", linestyle="--", linewidth=0.8)
@@ -114,7 +122,7 @@ def _lines(axis: Any, panel: Panel, found: list[Series]) -> None:
     axis.grid(alpha=0.3)
     axis.margins(x=0.01)
     axis.tick_params(labelsize=7)
-    if found and len(found) <= 2 * _MOST_NAMED:
+    if any(series.name for series in found) and len(found) <= 2 * _MOST_NAMED:
         axis.legend(fontsize=6.5, ncols=3 if len(found) <= _MOST_NAMED else 4, loc="upper left", framealpha=0.7)
 
 

@@ -4,6 +4,7 @@ from typing import get_args
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 
+from schemas.errors import MESSAGE_ERRORS
 from schemas.status import PauseReason
 
 disable_created_metrics()  # a second series for each, that nobody asks for
@@ -126,6 +127,8 @@ DEAD_LETTERS = Counter(
     "Messages sent to scan.dlq.v1, by reason. Any: scanline dlq list, then repair and send again, or drop.",
     ["reason"],
 )
+for _code in MESSAGE_ERRORS:
+    DEAD_LETTERS.labels(_code)
 STATUSES = Counter(
     "scanline_status_published_total",
     "Statuses delivered to scan.status.v1. None while records are stored: look at the brokers.",

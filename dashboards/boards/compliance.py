@@ -108,7 +108,7 @@ BOARD: Final = Board(
             "short",
             (
                 Query(
-                    "topk(8, sum by (code) (increase(scanline_sink_rejects_total[$__rate_interval])))",
+                    "sum by (code) (increase(scanline_sink_rejects_total[$__rate_interval])) > 0 or on () vector(0)",
                     "{{code}}",
                 ),
             ),

@@ -131,7 +131,7 @@ BOARD: Final = Board(
             ),
             "short",
             (
-                Query("sum(increase(scanline_stream_dead_letters_total[$__rate_interval])) or vector(0)", "mới / new"),
+                Query("sum(increase(scanline_stream_dead_letters_total[$__rate_interval]))", "mới / new"),
                 Query("max(scanline_dead_letters_waiting_count)", "đang chờ / waiting"),
             ),
         ),

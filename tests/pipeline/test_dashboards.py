@@ -1,11 +1,13 @@
 """A real Prometheus reads the running system under load: every query of every dashboard finds something."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import httpx
 import pytest
 
+from dashboards import pictures
 from dashboards.board import Query
 from dashboards.boards import BOARDS
 from infra.processes.services import Service
@@ -62,6 +64,12 @@ def test_every_query_of_every_dashboard_finds_something(server: Prometheus, http
     except AssertionError:
         assert left() == []
         raise
+
+
+def test_pictures_are_drawn_of_what_it_knows(server: Prometheus, tmp_path: Path) -> None:
+    assert pictures.main([server.url, str(tmp_path), "--minutes", "0.5"]) == 0
+    drawn = {file.stem: file.stat().st_size for file in tmp_path.glob("*.png")}
+    assert set(drawn) == {board.uid for board in BOARDS} and min(drawn.values()) > 10_000
 
 
 def test_no_rule_fails(server: Prometheus) -> None:

@@ -1,5 +1,6 @@
 """Every alert fires when it should and is silent when it should be, by promtool; its texts and its runbook are there."""
 
+import importlib
 import re
 import subprocess
 from pathlib import Path
@@ -7,10 +8,12 @@ from typing import Any, Final
 
 import pytest
 import yaml
+from prometheus_client import REGISTRY
 
 from dashboards.boards import BOARDS
 from dashboards.metrics_page import declared
 from infra.settings import PROJECT
+from schemas.errors import MESSAGE_ERRORS
 from tests.alert_cases import CASES, Case
 from tests.monitoring import ALERTMANAGER, RULES
 from tests.packages import program
@@ -64,7 +67,7 @@ def test_alerts_fire_and_are_silent(tmp_path: Path) -> None:
     file = tmp_path / "cases.yml"
     cases = {
         "rule_files": [str(each) for each in RULES],
-        "evaluation_interval": "30s",
+        "evaluation_interval": "1m",
         "tests": list(map(_test, CASES)),
     }
     file.write_text(yaml.safe_dump(cases, allow_unicode=True))
@@ -131,3 +134,22 @@ def test_every_metric_that_is_asked_for_is_declared(of: str) -> None:
 def test_what_is_recorded_is_used() -> None:
     asked = {name for query in _QUERIES.values() for name in _NAME.findall(query)}
     assert asked >= RECORDED
+
+
+def test_what_rules_count_begins_at_0() -> None:
+    """An increase from nothing is none, so the first of a kind would not be seen."""
+    for module in ("stream_app.metrics", "sinks.postgres.metrics", "producer_api.metrics"):
+        importlib.import_module(module)
+    begun = {
+        (sample.name, value)
+        for family in REGISTRY.collect()
+        for sample in family.samples
+        for value in sample.labels.values()
+    }
+    for name, labels in {
+        "scanline_sink_records_total": ("stored", "rejected", "duplicate"),
+        "scanline_stream_dead_letters_total": tuple(MESSAGE_ERRORS),
+        "scanline_sink_batches_total": ("direct", "staged"),
+        "scanline_api_submissions_total": ("accepted", "replayed", "refused", "unavailable", "aborted"),
+    }.items():
+        assert {(name, label) for label in labels} <= begun
