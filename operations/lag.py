@@ -14,11 +14,11 @@ from kafka_client.lag import Pace as Pace
 from kafka_client.lag import PartitionLag as PartitionLag
 from kafka_client.lag import State as State
 from operations.kafka_answers import ANSWER_SECONDS, must_answer
+from schemas.server_queries import WRITTEN
 from schemas.stored_offset import StoredOffset
 from schemas.topics import RECORDS_TOPIC
 
 _DATABASE_SECONDS: Final = 5
-WRITTEN: Final = "SELECT partition, next_offset, topic_id FROM stream_offsets WHERE pipeline = %s AND topic = %s"
 
 
 def written_offsets(read_url: str, pipeline: str) -> dict[int, StoredOffset] | None:
@@ -30,7 +30,7 @@ def written_offsets(read_url: str, pipeline: str) -> dict[int, StoredOffset] | N
     try:
         connection: Any = psycopg2.connect(f"postgresql://{where}", connect_timeout=_DATABASE_SECONDS, options=options)
         with closing(connection), connection.cursor() as cursor:
-            cursor.execute(WRITTEN, (pipeline, RECORDS_TOPIC))
+            cursor.execute(WRITTEN, {"pipeline": pipeline, "topic": RECORDS_TOPIC})
             return {partition: StoredOffset(offset, topic_id) for partition, offset, topic_id in cursor}
     except psycopg2.Error:
         return None

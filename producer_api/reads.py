@@ -13,29 +13,19 @@ from producer_api.http.page import Page, PageBounds, SourceFailed, page_of
 from producer_api.rows import ACTIVITY_COLUMNS, DAILY_COUNT_SUMS, REJECTED_COLUMNS, activity, daily_count, rejected
 from producer_api.settings import ApiSettings
 from schemas.pool_metrics import PoolUse, WatchedPool
+from schemas.server_queries import CONNECTIONS_LIMIT, LETTERS_DONE, WRITTEN
 from schemas.stored_offset import StoredOffset
-from schemas.tables import processing_activities, rejected_records, scans, stream_offsets, tenant_day_counts
+from schemas.tables import processing_activities, rejected_records, scans, tenant_day_counts
 from schemas.topics import RECORDS_TOPIC
 
 # Rows that come from PostgreSQL at a time, and so are held beside the page: one can have a quarter of a megabyte.
 _AT_ONCE: Final = 16
 _DOWNLOAD: Final = PageBounds(1_000, 1024 * 1024)  # of what an NDJSON download reads and holds at a time
-
-
-_LETTERS_DONE: Final = text("""
-SELECT count(DISTINCT (a.letter_partition, a.letter_offset)) FROM dead_letter_actions AS a
-JOIN unnest(CAST(:partitions AS int[]), CAST(:begins AS bigint[]), CAST(:ends AS bigint[])) AS log(number, first, beyond)
-ON a.letter_partition = log.number AND a.letter_offset >= log.first AND a.letter_offset < log.beyond
-WHERE a.action IN ('sent', 'arrived', 'dropped')
-""")
 # The names of others' applications are nobody's business here.
 _CONNECTIONS: Final = text("""
 SELECT CASE WHEN application_name LIKE 'scanline-%' THEN application_name ELSE 'other' END AS name, count(*)
 FROM pg_stat_activity WHERE datid IS NOT NULL GROUP BY name ORDER BY name
 """)
-_CONNECTIONS_LIMIT: Final = text(
-    "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
-)
 
 
 class ReadsUnavailable(SourceFailed):
@@ -103,15 +93,15 @@ class DatabaseReader:
 
     def facts(self, pipeline: str, letters: LetterBounds | None) -> DatabaseFacts:
         """What operators are told, by one connection."""
-        offsets = stream_offsets.c
-        written = select(offsets.partition, offsets.next_offset, offsets.topic_id).where(
-            offsets.pipeline == pipeline, offsets.topic == RECORDS_TOPIC
-        )
+        of = {"pipeline": pipeline, "topic": RECORDS_TOPIC}
         with self._connected() as connection:
-            found = {number: StoredOffset(offset, topic_id) for number, offset, topic_id in connection.execute(written)}
-            done = None if letters is None else connection.execute(_LETTERS_DONE, letters._asdict()).scalar_one()
+            written = connection.exec_driver_sql(WRITTEN, of)
+            found = {number: StoredOffset(offset, topic_id) for number, offset, topic_id in written}
+            done = None
+            if letters is not None:
+                done = connection.exec_driver_sql(LETTERS_DONE, letters._asdict()).scalar_one()
             counts = {str(name): int(count) for name, count in connection.execute(_CONNECTIONS)}
-            limit = connection.execute(_CONNECTIONS_LIMIT).scalar_one()
+            limit = connection.exec_driver_sql(CONNECTIONS_LIMIT).scalar_one()
         return DatabaseFacts(found, done, counts, limit)
 
     def close(self) -> None:

@@ -13,17 +13,10 @@ from kafka_client.offsets import BEGIN_AND_END, offsets_of
 from operations.exporter import declarations as told
 from operations.exporter.postgres import Session
 from operations.exporter.sources import Away, Sample
-from operations.lag import WRITTEN, LagMeter, PartitionLag
+from operations.lag import LagMeter, PartitionLag
+from schemas.server_queries import LETTERS_DONE, WRITTEN
 from schemas.stored_offset import StoredOffset
 from schemas.topics import DLQ_TOPIC, RECORDS_TOPIC, STATUS_TOPIC
-
-# of letters that are still there: those that something final was done about
-_DONE: Final = """
-SELECT count(DISTINCT (a.letter_partition, a.letter_offset)) FROM dead_letter_actions AS a
-JOIN unnest(%s::int[], %s::bigint[], %s::bigint[]) AS log(number, first, beyond)
-ON a.letter_partition = log.number AND a.letter_offset >= log.first AND a.letter_offset < log.beyond
-WHERE a.action IN ('sent', 'arrived', 'dropped')
-"""
 
 
 class Kafka:
@@ -55,7 +48,7 @@ class Kafka:
     def _written(self) -> dict[int, StoredOffset] | None:
         """None while PostgreSQL does not answer: the group's offsets then count."""
         try:
-            rows = self._session.rows(WRITTEN, (self._pipeline, RECORDS_TOPIC))
+            rows = self._session.rows(WRITTEN, {"pipeline": self._pipeline, "topic": RECORDS_TOPIC})
         except psycopg2.Error:
             return None
         return {partition: StoredOffset(offset, topic_id) for partition, offset, topic_id in rows}
@@ -73,9 +66,13 @@ class Kafka:
     def _dead_letters(self) -> Iterator[Sample]:
         begins, ends = offsets_of(self._admin, DLQ_TOPIC, None, *BEGIN_AND_END, seconds=self._seconds)
         numbers = sorted(begins)
-        bounds = [begins[number] for number in numbers], [ends[number] for number in numbers]
+        bounds = {
+            "partitions": numbers,
+            "begins": [begins[number] for number in numbers],
+            "ends": [ends[number] for number in numbers],
+        }
         try:
-            ((done,),) = self._session.rows(_DONE, (numbers, *bounds))
+            ((done,),) = self._session.rows(LETTERS_DONE, bounds)
         except psycopg2.Error:
             return  # what was done about them is not known
         there = sum(ends.values()) - sum(begins.values())

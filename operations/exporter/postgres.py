@@ -3,7 +3,7 @@
 import logging
 import select
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import psycopg2
@@ -11,6 +11,7 @@ import psycopg2.extensions as extensions
 
 from operations.exporter import declarations as told
 from operations.exporter.sources import Away, Family, Sample
+from schemas.server_queries import CHECKPOINTER_VIEW_SINCE, CHECKPOINTS, CHECKPOINTS_BEFORE, CONNECTIONS_LIMIT
 
 log = logging.getLogger("scanline.exporter")
 _STATES: Final = (
@@ -82,8 +83,8 @@ def _records(rows: list[Any]) -> Iterator[Sample]:
 
 
 QUESTIONS: Final = (
-    Question("SELECT checkpoints_timed, checkpoints_req FROM pg_stat_bgwriter", _checkpoints, beyond=170_000),
-    Question("SELECT num_timed, num_requested FROM pg_stat_checkpointer", _checkpoints, oldest=170_000),
+    Question(CHECKPOINTS_BEFORE, _checkpoints, beyond=CHECKPOINTER_VIEW_SINCE),
+    Question(CHECKPOINTS, _checkpoints, oldest=CHECKPOINTER_VIEW_SINCE),
     Question(f"SELECT pg_wal_lsn_diff({_POSITION}, '0/0')", _one(told.WAL_BYTES)),
     Question("SELECT count(*) FROM pg_locks WHERE NOT granted", _one(told.LOCKS_WAITING)),
     Question(_TABLES.format(what="s.n_dead_tup"), _each(told.DEAD_ROWS)),
@@ -99,11 +100,7 @@ QUESTIONS: Final = (
         _connections,
         monitor=True,
     ),
-    Question(
-        "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
-        " - coalesce(current_setting('reserved_connections', true), '0')::int",
-        _one(told.CONNECTIONS_LIMIT),
-    ),
+    Question(CONNECTIONS_LIMIT, _one(told.CONNECTIONS_LIMIT)),
     Question(
         "SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready'",
         _one(told.ARCHIVE_PENDING),
@@ -151,11 +148,11 @@ class Session:
         self._seconds = seconds
         self._connection: Any = None
 
-    def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
+    def rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[Any]:
         """Raises psycopg2.Error."""
         try:
             with self.connection.cursor() as cursor:
-                cursor.execute(query, parameters or None)  # without any, a % means itself
+                cursor.execute(query, parameters)  # without any, a % means itself
                 return list(cursor.fetchall())
         except psycopg2.Error as error:
             if error.pgcode is None:  # not the server's word: the connection is of no more use
