@@ -9,21 +9,17 @@ from contextlib import contextmanager
 from typing import Final
 
 import uvicorn
-from pydantic import ValidationError
 
 from producer_api.settings import ApiSettings
 from schemas.log_lines import config
+from schemas.process_start import settings_or_exit
 
 _FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def main() -> None:
     """Reads the settings and serves. With several processes they share the port, and /metrics adds them up."""
-    try:
-        settings = ApiSettings()
-    except ValidationError as error:
-        names = ", ".join(f"SCANLINE_{'_'.join(map(str, part['loc']))}".upper() for part in error.errors())
-        sys.exit(f"Thiếu hoặc sai cấu hình: {names}. / Settings missing or wrong: {names}. See `scanline doctor`.")
+    settings = settings_or_exit(ApiSettings)
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # `scanline api` holds Ctrl-C back while this loads
         with _metrics_folder(settings.api_processes):

@@ -11,10 +11,10 @@ import threading
 from typing import Any, Final
 
 import faust
-from pydantic import ValidationError
 
 from schemas.health_server import serve
 from schemas.log_lines import config
+from schemas.process_start import exit_without_port, settings_or_exit
 from stream_app.app import build_app, build_lanes
 from stream_app.faust_bridge.log_filter import Repeats
 from stream_app.lanes.group import Lanes
@@ -83,11 +83,7 @@ class ScanlineWorker(faust.Worker):
 
 def main() -> None:
     """Reads the settings, starts the worker, and does not return."""
-    try:
-        settings = WorkerSettings()
-    except ValidationError as error:
-        names = ", ".join(f"SCANLINE_{'_'.join(map(str, part['loc']))}".upper() for part in error.errors())
-        sys.exit(f"Thiếu hoặc sai cấu hình: {names}. / Settings missing or wrong: {names}. See `scanline doctor`.")
+    settings = settings_or_exit(WorkerSettings)
     level = settings.log_level.upper()
     logging.config.dictConfig(config(level, settings.log_format))
     for handler in logging.getLogger().handlers:
@@ -100,10 +96,7 @@ def main() -> None:
     try:
         server = serve(host, port, lambda: _ready(lanes, app.watchdog.standing), lambda: _alive(app.watchdog))
     except OSError as error:
-        sys.exit(
-            f"Không mở được cổng {port} tại {host} ({error.strerror}); xem SCANLINE_WORKER_METRICS_PORT. / "
-            f"Port {port} at {host} cannot be opened ({error.strerror}); see SCANLINE_WORKER_METRICS_PORT."
-        )
+        exit_without_port(host, port, "SCANLINE_WORKER_METRICS_PORT", error)
     log.info("worker metrics on port %d", server.server_port)
     # Records are plain trees: nothing in them needs the cycle collector, which would walk them all again and again.
     gc.collect()

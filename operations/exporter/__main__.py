@@ -3,13 +3,11 @@
 import logging
 import logging.config
 import signal
-import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 from prometheus_client import REGISTRY, disable_created_metrics
-from pydantic import ValidationError
 
 from operations.exporter.kafka import Kafka
 from operations.exporter.machine import Machine
@@ -18,6 +16,7 @@ from operations.exporter.settings import ExporterSettings
 from operations.exporter.sources import Source, Told, Watch
 from schemas.health_server import serve
 from schemas.log_lines import config
+from schemas.process_start import exit_without_port, settings_or_exit
 
 log = logging.getLogger("scanline.exporter")
 
@@ -37,11 +36,7 @@ def _watches(settings: ExporterSettings) -> list[Watch]:
 
 def main() -> None:
     """Reads the settings and serves until a signal."""
-    try:
-        settings = ExporterSettings()
-    except ValidationError as error:
-        names = ", ".join(f"SCANLINE_{'_'.join(map(str, part['loc']))}".upper() for part in error.errors())
-        sys.exit(f"Thiếu hoặc sai cấu hình: {names}. / Settings missing or wrong: {names}. See `scanline doctor`.")
+    settings = settings_or_exit(ExporterSettings)
     level = settings.log_level.upper()
     logging.config.dictConfig(config(level, settings.log_format))
     stopping = threading.Event()
@@ -61,10 +56,7 @@ def main() -> None:
     try:
         server = serve(host, port, ready, lambda: (True, {}))
     except OSError as error:
-        sys.exit(
-            f"Không mở được cổng {port} tại {host} ({error.strerror}); xem SCANLINE_EXPORTER_PORT. / "
-            f"Port {port} at {host} cannot be opened ({error.strerror}); see SCANLINE_EXPORTER_PORT."
-        )
+        exit_without_port(host, port, "SCANLINE_EXPORTER_PORT", error)
     log.info("exporter metrics on port %d", server.server_port)
     for watch in watches:
         watch.start()
