@@ -2,8 +2,6 @@
 
 import io
 import statistics
-import threading
-import time
 import uuid
 from collections.abc import Sequence
 from contextlib import closing
@@ -19,6 +17,7 @@ from schemas.tables import HASH_PARTITIONS
 from sinks.columns import COLUMNS
 from sinks.postgres.rows import lines_of
 from trials import generator
+from trials.bench.together import Transaction, run_together
 
 ROWS_PER_TRANSACTION: Final = 1_000
 _SCHEMA: Final = "bench_raw"
@@ -77,28 +76,12 @@ def measure(dsn: str, texts: Sequence[str], connections: int, repeats: int) -> l
 def _once(dsn: str, texts: Sequence[str], connections: int) -> float:
     with closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:
         cursor.execute(f"TRUNCATE {TABLE}")
-    start = threading.Barrier(connections + 1)
-    errors: list[Exception] = []
-
-    def copy(share: Sequence[str]) -> None:
-        with closing(psycopg2.connect(dsn, options="-c synchronous_commit=off")) as connection:
-            files = [io.BytesIO(text.encode()) for text in share]
-            start.wait()
-            try:
-                for file in files:
-                    with connection, connection.cursor() as cursor:
-                        cursor.copy_expert(COPY, file, size=1 << 16)
-            except psycopg2.Error as error:
-                errors.append(error)
-
-    threads = [threading.Thread(target=copy, args=(texts[at::connections],)) for at in range(connections)]
-    for thread in threads:
-        thread.start()
-    start.wait()
-    began = time.perf_counter()
-    for thread in threads:
-        thread.join()
-    seconds = time.perf_counter() - began
-    if errors:
-        raise errors[0]
+    shares = [[copying(text) for text in texts[at::connections]] for at in range(connections)]
+    seconds, _ = run_together(dsn, "-c synchronous_commit=off", shares)
     return sum(text.count("\n") for text in texts) / seconds
+
+
+def copying(text: str) -> Transaction:
+    """What copies these lines, with everything prepared that is not the database's work."""
+    file = io.BytesIO(text.encode())
+    return lambda cursor: cursor.copy_expert(COPY, file, size=1 << 16)

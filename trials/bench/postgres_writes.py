@@ -1,9 +1,6 @@
 """Ways to write the same rows into PostgreSQL, under its default settings and under ours, in turns in one run."""
 
-import io
 import statistics
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -14,9 +11,11 @@ import psycopg2.extras
 
 from infra.postgres.cluster import PostgresCluster
 from infra.postgres.migrate import prepare
+from schemas.server_queries import CHECKPOINTER_VIEW_SINCE, CHECKPOINTS, CHECKPOINTS_BEFORE
 from sinks.columns import COLUMNS
 from sinks.postgres.rows import texts_of
-from trials.bench.copy_baseline import COPY, TABLE, copy_lines, make_scratch
+from trials.bench.copy_baseline import TABLE, copy_lines, copying, make_scratch
+from trials.bench.together import Transaction, run_together
 
 _INSERT: Final = f"INSERT INTO {TABLE} ({', '.join(COLUMNS)}) VALUES %s"
 _TENANTS: Final = 16
@@ -135,14 +134,15 @@ class _Counters(NamedTuple):
 
 
 def _measure(dsn: str, way: Way, variant: str, rows: int, *, durable: bool) -> Measured:
-    shares = _batches(way, rows)
+    shares = [[_call(way, batch) for batch in share] for share in _batches(way, rows)]
+    options = f"-c synchronous_commit={'on' if durable else 'off'}"
     with closing(psycopg2.connect(dsn)) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute(f"TRUNCATE {TABLE}")
             cursor.execute("CHECKPOINT")
             before = _counters(cursor)
-            seconds, times = _write_all(dsn, way, shares, durable=durable)
+            seconds, times = run_together(dsn, options, shares)
             after = _counters(cursor)
     times.sort()
     return Measured(
@@ -158,52 +158,19 @@ def _measure(dsn: str, way: Way, variant: str, rows: int, *, durable: bool) -> M
 
 
 def _counters(cursor: Any) -> _Counters:
-    """WAL written so far, and checkpoints that were requested. From version 17 on these have a view of their own."""
-    cursor.execute("SELECT to_regclass('pg_catalog.pg_stat_checkpointer') IS NOT NULL")
-    [(own_view,)] = cursor.fetchall()
-    forced = "num_requested FROM pg_stat_checkpointer" if own_view else "checkpoints_req FROM pg_stat_bgwriter"
-    cursor.execute(f"SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint, {forced}")
-    [(wal, requested)] = cursor.fetchall()
+    """WAL written so far, and checkpoints that were requested."""
+    cursor.execute("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint")
+    [(wal,)] = cursor.fetchall()
+    has_view = cursor.connection.server_version >= CHECKPOINTER_VIEW_SINCE
+    cursor.execute(CHECKPOINTS if has_view else CHECKPOINTS_BEFORE)
+    [(_, requested)] = cursor.fetchall()
     return _Counters(wal, requested)
 
 
-def _write_all(dsn: str, way: Way, shares: Sequence[Sequence[Batch]], *, durable: bool) -> tuple[float, list[float]]:
-    """Seconds of all together, and of each transaction."""
-    options = f"-c synchronous_commit={'on' if durable else 'off'}"
-    start = threading.Barrier(way.connections + 1)
-    times: list[float] = []
-    errors: list[Exception] = []
-
-    def write(share: Sequence[Batch]) -> None:
-        with closing(psycopg2.connect(dsn, options=options)) as connection:
-            calls = [_call(way, batch) for batch in share]
-            start.wait()
-            try:
-                for call in calls:
-                    began = time.perf_counter()
-                    with connection, connection.cursor() as cursor:
-                        call(cursor)
-                    times.append(time.perf_counter() - began)
-            except psycopg2.Error as error:
-                errors.append(error)
-
-    threads = [threading.Thread(target=write, args=(share,)) for share in shares]
-    for thread in threads:
-        thread.start()
-    start.wait()
-    began = time.perf_counter()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-    return time.perf_counter() - began, times
-
-
-def _call(way: Way, batch: Batch) -> Callable[[Any], None]:
+def _call(way: Way, batch: Batch) -> Transaction:
     """What writes the batch, with everything prepared that is not the database's work."""
     if way.copies:
-        data = "".join(batch).encode()
-        return lambda cursor: cursor.copy_expert(COPY, io.BytesIO(data), size=1 << 16)
+        return copying("".join(batch))
     values = [texts_of(line) for line in batch]
     return lambda cursor: psycopg2.extras.execute_values(cursor, _INSERT, values, page_size=way.rows)
 
