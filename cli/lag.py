@@ -20,7 +20,7 @@ from operations.lag import LagMeter, Look, Pace, written_offsets
 from schemas.topics import RECORDS_TOPIC
 
 
-class Found(NamedTuple):
+class LookPair(NamedTuple):
     """Two looks, of which the second is shown; `before` is None where there was but one."""
 
     before: Look | None
@@ -56,10 +56,10 @@ def lag(
             with suppress(KeyboardInterrupt):
                 _watch(look, every, pipeline, as_json=json)
             return
-        found = Found(None, look())
+        found = LookPair(None, look())
         if over:
             time.sleep(over)
-            found = Found(found.now, look())
+            found = LookPair(found.now, look())
     if found.now.counted_by == "group":
         why = (
             ("Chưa có SCANLINE_POSTGRES_READ_URL", "SCANLINE_POSTGRES_READ_URL is not set")
@@ -73,7 +73,7 @@ def lag(
         console.print(table(found.now, found.pace, console.width))
 
 
-def _document(found: Found, pipeline: str) -> dict[str, Any]:
+def _document(found: LookPair, pipeline: str) -> dict[str, Any]:
     def paced(partition: int | None = None) -> dict[str, Any]:
         pace = found.pace(partition)
         return {
@@ -121,7 +121,7 @@ def _watch(look: Callable[[], Look], every: float, pipeline: str, *, as_json: bo
         while True:
             started = time.monotonic()
             try:
-                found = Found(before, look())
+                found = LookPair(before, look())
             except InfraError as error:
                 if as_json:
                     print_json({"error": {"code": error.code, "vi": error.vi, "en": error.en}})

@@ -102,9 +102,8 @@ class Overview:
         while True:
             try:
                 seen = await asyncio.get_running_loop().run_in_executor(thread, servers.look)
-                before = self._servers
-                both = before is not None and before.lag is not None and seen.lag is not None
-                self._pace = Pace.between(before.lag, seen.lag) if both else None  # type: ignore[union-attr, arg-type]  # `both` says that they are there
+                before = None if self._servers is None else self._servers.lag
+                self._pace = None if before is None or seen.lag is None else Pace.between(before, seen.lag)
                 self._servers = seen
             except Exception as error:  # without a word of the servers the page still tells of the scans
                 log.error("no look at the servers: %s", described(error))

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from fastapi import APIRouter, Depends, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from producer_api.http.caller import Caller, caller
+from producer_api.http.event_stream import event_stream
 from producer_api.http.problems import ApiProblem
 from producer_api.services import Services, services
 
@@ -88,8 +89,7 @@ async def operators_events(service: Services = Depends(services)) -> Response:
     """Server-sent events: the charts so far, then what there is to see every two seconds."""
     if service.overview.full:
         raise service.later("too_many_viewers")
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_events(service), 200, headers, "text/event-stream")
+    return event_stream(_events(service))
 
 
 async def _events(service: Services) -> AsyncIterator[bytes]:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from producer_api.http import openapi
+from producer_api.http import event_stream, openapi
 from producer_api.http.answers import CancellationAccepted
 from producer_api.http.caller import Caller, caller
 from producer_api.http.cursors import CURSOR_PATTERN, key_of
@@ -84,11 +84,9 @@ async def events(
     """
     scan_id, entry = await service.found(who.tenant_id, scan_id)
     seen = request.headers.get("last-event-id")
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     if entry.final and entry.event_id == seen:
-        return Response(None, 204, headers)
-    stream = _events(service, (who.tenant_id, scan_id), seen)
-    return StreamingResponse(stream, 200, headers, "text/event-stream")
+        return Response(None, 204, event_stream.HEADERS)
+    return event_stream.event_stream(_events(service, (who.tenant_id, scan_id), seen))
 
 
 async def _events(service: Services, key: Key, seen: str | None) -> AsyncIterator[bytes]:
