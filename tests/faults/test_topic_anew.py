@@ -159,9 +159,11 @@ def test_an_operator_passes_over_messages(stack: Stack, scanline: Commands) -> N
         second = publish(stack, TENANT, 10, 2)
         wait_for(lambda: waits(worker), "the lane waits", LONG)
         before = place(database)
-        for wrong in ("12", "-1", "newest"):
+        refused = reset("--to=12", "--yes")
+        assert refused.returncode == 1 and "0 đến 11" in refused.stderr and "0 to 11" in refused.stderr
+        for wrong in ("-1", "newest"):
             refused = reset(f"--to={wrong}", "--yes")
-            assert refused.returncode == 1 and "0 đến 11" in refused.stderr and "0 to 11" in refused.stderr
+            assert refused.returncode == 2 and f"{wrong}»; it must be one of: earliest, latest" in refused.stderr
         refused = reset("--to", "3")
         assert refused.returncode == 1 and "3 offsets" in refused.stderr and "--yes" in refused.stderr
         assert place(database) == before and database.scan(TENANT, second) is None
