@@ -64,8 +64,9 @@ def prometheus(
     *,
     rules: Iterable[Path] = (),
     alertmanager: str | None = None,
+    scrape_configs: Iterable[Mapping[str, Any]] = (),
 ) -> Iterator[Prometheus]:
-    """Running in `folder`; looks at the processes of each job, and at the rules, every second."""
+    """Running in `folder`; looks at the processes of each job, and at the rules, every second. `scrape_configs`: beside those."""
     binary = program("prometheus")
     settings: dict[str, Any] = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
@@ -76,7 +77,8 @@ def prometheus(
                 "static_configs": [{"targets": [each.base_url.removeprefix("http://") for each in services]}],
             }
             for name, services in jobs.items()
-        ],
+        ]
+        + list(scrape_configs),
     }
     if alertmanager is not None:
         targets = [{"targets": [alertmanager.removeprefix("http://")]}]
