@@ -23,3 +23,14 @@ def murmur2(data: bytes) -> int:
 def partition_of(key: bytes, partitions: int = 12) -> int:
     """As the Java producer's default partitioner does."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+def tenants_by_partition(prefix: str, partitions: int = 12) -> list[str]:
+    """A tenant for each partition, in their order."""
+    found: dict[int, str] = {}
+    number = 0
+    while len(found) < partitions:
+        name = f"{prefix}-{number:03}"
+        found.setdefault(partition_of(name.encode(), partitions), name)
+        number += 1
+    return [found[partition] for partition in range(partitions)]

@@ -8,7 +8,7 @@ import httpx
 from sockets import Connection
 
 from tests.helpers import FINAL, wait_for
-from tests.submitting import scans_of
+from tests.submissions import scans_of
 from trials import generator
 
 RECORDS: Final = 3

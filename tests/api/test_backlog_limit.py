@@ -1,7 +1,7 @@
 """Too much waits for the workers: nothing more is taken until they have caught up, and what was taken is not lost."""
 
 import httpx
-from reading import Tenant, assert_problem
+from api_client import Tenant, assert_problem
 
 from infra.stack import Stack
 from tests.helpers import Database, wait_for

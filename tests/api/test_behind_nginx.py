@@ -8,8 +8,8 @@ from typing import Final
 
 import httpx
 import pytest
+from api_client import Tenant
 from framing import OFFERS, RIGHT, assert_stored, final_answer, records, send
-from reading import Tenant
 from sockets import Connection
 
 from infra.processes.child import Child, free_port
@@ -17,7 +17,7 @@ from infra.processes.services import Service
 from infra.settings import PROJECT
 from tests.helpers import FINAL, wait_for
 from tests.packages import program
-from tests.submitting import HeldUpload, wait_until_taken
+from tests.submissions import HeldUpload, wait_until_taken
 from trials import generator
 
 pytestmark = pytest.mark.usefixtures("worker")

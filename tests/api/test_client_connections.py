@@ -17,7 +17,7 @@ from infra.processes.services import Service
 from tests.helpers import Database, wait_for
 from tests.load import metric
 from tests.servers import Servers
-from tests.submitting import FOUND_NOTHING, accepted, scans_of, submit, wait_until_taken
+from tests.submissions import FOUND_NOTHING, accepted, scans_of, submit, wait_until_taken
 from trials import generator
 
 MIB: Final = 1024 * 1024

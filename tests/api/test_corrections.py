@@ -10,7 +10,7 @@ from typing import Any, Final
 import httpx
 import pytest
 import zstandard
-from reading import Tenant, assert_problem
+from api_client import Tenant, assert_problem
 
 from tests.helpers import (
     Database,

@@ -14,7 +14,7 @@ import pytest
 from infra.processes.services import Service
 from infra.settings import PROJECT
 from tests.helpers import FINAL, PATIENCE, Database, changed, wait_for
-from tests.submitting import NDJSON, accepted, scans_of
+from tests.submissions import NDJSON, accepted, scans_of
 from trials import generator
 
 pytestmark = [

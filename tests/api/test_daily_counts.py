@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
-from reading import Tenant, assert_problem
+from api_client import Tenant, assert_problem
 
 from tests.helpers import Database, StatusTopic, assert_told, changed
 from trials import generator

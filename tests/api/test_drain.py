@@ -17,7 +17,7 @@ from operations.body_lines import lines_of
 from tests.helpers import Database, StatusTopic, assert_told, wait_for
 from tests.load import keys_of
 from tests.servers import Servers
-from tests.submitting import HeldUpload, accepted, scans_of, submit, wait_until_taken
+from tests.submissions import HeldUpload, accepted, scans_of, submit, wait_until_taken
 from trials import generator
 
 _DRAIN: Final = {"SCANLINE_API_DRAIN_SECONDS": "4"}

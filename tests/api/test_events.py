@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from reading import Event, Tenant
+from api_client import Event, Tenant
 
 from infra.processes.services import Service
 from tests.helpers import Database, Publisher, StatusTopic, assert_told, new_scan, wait_for

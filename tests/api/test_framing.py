@@ -31,7 +31,7 @@ from sockets import Connection
 
 from infra.processes.services import Service
 from tests.helpers import wait_for
-from tests.submitting import scans_of
+from tests.submissions import scans_of
 
 pytestmark = pytest.mark.usefixtures("worker")
 GET: Final = b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n"

@@ -15,7 +15,7 @@ import zstandard
 from infra.processes.services import Service
 from tests.helpers import Database, StatusTopic, assert_accounted, assert_told, wait_for
 from tests.servers import Servers
-from tests.submitting import (
+from tests.submissions import (
     FOUND_NOTHING,
     JSON,
     NDJSON,

@@ -10,8 +10,8 @@ from typing import Final
 import httpx
 import msgspec
 import pytest
+from api_client import Tenant
 from confluent_kafka import Consumer, TopicPartition
-from reading import Tenant
 
 from infra.processes.services import Service
 from infra.stack import Stack

@@ -6,8 +6,8 @@ import uuid
 
 import httpx
 import pytest
+from api_client import Tenant
 from confluent_kafka import Producer
-from reading import Tenant
 
 from infra.stack import Stack
 from tests.helpers import STATUS, peak_memory, wait_for

@@ -10,10 +10,10 @@ from typing import Any, Final
 import httpx
 import pytest
 import zstandard
-from reading import Tenant, assert_problem
+from api_client import Tenant, assert_problem
 
 from tests.helpers import Database, changed
-from tests.submitting import JSON, NDJSON, accepted, odd_pieces, scans_of
+from tests.submissions import JSON, NDJSON, accepted, odd_pieces, scans_of
 from trials import generator
 
 pytestmark = pytest.mark.usefixtures("worker")

@@ -15,7 +15,7 @@ from schemas.problems import PROBLEMS
 from tests.format_mistakes import BOM, LINES, MISTAKES, STREAM, zstd_with_window
 from tests.helpers import Database, changed
 from tests.servers import Servers
-from tests.submitting import (
+from tests.submissions import (
     FOUND_NOTHING,
     JSON,
     NDJSON,

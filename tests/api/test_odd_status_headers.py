@@ -4,7 +4,7 @@ import json
 
 import httpx
 import pytest
-from reading import Tenant
+from api_client import Tenant
 
 from schemas.topics import status_key
 from tests import header_names

@@ -11,18 +11,18 @@ from typing import Any, Final
 import httpx
 import pytest
 import zstandard
+from api_client import Tenant, assert_problem
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from reading import Tenant, assert_problem
 
 from infra.processes.services import Service
 from producer_api.rows import ACTIVITY_COLUMNS
 from schemas.field_texts import STRUCTS
-from tests.described import Description
 from tests.helpers import Database, headers_of, new_scan, wait_for
+from tests.openapi_description import Description
 from tests.servers import Servers
-from tests.submitting import FOUND_NOTHING, JSON, NDJSON, RecordsTopic
+from tests.submissions import FOUND_NOTHING, JSON, NDJSON, RecordsTopic
 from trials import generator
 
 pytestmark = pytest.mark.usefixtures("worker")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from reading import Tenant
+from api_client import Tenant
 
 from infra.processes.services import Service
 from infra.stack import Stack

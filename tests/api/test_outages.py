@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from reading import Tenant, assert_problem
+from api_client import Tenant, assert_problem
 
 from infra.processes.services import Service
 from infra.stack import Stack

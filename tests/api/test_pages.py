@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from reading import Tenant, assert_problem
+from api_client import Tenant, assert_problem
 
 from infra.processes.services import Service
 from schemas.problems import PROBLEMS

@@ -18,7 +18,7 @@ from tests.format_mistakes import zstd_with_window
 from tests.helpers import Database, wait_for
 from tests.raising_api import PLANTED, start_raising_api
 from tests.servers import Servers
-from tests.submitting import (
+from tests.submissions import (
     FOUND_NOTHING,
     JSON,
     NDJSON,

@@ -7,7 +7,7 @@ from typing import Final
 
 import httpx
 import pytest
-from reading import Tenant
+from api_client import Tenant
 
 from infra.processes.services import Service
 from infra.settings import PROJECT

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
-from reading import Tenant, assert_problem
+from api_client import Tenant, assert_problem
 
 from tests.helpers import Database, Publisher, StatusTopic, assert_accounted, assert_told, changed, new_scan, wait_for
 from tests.servers import Servers

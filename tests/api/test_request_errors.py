@@ -12,7 +12,7 @@ from schemas.problems import REQUEST_ERRORS
 from tests.helpers import Database
 from tests.raising_api import PLANTED, start_raising_api
 from tests.servers import Servers
-from tests.submitting import FOUND_NOTHING, JSON, NDJSON, odd_pieces, scans_of, submit
+from tests.submissions import FOUND_NOTHING, JSON, NDJSON, odd_pieces, scans_of, submit
 from trials import generator
 
 FINISHED: Final = "queued, processing, completed, completed_with_errors, failed, cancelled"

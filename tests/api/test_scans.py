@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from reading import Tenant, assert_problem
+from api_client import Tenant, assert_problem
 
 from infra.processes.services import Service
 from tests.helpers import STATUS, Database, Publisher, StatusTopic, assert_told, changed, new_scan, wait_for

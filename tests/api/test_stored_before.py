@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import httpx
 import pytest
-from reading import Tenant
+from api_client import Tenant
 
 from infra.processes.services import Service
 from producer_api.http.page import PAGE_BYTES
 from tests.helpers import Database, peak_memory, wait_for
-from tests.refusing import locked
+from tests.refusals import locked
 from tests.servers import Servers
 from trials import generator
 

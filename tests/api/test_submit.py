@@ -14,7 +14,7 @@ import zstandard
 from infra.processes.services import Service
 from tests.helpers import Database, StatusTopic, assert_accounted, assert_told, changed, headers_of
 from tests.servers import Servers
-from tests.submitting import FOUND_NOTHING, JSON, NDJSON, RecordsTopic, accepted, odd_pieces, scans_of, submit
+from tests.submissions import FOUND_NOTHING, JSON, NDJSON, RecordsTopic, accepted, odd_pieces, scans_of, submit
 from trials import generator
 
 pytestmark = pytest.mark.usefixtures("worker")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 
 import httpx
 import pytest
-from reading import Tenant
+from api_client import Tenant
 
 from infra.processes.services import Service
 from infra.settings import PROJECT

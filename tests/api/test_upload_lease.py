@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 from infra.processes.services import Service
 from tests.helpers import STATUS, Database, StatusTopic, assert_accounted, assert_told, wait_for
 from tests.servers import Servers
-from tests.submitting import FOUND_NOTHING, NDJSON, HeldUpload, accepted, scans_of, submit, wait_until_taken
+from tests.submissions import FOUND_NOTHING, NDJSON, HeldUpload, accepted, scans_of, submit, wait_until_taken
 from trials import generator
 
 pytestmark = pytest.mark.usefixtures("worker")

@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
+from api_client import Tenant, assert_problem
 from confluent_kafka import Consumer, TopicPartition
-from reading import Tenant, assert_problem
 
 from tests.helpers import RECORDS, Database, StatusTopic, assert_told, changed
 from tests.servers import Servers

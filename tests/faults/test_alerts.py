@@ -13,10 +13,10 @@ import pytest
 from infra.processes.child import free_port
 from infra.processes.services import Service
 from infra.stack import Stack
-from tests.blocking import held
 from tests.helpers import Database, Publisher, new_scan, wait_for
 from tests.load import LONG
 from tests.monitoring import RULES, Inbox, alertmanager, prometheus
+from tests.row_locks import held
 from trials import generator
 from trials.chaos.links import Hop, Link
 

@@ -13,7 +13,7 @@ from infra.processes.services import Service
 from infra.stack import Stack
 from tests.helpers import PATIENCE, STATUS, Database, Publisher, StatusTopic, assert_told, changed, wait_for
 from tests.load import LONG, Load, Scan, assert_exactly, keys_of, wait_for_messages, worker_log
-from tests.submitting import NDJSON, HeldUpload, accepted, scans_of, submit, wait_until_taken
+from tests.submissions import NDJSON, HeldUpload, accepted, scans_of, submit, wait_until_taken
 from trials import generator
 from trials.chaos.clocks import Clock, can_jump
 

@@ -4,11 +4,10 @@ import pytest
 from confluent_kafka.admin import ResourceType
 
 from infra.stack import Stack
-from tests.blocking import tenants_by_partition
 from tests.broker_settings import configure
 from tests.helpers import DEAD_LETTERS, Database, Publisher, new_scan, wait_for
 from tests.load import LONG, worker_log
-from tests.murmur2 import partition_of
+from tests.murmur2 import partition_of, tenants_by_partition
 from trials import generator
 
 pytestmark = pytest.mark.long

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import httpx
 
 from infra.stack import Stack
-from tests.blocking import tenants_by_partition
 from tests.helpers import Database, Publisher, new_scan, wait_for
 from tests.load import LONG, Scan, assert_exactly, keys_of
-from tests.submitting import submit
+from tests.murmur2 import tenants_by_partition
+from tests.submissions import submit
 from trials import generator
 
 FLOOD = 150_000

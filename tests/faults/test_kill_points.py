@@ -9,11 +9,11 @@ import pytest
 from infra.processes.child import free_port
 from infra.processes.services import Service
 from infra.stack import Stack
-from tests.blocking import tenants_by_partition
 from tests.dying_worker import VARIABLE
 from tests.helpers import Database, Publisher, StatusTopic, wait_for
 from tests.load import LONG, Load, Scan, assert_exactly, group_offset, keys_of, offsets, wait_for_messages
-from tests.submitting import JSON, NDJSON, submit, wait_until_taken
+from tests.murmur2 import tenants_by_partition
+from tests.submissions import JSON, NDJSON, submit, wait_until_taken
 from trials import generator
 
 SESSION: Final = {"SCANLINE_SESSION_TIMEOUT_SECONDS": "2"}  # how soon the other worker takes over

@@ -8,11 +8,10 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from infra.stack import Stack
-from tests.blocking import tenants_by_partition
 from tests.commands import Commands
 from tests.helpers import RECORDS, Database, Publisher, wait_for
 from tests.load import LONG, metric, worker_log
-from tests.murmur2 import partition_of
+from tests.murmur2 import partition_of, tenants_by_partition
 from tests.topics import make_anew
 from trials import generator
 

@@ -11,11 +11,10 @@ from infra.processes.services import Service
 from infra.stack import Stack
 from operations.status_follower import Change, StatusFollower
 from schemas.topics import CLOSED, HEADER_SUBJECT, HEADER_TYPE, RECORDS, RECORDS_TOPIC, STATUS_TOPIC
-from tests.blocking import tenants_by_partition
 from tests.helpers import Database, Publisher, array, new_scan, wait_for
 from tests.load import LONG, Load, Scan, assert_exactly, keys_of, lanes, metric
-from tests.murmur2 import partition_of
-from tests.submitting import submit
+from tests.murmur2 import partition_of, tenants_by_partition
+from tests.submissions import submit
 from trials import generator
 
 BEFORE = 12

@@ -7,7 +7,7 @@ from infra.processes.services import Service
 from infra.stack import Stack
 from tests.helpers import DEAD_LETTERS, wait_for
 from tests.load import LONG, Load, assert_exactly, hold, keys_of, metric
-from tests.submitting import accepted, submit
+from tests.submissions import accepted, submit
 from trials import generator
 
 AWAY_SECONDS = 20

@@ -6,7 +6,7 @@ import pytest
 
 from infra.processes.services import Service
 from infra.stack import Stack
-from tests.freezing import freeze_with_open_transaction
+from tests.frozen_worker import freeze_with_open_transaction
 from tests.helpers import Database, Publisher, new_scan, wait_for
 from tests.load import LONG, Load, assert_exactly, keys_of, offsets, wait_for_messages
 from trials import generator

@@ -14,7 +14,7 @@ from tests.commands import Commands
 from tests.contents import contents
 from tests.helpers import Database, Publisher, StatusTopic, assert_accounted, assert_told, changed, wait_for
 from tests.load import LONG
-from tests.mixing import mixed_scans
+from tests.mixed_scans import mixed_scans
 from trials import generator
 
 

@@ -16,7 +16,7 @@ from infra.processes.services import Service
 from infra.stack import Stack
 from tests.helpers import Database
 from tests.load import LONG, Load, Scan, assert_exactly, keys_of, wait_for_messages
-from tests.submitting import JSON, NDJSON, HeldUpload, scans_of, wait_until_taken
+from tests.submissions import JSON, NDJSON, HeldUpload, scans_of, wait_until_taken
 from trials import generator
 
 pytestmark = pytest.mark.long

@@ -9,10 +9,10 @@ import pytest
 from infra.processes.services import Service
 from infra.stack import Stack
 from schemas.status import PAUSES
-from tests.blocking import held
 from tests.faults.test_stalled_lanes import start_stopping_worker
 from tests.helpers import Database, Publisher, StatusTopic, assert_told, new_scan, wait_for
 from tests.load import LONG, metric, worker_log
+from tests.row_locks import held
 from tests.stopping_worker import CHANGED
 from trials import generator
 

@@ -10,11 +10,10 @@ from alembic import command
 from infra.postgres.migrate import alembic_config, upgrade
 from infra.processes.services import Service
 from infra.stack import Stack
-from tests.blocking import tenants_by_partition
 from tests.commands import Commands, rows
 from tests.helpers import Database, Publisher, StatusTopic, assert_accounted, assert_told, wait_for
 from tests.load import LONG, Load, assert_exactly, metric, wait_for_lanes, wait_for_messages, worker_log
-from tests.murmur2 import partition_of
+from tests.murmur2 import partition_of, tenants_by_partition
 from tests.topics import make_anew, topic_id
 from trials import generator
 

@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from tests.helpers import RECORDS, Database, StatusTopic, assert_accounted, assert_told, headers_of, wait_for
-from tests.submitting import JSON, NDJSON, accepted, submit
+from tests.submissions import JSON, NDJSON, accepted, submit
 from trials import generator
 from trials.chaos.rig import Rig
 from trials.load.load import ends_of

@@ -7,10 +7,10 @@ https://github.com/faust-streaming/faust/issues/606 (open, as is its pull reques
 import pytest
 
 from infra.stack import Stack
-from tests.blocking import held, tenants_by_partition
 from tests.helpers import Database, Publisher, new_scan, wait_for
 from tests.load import LONG, Scan, assert_exactly, group_offset, keys_of
-from tests.murmur2 import partition_of
+from tests.murmur2 import partition_of, tenants_by_partition
+from tests.row_locks import held
 from tests.stock import Stock
 from tests.stock_faust import SLOW
 from trials import generator

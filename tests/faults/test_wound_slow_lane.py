@@ -9,9 +9,10 @@ from collections.abc import Sequence
 import pytest
 
 from infra.stack import Stack
-from tests.blocking import held, tenants_by_partition
 from tests.helpers import Database, Publisher, new_scan, wait_for
 from tests.load import LONG, Scan, assert_exactly, hold, keys_of, metric
+from tests.murmur2 import tenants_by_partition
+from tests.row_locks import held
 from tests.stock import Stock
 from tests.stock_faust import SLOW
 from trials import generator

@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from infra.stack import Stack
-from tests.freezing import freeze_with_open_transaction
+from tests.frozen_worker import freeze_with_open_transaction
 from tests.helpers import Database, wait_for
 from tests.load import LONG, Load, assert_exactly, metric, unfinished, wait_for_lanes
 

@@ -11,7 +11,7 @@ from infra.processes.services import Service
 from tests.commands import Commands, one, refused, rows, written
 from tests.helpers import Database, StatusTopic, assert_accounted, assert_told, changed
 from tests.servers import Servers
-from tests.submitting import FOUND_NOTHING
+from tests.submissions import FOUND_NOTHING
 from trials import generator
 
 pytestmark = pytest.mark.usefixtures("worker")

@@ -16,13 +16,13 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from infra.stack import Stack
-from tests.blocking import held, tenants_by_partition
 from tests.commands import PATIENCE, SCANLINE, Commands
 from tests.faults.test_log_cut import delete_before, offset_of
 from tests.helpers import RECORDS, Database, Publisher, new_scan, wait_for
 from tests.kafka_tool import described
 from tests.load import LONG, Load
-from tests.murmur2 import partition_of
+from tests.murmur2 import partition_of, tenants_by_partition
+from tests.row_locks import held
 from trials import generator
 
 GROUP: Final = "inventory"

@@ -10,7 +10,7 @@ import pytest
 from infra.processes.services import Service
 from tests.command_lines import COMMANDS, STARTS, arguments
 from tests.commands import PATIENCE, SCANLINE, environment, written
-from tests.forked import NOT_READ, Case, assert_sentences, run_all
+from tests.forked_commands import NOT_READ, Case, assert_sentences, run_all
 from tests.helpers import Database, Publisher, changed
 from tests.servers import Servers
 from trials import generator

@@ -14,7 +14,7 @@ from infra.processes.services import Service
 from tests.helpers import changed, wait_for
 from tests.monitoring import RULES, Prometheus, prometheus
 from tests.servers import Servers
-from tests.submitting import accepted, submit
+from tests.submissions import accepted, submit
 from trials import generator
 
 RATE: Final = "10s"  # what Grafana would make of $__rate_interval where a scrape comes every second

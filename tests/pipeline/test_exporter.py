@@ -24,11 +24,11 @@ from infra.processes.services import Service
 from infra.stack import Stack
 from operations.exporter import declarations
 from operations.exporter.sources import Told
-from tests.blocking import held
 from tests.commands import Commands, environment
 from tests.faults.test_dead_letter_limit import garbage
 from tests.helpers import STATUS, Database, Publisher, new_scan, wait_for
 from tests.load import LONG, Load, worker_log
+from tests.row_locks import held
 from trials import generator
 
 Series = dict[tuple[str, ...], float]

@@ -11,7 +11,7 @@ import zstandard
 from tests.helpers import Database, Publisher, StatusTopic, array, assert_accounted, assert_told, new_scan, wait_for
 from tests.load import keys_of
 from tests.servers import Servers
-from tests.submitting import JSON, NDJSON, accepted, scans_of, submit
+from tests.submissions import JSON, NDJSON, accepted, scans_of, submit
 from trials import generator
 
 pytestmark = pytest.mark.usefixtures("worker")

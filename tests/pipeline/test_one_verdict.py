@@ -13,7 +13,7 @@ from tests.commands import Commands
 from tests.fuzz.values import ALL
 from tests.helpers import Database, Publisher, StatusTopic, assert_accounted, assert_told, new_scan
 from tests.servers import Servers
-from tests.submitting import NDJSON, accepted, submit
+from tests.submissions import NDJSON, accepted, submit
 from tests.unit.examples import FULL, changed, encode
 
 KEY: Final = "/activity_key"

@@ -15,7 +15,7 @@ from infra.stack import Stack
 from tests.helpers import Database, Publisher, StatusTopic, assert_accounted, assert_told, new_scan, wait_for
 from tests.load import metric
 from tests.own import views_of_own
-from tests.submitting import accepted, submit
+from tests.submissions import accepted, submit
 from trials import generator
 
 SETTINGS: Final = {

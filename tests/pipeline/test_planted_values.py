@@ -19,8 +19,8 @@ from tests.collector import Collector, collecting
 from tests.helpers import Database, Publisher, array, changed, new_scan, wait_for
 from tests.own import views_of_own
 from tests.poisoned_worker import PASSING, PERSISTENT, SECRET, STAGES, mark
-from tests.refusing import raising, rule
-from tests.submitting import JSON, NDJSON, scans_of
+from tests.refusals import raising, rule
+from tests.submissions import JSON, NDJSON, scans_of
 from trials import generator
 
 PLANT: Final = "planted0987654321"  # each place has its own, so that a failure says which way it took
@@ -275,7 +275,7 @@ def outputs_of_everything(
     wait_for(lambda: "KeyError" in poisoned.log_file.read_text(), "our own code fails")
     found = outputs(own, [api, poisoned])
     server_log = f"log {own.postgres.log_file.name}"
-    found[server_log] = found[server_log].replace(f"ERROR:  {SECRET}", "")  # what tests.refusing has it say
+    found[server_log] = found[server_log].replace(f"ERROR:  {SECRET}", "")  # what tests.refusals has it say
     for service in (api, worker, poisoned):
         assert len(found[f"log {service.log_file.name}"]) > 200
     assert "scanline_" in found[f"{api.name}/metrics text/plain"]

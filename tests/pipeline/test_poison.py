@@ -27,7 +27,7 @@ from tests.load import metric, worker_log
 from tests.own import views_of_own
 from tests.pipeline.test_dead_letters import DeadLetters
 from tests.poisoned_worker import PASSING, PERSISTENT, SECRET, STAGES, mark
-from tests.refusing import raising, refused
+from tests.refusals import raising, refused
 from trials import generator
 
 AT_ONCE: Final = 10

@@ -16,7 +16,7 @@ from sinks.files.state import State
 from tests.commands import Commands
 from tests.contents import contents
 from tests.helpers import DEAD_LETTERS, RECORDS, Database, Publisher, wait_for
-from tests.mixing import mixed_scans
+from tests.mixed_scans import mixed_scans
 from tests.own import fixtures_on_servers
 from tests.servers import Servers
 from trials import generator

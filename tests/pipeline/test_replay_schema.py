@@ -15,11 +15,11 @@ from infra.processes.services import Service
 from tests.commands import Commands
 from tests.contents import contents_of
 from tests.helpers import Database, Publisher, new_scan, wait_for
-from tests.mixing import mixed_scans
+from tests.mixed_scans import mixed_scans
 from tests.own import fixtures_on_servers
 from tests.pipeline.test_dead_letters import read_at
 from tests.poisoned_worker import SECRET
-from tests.refusing import raising, refused
+from tests.refusals import raising, refused
 from tests.servers import Servers
 from trials import generator
 

@@ -11,7 +11,7 @@ import pytest
 from infra.processes.services import Service
 from tests.commands import Commands, Done
 from tests.helpers import Database, Publisher, array, changed, new_scan, wait_for
-from tests.mixing import mixed_scans
+from tests.mixed_scans import mixed_scans
 from tests.servers import Servers
 from trials import generator
 

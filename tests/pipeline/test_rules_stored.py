@@ -9,7 +9,7 @@ import pytest
 
 from schemas.errors import RECORD_ERRORS
 from tests.helpers import Database, Publisher, StatusTopic, array, assert_accounted, assert_told, new_scan, wait_for
-from tests.refusing import rule
+from tests.refusals import rule
 from tests.servers import Servers
 from tests.unit.examples import FULL, MINIMAL, changed, encode
 from tests.unit.test_record_rules import CASES, SECRET

@@ -8,7 +8,7 @@ import pytest
 from sinks.postgres import PostgresSink
 from sinks.postgres.engine import write_engine
 from tests.helpers import Database
-from tests.refusing import raising
+from tests.refusals import raising
 from tests.servers import Servers
 from tests.sink_contract import Row, SinkContract, Store
 

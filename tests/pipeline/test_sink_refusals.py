@@ -20,7 +20,7 @@ from tests.helpers import (
     wait_for,
 )
 from tests.own import views_of_own
-from tests.refusing import locked, rule
+from tests.refusals import locked, rule
 from trials import generator
 
 IMPATIENT: Final = {

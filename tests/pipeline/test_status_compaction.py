@@ -14,7 +14,7 @@ from infra.stack import Stack
 from tests.broker_settings import COMPACTED, configure
 from tests.helpers import PATIENCE, STATUS, Database, Publisher, wait_for
 from tests.load import LONG
-from tests.submitting import NDJSON, HeldUpload, accepted, scans_of, submit, wait_until_taken
+from tests.submissions import NDJSON, HeldUpload, accepted, scans_of, submit, wait_until_taken
 from trials import generator
 
 TENANT: Final = "nen-lai"

@@ -11,7 +11,7 @@ import pytest
 from infra.stack import Stack
 from tests.collector import Collector, collecting
 from tests.helpers import Publisher, wait_for
-from tests.submitting import NDJSON, submit
+from tests.submissions import NDJSON, submit
 from trials import generator
 
 TRACE: Final = "0af7651916cd43dd8448eb211c80319c"

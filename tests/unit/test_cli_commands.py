@@ -12,7 +12,7 @@ import pytest
 from cli.commands import Commands, app
 from tests.command_lines import COMMANDS, arguments
 from tests.commands import environment
-from tests.forked import Case, assert_sentences, run_all
+from tests.forked_commands import Case, assert_sentences, run_all
 from trials import generator
 
 _AWAY: Final = "127.0.0.1:9"

@@ -22,8 +22,8 @@ from infra.settings import InfraSettings
 from operations.exporter.settings import ExporterSettings
 from producer_api.settings import ApiSettings
 from stream_app.settings import WorkerSettings
-from tests.answering import answering
 from tests.commands import environment
+from tests.fixed_server import fixed_server
 from tests.packages import program
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -122,7 +122,7 @@ def test_health_is_asked_where_the_processes_listen() -> None:
 @pytest.mark.parametrize("name", ["api", "worker", "exporter"])
 def test_health_is_not_asked_through_a_proxy(name: str) -> None:
     """An engine hands the proxy of its configuration to every container."""
-    with answering(b"{}") as url:
+    with fixed_server(b"{}") as url:
         command = SERVICES[name]["healthcheck"]["test"][1:]
         assert command[0] == "python"
         script = re.sub(r"http://127\.0\.0\.1:\d+/\w+", url, command[-1])

@@ -10,8 +10,8 @@ from infra.errors import InfraError
 from infra.loopback import is_loopback, opened
 from infra.processes.supervisor import LogTail
 from operations.api_client import ApiClient
-from tests.answering import answering
 from tests.commands import DEAD_PROXY
+from tests.fixed_server import fixed_server
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 _REQUEST: Final = re.compile(r"(?:httpx\.(?:get|post|put|delete|request|stream|Client|AsyncClient)|urlopen)\((.*)")
@@ -45,7 +45,7 @@ def test_what_this_machine_is_called(url: str, is_ours: bool) -> None:
 
 @pytest.mark.usefixtures("behind_a_proxy")
 def test_this_machine_is_never_asked_through_a_proxy() -> None:
-    with answering(b"{}", "application/json") as url:
+    with fixed_server(b"{}", "application/json") as url:
         assert opened(url, 10).read() == b"{}"
         with ApiClient(url) as api:
             assert api.status("tenant-a", "x") == {}
@@ -79,7 +79,7 @@ def test_no_request_of_ours_goes_by_the_environments_proxy_without_a_thought() -
 @pytest.mark.parametrize("end", [b"\n", b""], ids=["ended", "not ended"])
 def test_the_last_line_is_a_line_without_a_line_feed_too(end: bytes) -> None:
     lines = [b'{"index": 0, "name": "\xe2\x80\xa8"}', b'{"index": 1}']
-    with answering(b"\n".join(lines) + end, "application/x-ndjson") as url, ApiClient(url) as api:
+    with fixed_server(b"\n".join(lines) + end, "application/x-ndjson") as url, ApiClient(url) as api:
         assert list(api.errors("tenant-a", "x")) == [line + b"\n" for line in lines]
 
 

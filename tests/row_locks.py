@@ -7,7 +7,6 @@ import psycopg2
 
 from infra.stack import Stack
 from tests.load import Scan
-from tests.murmur2 import partition_of
 
 
 @contextmanager
@@ -18,14 +17,3 @@ def held(stack: Stack, scans: Iterable[Scan]) -> Iterator[None]:
             cursor.execute("SELECT 1 FROM scans WHERE tenant_id = %s AND scan_id = %s FOR UPDATE", (tenant, scan))
             assert cursor.rowcount == 1, (tenant, scan)
         yield
-
-
-def tenants_by_partition(prefix: str, partitions: int = 12) -> list[str]:
-    """A tenant for each partition, in their order."""
-    found: dict[int, str] = {}
-    number = 0
-    while len(found) < partitions:
-        name = f"{prefix}-{number:03}"
-        found.setdefault(partition_of(name.encode(), partitions), name)
-        number += 1
-    return [found[partition] for partition in range(partitions)]

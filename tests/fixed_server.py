@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 @contextmanager
-def answering(body: bytes, content_type: str = "text/plain") -> Iterator[str]:
+def fixed_server(body: bytes, content_type: str = "text/plain") -> Iterator[str]:
     """Yields its address, on loopback."""
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""Runs many `scanline` commands, each in a process of its own that has all its imports already: python -m tests.forked.
+"""Runs many `scanline` commands, each in a process of its own that has all its imports already: python -m tests.forked_commands.
 
 Reads a JSON array of cases from standard input, and writes what became of each to standard output.
 """
@@ -42,7 +42,7 @@ class Ended(NamedTuple):
 def run_all(cases: Sequence[Case], env: dict[str, str]) -> list[Ended]:
     """In the order of the cases."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.forked"],
+        [sys.executable, "-m", "tests.forked_commands"],
         input=json.dumps(cases),
         env=env,
         capture_output=True,
