@@ -18,8 +18,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from infra.processes.child import Child, free_port
 from infra.processes.services import Service
 from infra.settings import PROJECT
-from tests.helpers import wait_for
-from tests.packages import program
+from tests.packages import program, wait_until_answers
 
 RULES: Final = sorted((PROJECT / "dashboards" / "rules").glob("*.yml"))
 ALERTMANAGER: Final = PROJECT / "dashboards" / "alertmanager"
@@ -155,21 +154,13 @@ def alertmanager(folder: Path) -> Iterator[tuple[str, Inbox]]:
     ]
     child = Child("alertmanager", command, log_file=folder / "alertmanager.log", cwd=folder)
     try:
-        wait_for(lambda: child.returncode is not None or _ready(url), "Alertmanager answers")
-        assert child.returncode is None, child.log_file.read_text()
+        wait_until_answers(child, f"{url}/-/ready")
         yield url, inbox
     finally:
         child.stop()
         web.shutdown()
         web.server_close()
         mails.stop()
-
-
-def _ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/-/ready").status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 def _handler(inbox: Inbox) -> type[BaseHTTPRequestHandler]:

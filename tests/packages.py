@@ -10,9 +10,12 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
+import httpx
 import pytest
 
+from infra.processes.child import Child
 from infra.settings import PROJECT
+from tests.helpers import wait_for
 
 _FOLDER: Final = PROJECT / ".runtime" / "packages"
 _PLACES: Final = ("usr/sbin", "usr/bin")
@@ -34,6 +37,19 @@ def program(name: str, package: str = "") -> Path:
         if os.access(unpacked / place / name, os.X_OK):
             return unpacked / place / name
     pytest.skip(f"{name} is not on this machine, and Debian's package {package} does not have it")
+
+
+def wait_until_answers(server: Child, url: str) -> None:
+    """Waits until it answers a GET with 200. Fails with what it wrote where it has ended instead."""
+    wait_for(lambda: server.returncode is not None or _answers(url), f"{server.name} answers")
+    assert server.returncode is None, server.log_file.read_text()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 def _unpack(package: str, folder: Path) -> None:

@@ -3,7 +3,6 @@
 import itertools
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 import httpx
@@ -15,8 +14,8 @@ from sockets import Connection
 from infra.processes.child import Child, free_port
 from infra.processes.services import Service
 from infra.settings import PROJECT
-from tests.helpers import FINAL, wait_for
-from tests.packages import program
+from tests.helpers import FINAL
+from tests.packages import program, wait_until_answers
 from tests.submissions import HeldUpload, wait_until_taken
 from trials import generator
 
@@ -83,18 +82,10 @@ def proxies(api: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     try:
         found = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
         for url in found.values():
-            wait_for(lambda url=url: child.returncode is not None or _answers(url), "nginx answers")  # type: ignore[misc]
-        assert child.returncode is None, Path(child.log_file).read_text()
+            wait_until_answers(child, f"{url}/healthz")
         yield found
     finally:
         child.stop()
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/healthz").status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 @pytest.mark.parametrize("framing", [name for name in RIGHT if name != "length-in-odd-letters"])  # nginx takes no tab
