@@ -105,14 +105,15 @@ def final_answer(connection: Connection) -> Any:
 
 
 def scans(http: httpx.Client, tenant: str) -> list[dict[str, Any]]:
-    """What became of the tenant's scans, once all have ended."""
+    """What became of the tenant's scans, at a moment when all that are known have ended: one whose sender has gone may only then
+    become known."""
 
-    def look() -> list[dict[str, Any]]:
+    def ended() -> list[list[dict[str, Any]]]:
         found: list[dict[str, Any]] = http.get(scans_of(tenant), params={"limit": 1000}).json()["scans"]
-        return found
+        return [found] if all(scan["status"] in FINAL for scan in found) else []
 
-    wait_for(lambda: all(scan["status"] in FINAL for scan in look()), f"the scans of {tenant} have ended")
-    return look()
+    (found,) = wait_for(ended, f"the scans of {tenant} have ended")
+    return found
 
 
 def assert_stored(http: httpx.Client, tenant: str, count: int) -> None:
