@@ -21,7 +21,7 @@ from producer_api.kafka.statuses import StatusStore
 from producer_api.metrics import Timing
 from producer_api.overview.overview import Overview
 from producer_api.reads import DatabaseReader
-from producer_api.routes import activities, corrections, daily_counts, ops, pages, scans, submit, validate
+from producer_api.routes import activities, corrections, daily_counts, pages, probes, scans, submit, validate
 from producer_api.services import Services
 from producer_api.settings import ApiSettings
 from producer_api.uploads.cancellations import Cancellations
@@ -90,8 +90,8 @@ def build_app(settings: ApiSettings | None = None) -> FastAPI:
     description.install(app, chosen)
     for module in (submit, scans, corrections, activities, daily_counts, validate):
         app.include_router(module.router, prefix="/v1/tenants/{tenant_id}", dependencies=[Depends(check_parameters)])
+    app.include_router(probes.router)
     app.include_router(pages.router)
-    app.include_router(ops.router)
     app.add_middleware(Timing)
     traces = None
     if chosen.traces_endpoint:

@@ -1,76 +1,114 @@
-"""/healthz, /readyz, /metrics, and /docs: a page of our own, so that nobody's browser loads scripts from abroad."""
+"""The pages for people: /ops for operators, /tenants/{tenant_id} for a tenant, and the files that they load: all of them are
+ours, so that nobody's browser asks anybody else for anything."""
 
-import html
-from typing import Any, Final
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final, NamedTuple
 
 from fastapi import APIRouter, Depends, Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
-from producer_api import metrics
-from producer_api.routes.scans import json_answer
+from producer_api.http.caller import Caller, caller
+from producer_api.http.event_stream import event_stream
+from producer_api.http.problems import ApiProblem
 from producer_api.services import Services, services
 
 router = APIRouter(include_in_schema=False)
-_PROBED: Final = ["GET", "HEAD"]  # their queries are not checked: some probes add a changing one against caches
+_FOLDER: Final = Path(__file__).parent.parent / "assets"
+_KINDS: Final = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+_HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",  # asked for again each time, and answered 304: a new version is seen at once
+}
+_OF_THIS_MACHINE: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+_OF_PROXIES: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 
 
-@router.api_route("/healthz", methods=_PROBED)
-async def healthz(service: Services = Depends(services)) -> Response:
-    """200 while the threads that serve requests are there; otherwise the process is to be restarted."""
-    parts = {"publisher": service.publisher.alive, "follower": service.follower.alive}
-    return json_answer({"ok": all(parts.values()), **parts}, 200 if all(parts.values()) else 503)
+class _File(NamedTuple):
+    body: bytes
+    kind: str
+    tag: str
 
 
-@router.api_route("/readyz", methods=_PROBED)
-async def readyz(service: Services = Depends(services)) -> Response:
-    """200 when Kafka answers and the statuses have been read, until the process is told to end (SIGTERM).
-
-    PostgreSQL is not asked: scans are taken without it.
-    """
-    parts = {
-        "kafka": await service.publisher.probe(),
-        "statuses": service.follower.ready,
-        "serving": not service.drain.begun,
-    }
-    return json_answer({"ok": all(parts.values()), **parts}, 200 if all(parts.values()) else 503)
+def _read(path: Path) -> _File:
+    body = path.read_bytes()
+    return _File(body, _KINDS[path.suffix], f'"{hashlib.sha256(body).hexdigest()[:20]}"')
 
 
-@router.api_route("/metrics", methods=_PROBED)
-async def prometheus(request: Request) -> Response:
-    """Prometheus exposition."""
-    body, kind = metrics.render(", ".join(request.headers.getlist("accept")))
-    return Response(body, headers={"Content-Type": kind, "Vary": "Accept"})
+_FILES: Final = {path.name: _read(path) for path in sorted(_FOLDER.iterdir()) if path.suffix in _KINDS}
 
 
-@router.get("/docs")
-async def docs(request: Request) -> Response:
-    """The calls on one page."""
-    return HTMLResponse(_page(request.app.openapi()))
+def _file(request: Request, name: str) -> Response:
+    found = _FILES[name]
+    headers = {**_HEADERS, "ETag": found.tag}
+    if request.headers.get("if-none-match") == found.tag:
+        return Response(None, 304, headers)
+    return Response(found.body, 200, {**headers, "Content-Type": found.kind})
 
 
-def _page(document: dict[str, Any]) -> str:
-    rows = []
-    for path, calls in document["paths"].items():
-        for method, call in calls.items():
-            parameters = "".join(
-                f"<li><code>{html.escape(each['name'])}</code> ({html.escape(each['in'])}) "
-                f"{html.escape(each.get('description', ''))}</li>"
-                for each in call.get("parameters", [])
-            )
-            answers = "".join(
-                f"<li><b>{status}</b> {html.escape(answer.get('description', ''))}</li>"
-                for status, answer in sorted(call["responses"].items())
-            )
-            rows.append(
-                f"<section><h2><code>{method.upper()} {html.escape(path)}</code></h2>"
-                f"<p>{html.escape(call.get('summary', ''))}</p><ul>{parameters}</ul><ul>{answers}</ul></section>"
-            )
+def _operator(request: Request, service: Services = Depends(services)) -> None:
+    """Nobody is asked who he is yet, and the page names tenants and scans: it is there for whom the settings say. Raises
+    ApiProblem route_not_found."""
+    chosen = service.settings.api_ops
+    if chosen == "on" or (chosen == "auto" and _came_straight(request)):
+        return
+    raise ApiProblem("route_not_found")
+
+
+def _came_straight(request: Request) -> bool:
+    """True where the client is on this machine, asked for it by a name of this machine (a page elsewhere whose name was made
+    to lead here does not), and no proxy stands between."""
+    client = request.client
     return (
-        '<!doctype html><html lang="vi"><meta charset="utf-8"><title>Scanline API</title>'
-        "<style>html{color-scheme:light dark}"
-        "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
-        "h2{font-size:1.05rem;border-top:1px solid #ccc;padding-top:1rem}</style>"
-        '<h1>Scanline API</h1><p>Mô tả máy đọc được / machine-readable: <a href="/openapi.json">openapi.json</a></p>'
-        + "".join(rows)
-        + "</html>"
+        client is not None
+        and client.host in _OF_THIS_MACHINE
+        and request.url.hostname in _OF_THIS_MACHINE
+        and not any(name in request.headers for name in _OF_PROXIES)
     )
+
+
+@router.get("/ops", dependencies=[Depends(_operator)])
+async def operators_page(request: Request) -> Response:
+    """What an operator looks at first."""
+    return _file(request, "ops.html")
+
+
+@router.get("/ops/events", dependencies=[Depends(_operator)])
+async def operators_events(service: Services = Depends(services)) -> Response:
+    """Server-sent events: the charts so far, then what there is to see every two seconds."""
+    if service.overview.full:
+        raise service.later("too_many_viewers")
+    return event_stream(_events(service))
+
+
+async def _events(service: Services) -> AsyncIterator[bytes]:
+    # within the stream: of a client that goes away before it has begun, nothing would be given back
+    with service.overview.viewer() as viewer:
+        yield b"retry: 3000\n\n" + service.overview.history
+        while (event := await service.drain.unless_ending(viewer.next())) is not None:
+            yield event
+
+
+@router.get("/tenants/{tenant_id}")
+async def tenants_page(request: Request, who: Caller = Depends(caller)) -> Response:
+    """A tenant's own page; what it shows and sends goes by the calls of /v1/tenants/{tenant_id}."""
+    return _file(request, "tenant.html")
+
+
+@router.get("/assets/{name}")
+async def asset(request: Request, name: str) -> Response:
+    """A file that the pages load."""
+    if name not in _FILES or name.endswith(".html"):
+        raise ApiProblem("route_not_found")
+    return _file(request, name)
