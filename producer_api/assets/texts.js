@@ -14,6 +14,9 @@ export const TEXTS = {
 
   ops_title: ["Scanline – Vận hành", "Scanline – Operations"],
   ops_heading: ["Vận hành", "Operations"],
+  docs_title: ["Scanline – Tài liệu API", "Scanline – API documentation"],
+  docs_heading: ["Tài liệu API", "API documentation"],
+  machine_readable: ["Mô tả máy đọc được", "Machine-readable description"],
   connecting: ["Đang kết nối…", "Connecting…"],
   connection_lost: ["Mất kết nối với API", "The connection to the API is lost"],
   connection_lost_more: ["Số liệu bên dưới là của lúc {time}. Trang tự kết nối lại.", "The figures below are of {time}. The page reconnects by itself."],

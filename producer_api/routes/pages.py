@@ -1,8 +1,10 @@
-"""The pages for people: /ops for operators, /tenants/{tenant_id} for a tenant, and the files that they load: all of them are
-ours, so that nobody's browser asks anybody else for anything."""
+"""The pages for people: /ops for operators, /tenants/{tenant_id} for a tenant, /docs for who writes a client, and the files that
+they load: all of them come from here, so that nobody's browser asks anybody else for anything."""
 
 import hashlib
 from collections.abc import AsyncIterator
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -24,7 +26,7 @@ _KINDS: Final = {
 }
 _HEADERS: Final = {
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
@@ -41,12 +43,17 @@ class _File(NamedTuple):
     tag: str
 
 
-def _read(path: Path) -> _File:
+def _read(path: Traversable) -> _File:
     body = path.read_bytes()
-    return _File(body, _KINDS[path.suffix], f'"{hashlib.sha256(body).hexdigest()[:20]}"')
+    return _File(body, _KINDS[Path(path.name).suffix], f'"{hashlib.sha256(body).hexdigest()[:20]}"')
 
 
-_FILES: Final = {path.name: _read(path) for path in sorted(_FOLDER.iterdir()) if path.suffix in _KINDS}
+_SWAGGER_UI: Final = ("swagger-ui-bundle.js", "swagger-ui.css")  # as their package brings them
+_FILES: Final = {
+    path.name: _read(path)
+    for path in (*sorted(_FOLDER.iterdir()), *map(files("fastapi_swagger.resources").joinpath, _SWAGGER_UI))
+    if Path(path.name).suffix in _KINDS
+}
 
 
 def _file(request: Request, name: str) -> Response:
@@ -104,6 +111,12 @@ async def _events(service: Services) -> AsyncIterator[bytes]:
 async def tenants_page(request: Request, who: Caller = Depends(caller)) -> Response:
     """A tenant's own page; what it shows and sends goes by the calls of /v1/tenants/{tenant_id}."""
     return _file(request, "tenant.html")
+
+
+@router.get("/docs")
+async def documentation(request: Request) -> Response:
+    """Every call, with its parameters and answers, from /openapi.json; to be tried out on the page."""
+    return _file(request, "docs.html")
 
 
 @router.get("/assets/{name}")

@@ -1,9 +1,7 @@
 """The pages beside the calls: health, metrics, the description of the API."""
 
-import html
 import re
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -131,38 +129,17 @@ def test_metrics_count_what_was_done_and_name_nobody(caller: Tenant, api: Servic
     assert tenant not in text and scan not in text and "nonsense" not in text
 
 
-class Page(HTMLParser):
-    """What a page would load or lead to, its tags, and its text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.references: list[str] = []
-        self.tags: set[str] = set()
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        loads = ("src", "href", "srcset", "data", "action", "poster", "style", "content", "background")
-        self.references += [value or "" for name, value in attrs if name in loads]
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
 def test_docs_need_no_other_host(http: httpx.Client) -> None:
+    """That the browser asks for nothing from elsewhere is tests/api/test_docs_page.py's."""
     answer = http.get("/docs")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    page = Page(answer.text)
-    assert page.references == ["/openapi.json"]
-    assert not page.tags & {"script", "iframe", "img", "link", "object", "embed", "base", "form"}
-    assert "//" not in answer.text and "url(" not in answer.text and "@import" not in answer.text
-    assert "<!doctype html>" in answer.text
+    assert "default-src 'none'; script-src 'self'" in answer.headers["content-security-policy"]
+    assert "//" not in answer.text and "<!doctype html>" in answer.text
     assert http.get("/redoc").status_code == 404  # FastAPI's own pages load scripts from abroad
 
 
-def test_docs_and_openapi_hold_every_call(http: httpx.Client) -> None:
+def test_openapi_holds_every_call(http: httpx.Client) -> None:
     promised = set(CALL.findall((ROOT / "docs" / "http-api.md").read_text(encoding="utf-8")))
     assert len(promised) == 10
     answer = http.get("/openapi.json")
@@ -174,13 +151,8 @@ def test_docs_and_openapi_hold_every_call(http: httpx.Client) -> None:
         for method, call in methods.items()
     }
     assert set(calls) == promised
-    page = Page(http.get("/docs").text).text
-    for (method, path), call in calls.items():
-        assert f"{method} /v1/tenants/{{tenant_id}}{path}" in page
-        assert html.unescape(call["summary"]) in page
+    for call in calls.values():
         assert re.fullmatch(r".+ / .+", call["summary"]), "in both languages"
-        for parameter in call.get("parameters", []):
-            assert parameter["name"] in page
         problems = {status: each for status, each in call["responses"].items() if not status.startswith("2")}
         assert problems.keys() >= {"404", "default"}
         for each in problems.values():
