@@ -214,6 +214,27 @@ CASES: Final = (
         {'scanline_postgres_replication_lag_bytes{standby="b"}': "1000000x40"},
     ),
     Case(
+        "ScanlineStandbyGone",
+        "it was there ten minutes ago",
+        True,
+        "20m",
+        {'scanline_postgres_replication_lag_bytes{standby="b"}': "0x20 stale", "scanline_postgres_up": "1x60"},
+    ),
+    Case(
+        "ScanlineStandbyGone",
+        "it is there",
+        False,
+        "20m",
+        {'scanline_postgres_replication_lag_bytes{standby="b"}': "0x60", "scanline_postgres_up": "1x60"},
+    ),
+    Case(
+        "ScanlineStandbyGone",
+        "PostgreSQL does not answer",
+        False,
+        "20m",
+        {'scanline_postgres_replication_lag_bytes{standby="b"}': "0x20 stale", "scanline_postgres_up": "1x20 0x40"},
+    ),
+    Case(
         "ScanlineConnectionsNearLimit",
         "95 of 97",
         True,
@@ -255,6 +276,14 @@ CASES: Final = (
         "2m",
         {'scanline_certificate_expiry_seconds{file="a.pem"}': "2000000x20"},
     ),
+    Case(
+        "ScanlineCertificateUnreadable",
+        "no such file",
+        True,
+        "8m",
+        {'scanline_certificate_readable{file="a.pem"}': "0x20"},
+    ),
+    Case("ScanlineCertificateUnreadable", "it was read", False, "8m", {'scanline_certificate_readable{file="a.pem"}': "1x20"}),
     Case(
         "ScanlineStatusTopicNotCompacted",
         "it is not",

@@ -110,7 +110,12 @@ TOPIC_PARTITIONS: Final = GaugeMetricFamily(
 )  # fmt: skip
 CERTIFICATE_EXPIRY: Final = GaugeMetricFamily(
     "scanline_certificate_expiry_seconds",
-    "Unix time at which the certificate ends. Within 14 days: renew it. Missing: the file cannot be read.",
+    "Unix time at which the certificate ends. Within 14 days: renew it.",
+    labels=["file"],
+)
+CERTIFICATE_READABLE: Final = GaugeMetricFamily(
+    "scanline_certificate_readable",
+    "1 where the certificate's file can be read. 0: its end is not known; look at its path, its rights and its content.",
     labels=["file"],
 )
 COMPLIANCE_RECORDS: Final = CounterMetricFamily(

@@ -49,9 +49,13 @@ class Machine:
     def _expiries(self) -> Iterator[Sample]:
         for file in self._certificates:
             try:
-                yield Sample(told.CERTIFICATE_EXPIRY, expiry_of(file), (str(file),))
+                expiry = expiry_of(file)
             except OSError as error:
                 self._tell(file, error)
+                yield Sample(told.CERTIFICATE_READABLE, 0.0, (str(file),))
+            else:
+                yield Sample(told.CERTIFICATE_READABLE, 1.0, (str(file),))
+                yield Sample(told.CERTIFICATE_EXPIRY, expiry, (str(file),))
 
     def _tell(self, path: Path, error: OSError) -> None:
         if path not in self._unread:

@@ -120,6 +120,8 @@ def test_every_series_is_there_under_load(stack: Stack, tmp_path: Path) -> None:
         }  # fmt: skip
         assert found["scanline_topic_partitions"][("scan.records.v1",)] == 12
         assert found["scanline_certificate_expiry_seconds"] == {(str(certificate),): ENDS}
+        readable = {(str(certificate),): 1.0, (str(tmp_path / "none.pem"),): 0.0}
+        assert found["scanline_certificate_readable"] == readable
         assert found["scanline_disk_size_bytes"].keys() == {("kafka",), ("postgres",)}
         for disk, size in found["scanline_disk_size_bytes"].items():
             assert 0 < found["scanline_disk_free_bytes"][disk] < size

@@ -16,7 +16,7 @@ _SUBJECTS: Final = "|".join(
 )  # fmt: skip
 _UNITS: Final = (
     "_total", "_seconds", "_bytes", "_count", "_rows", "_messages", "_offset", "_owned", "_up", "_limit", "_files",
-    "_compacted", "_partitions",
+    "_compacted", "_partitions", "_readable",
 )  # fmt: skip
 
 
