@@ -283,7 +283,13 @@ CASES: Final = (
         "8m",
         {'scanline_certificate_readable{file="a.pem"}': "0x20"},
     ),
-    Case("ScanlineCertificateUnreadable", "it was read", False, "8m", {'scanline_certificate_readable{file="a.pem"}': "1x20"}),
+    Case(
+        "ScanlineCertificateUnreadable",
+        "it was read",
+        False,
+        "8m",
+        {'scanline_certificate_readable{file="a.pem"}': "1x20"},
+    ),
     Case(
         "ScanlineStatusTopicNotCompacted",
         "it is not",
