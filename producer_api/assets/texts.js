@@ -16,6 +16,7 @@ export const TEXTS = {
   ops_heading: ["Vận hành", "Operations"],
   docs_title: ["Scanline – Tài liệu API", "Scanline – API documentation"],
   docs_heading: ["Tài liệu API", "API documentation"],
+  as_text: ["Dạng văn bản, cho trình đọc màn hình", "As text, for screen readers"],
   machine_readable: ["Mô tả máy đọc được", "Machine-readable description"],
   connecting: ["Đang kết nối…", "Connecting…"],
   connection_lost: ["Mất kết nối với API", "The connection to the API is lost"],

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from fastapi import APIRouter, Depends, Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
+from producer_api.http.call_list import call_list
 from producer_api.http.caller import Caller, caller
 from producer_api.http.event_stream import event_stream
 from producer_api.http.problems import ApiProblem
@@ -117,6 +118,12 @@ async def tenants_page(request: Request, who: Caller = Depends(caller)) -> Respo
 async def documentation(request: Request) -> Response:
     """Every call, with its parameters and answers, from /openapi.json; to be tried out on the page."""
     return _file(request, "docs.html")
+
+
+@router.get("/docs/text")
+async def documentation_as_text(request: Request) -> Response:
+    """The same without JavaScript and as plain as can be: Swagger UI is hard on screen readers."""
+    return HTMLResponse(call_list(request.app.openapi()), headers=dict(_HEADERS))
 
 
 @router.get("/assets/{name}")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -35,6 +35,21 @@ def test_every_call_is_there_in_the_language_chosen(browser: "Browser", api: Ser
                 call = page.locator(f".opblock-{method.lower()}", has=page.locator(f'[data-path="{path}"]'))
                 call.get_by_text(summary[chosen], exact=True).wait_for()
                 assert call.count() == 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_as_text_it_can_be_read_by_everybody(browser: "Browser", api: Service, http: httpx.Client, scheme: Any) -> None:
+    """What Swagger UI draws cannot: axe-core finds contrast, roles and labels of its own."""
+    document = http.get("/openapi.json").json()
+    with opened(browser, f"{api.base_url}/docs", viewport={"width": 400, "height": 900}, color_scheme=scheme) as page:
+        page.get_by_role("link", name="Dạng văn bản").click()
+        page.get_by_role("heading", level=1).wait_for()
+        text = page.locator("main").inner_text()
+        for path, methods in document["paths"].items():
+            for method, call in methods.items():
+                assert f"{method.upper()} {path}" in text and call["summary"] in text
+                assert all(parameter["name"] in text for parameter in call.get("parameters", ()))
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert_accessible(page)
 
 
@@ -50,4 +65,4 @@ def test_a_call_is_tried_out(browser: "Browser", api: Service, http: httpx.Clien
         answer = call.locator(".live-responses-table .response-col_description pre").first
         answer.wait_for()
         assert json.loads(answer.inner_text())["scan_id"] == scan
-        assert call.locator(".live-responses-table .response-col_status").first.inner_text().strip() == "200"
+        assert "200" in call.locator(".live-responses-table tr.response .response-col_status").first.inner_text()

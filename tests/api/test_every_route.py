@@ -8,7 +8,14 @@ import pytest
 from schemas.problems import PROBLEMS
 
 NAMES: Final = {"tenant_id": "acme", "scan_id": "0b6c8a4e-7a51-4bb5-9b9e-6c2f7a1d2e3f"}
-PAGES: Final = ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json")  # no calls: their queries are passed over
+PAGES: Final = (
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/docs",
+    "/docs/text",
+    "/openapi.json",
+)  # no calls: their queries are passed over
 
 
 class Call(NamedTuple):
