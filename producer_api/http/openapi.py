@@ -142,7 +142,7 @@ _TRACE: Final = _header(
 _SEEN: Final = _header(
     "Last-Event-ID",
     "the last event that the client has seen; where it is none of the scan's, the status is told",
-    pattern="^[0-9]+-[0-9]+$",
+    pattern="^[0-9]+-[0-9a-f]+$",
     maxLength=40,
 )
 _DETAILS: Final = [

@@ -7,11 +7,14 @@ import asyncio
 import heapq
 import logging
 import time
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Final, NamedTuple
+
+import msgspec
 
 from producer_api import metrics
 from producer_api.kafka.status_messages import Head, Key, StatusMessage
@@ -22,6 +25,8 @@ from schemas.log_lines import about
 log = logging.getLogger("scanline.follower")
 SortKey = tuple[float, str]  # (submitted at, seconds since 1970; scan_id): the order of lists
 _ENTRY_BYTES: Final = 700  # what Python takes to hold a scan, its status itself aside
+_decode: Final = msgspec.json.Decoder().decode
+_encode_sorted: Final = msgspec.json.Encoder(order="sorted").encode
 _TROUBLED: Final = 50  # scans that ended badly and are remembered for operators
 _PROMISES: Final = 10_000
 _BAD_ENDS: Final = frozenset({"completed_with_errors", "failed"})
@@ -53,8 +58,10 @@ class StatusEntry(NamedTuple):
 
     @property
     def event_id(self) -> str:
-        """Version and place in the topic: versions may step back, offsets do not."""
-        return f"{self.version}-{self.offset}"
+        """The version, and a checksum of all that is said: a version may come twice with other counts, after a crash of
+        the database. What a worker publishes again is no news, and from PostgreSQL its members come in another order."""
+        sorted_members = _encode_sorted(_decode(self.value))
+        return f"{self.version}-{zlib.crc32(sorted_members):08x}"
 
 
 class Counts(NamedTuple):

@@ -1,5 +1,6 @@
 """Server-sent events: every change until the end, and going on where the last connection broke off."""
 
+import json
 import random
 from collections.abc import Iterator
 from itertools import count, islice
@@ -8,9 +9,10 @@ from typing import Any
 import httpx
 import pytest
 from api_client import Event, Tenant
+from confluent_kafka import Producer
 
 from infra.processes.services import Service
-from tests.helpers import Database, Publisher, StatusTopic, assert_told, new_scan, wait_for
+from tests.helpers import STATUS, Database, Publisher, StatusTopic, assert_told, new_scan, wait_for
 from tests.servers import Servers
 from trials import generator
 from trials.checker.history import History
@@ -110,6 +112,18 @@ def test_an_event_source_comes_to_an_end_whichever_process_answers(
     finally:
         other.stop()
     assert of_status(seen)[-1] == status
+
+
+def test_a_status_that_is_published_again_is_no_news(caller: Tenant, servers: Servers, tenant: str) -> None:
+    """As a worker does with all that changed lately, each minute; out of the database members come in another order."""
+    scan = caller.submit([*generator.records(5, 11, tenant), b'{"activity_key": "x"}'])
+    caller.ended(scan)
+    last = list(caller.events(scan))[-1]
+    producer = Producer({"bootstrap.servers": servers.bootstrap, "partitioner": "murmur2_random"})
+    producer.produce(STATUS, json.dumps(last.status, sort_keys=True), f"{tenant}/{scan}")
+    assert producer.flush(60) == 0
+    assert caller.call("GET", f"/scans/{new_scan()}").status_code == 404  # before which all that is published is read
+    assert stops(caller, scan, last.id)
 
 
 def test_records_that_are_corrected_after_the_end_are_reported_to_who_asks_again(caller: Tenant, tenant: str) -> None:
