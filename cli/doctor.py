@@ -16,15 +16,18 @@ from cli.options import Json
 from cli.output import console, show
 from infra.errors import InfraError
 from infra.postgres.binaries import find_binaries, server_user
+from infra.postgres.sessions import look
 from infra.processes.running_file import settings_of
-from infra.settings import InfraSettings
+from infra.settings import InfraSettings, Secret
 from operations.audit import user_name
 from operations.exporter.settings import ExporterSettings
 from producer_api.settings import ApiSettings
 from schemas.numbers import decimal
+from schemas.session_settings import OF_ROLES
 from stream_app.settings import WorkerSettings
 
 _GIB = 1 << 30
+_SESSION: Final = "postgresql: "
 _ROOM: Final = "cần 5 GiB dưới SCANLINE_DATA_DIR / 5 GiB are wanted below SCANLINE_DATA_DIR"
 _SPACE: Final = "cần 4 GiB cho mọi máy chủ / 4 GiB are wanted for all servers together"
 
@@ -41,7 +44,32 @@ class Finding(NamedTuple):
 def examine(settings: InfraSettings) -> list[Finding]:
     """Looks at everything the native servers and the processes need."""
     checks: list[Callable[[InfraSettings], Finding]] = [_python, _java, _maven, _jars, _postgres, _user, _disk, _memory]
-    return [check(settings) for check in checks]
+    return [check(settings) for check in checks] + [
+        _session(role, url.get_secret_value()) for role, url in _roles(settings).items() if url
+    ]
+
+
+def _roles(settings: InfraSettings) -> dict[str, Secret | None]:
+    """Those that processes log in with, where it is known with what."""
+    return {
+        "write": settings.postgres_write_url,
+        "read": settings.postgres_read_url,
+        "monitor": settings.postgres_monitor_url,
+    }
+
+
+def _session(role: str, url: str) -> Finding:
+    """What a session of the role gets from PostgreSQL, or from the pooler before it."""
+    name = f"SCANLINE_POSTGRES_{role.upper()}_URL"
+    try:
+        found = look(url, name)
+    except InfraError as error:
+        return Finding(f"{_SESSION}{role}", False, "-", f"{error.vi} / {error.en}")
+    way = "qua pooler / through a pooler" if found.pooled else "trực tiếp / direct"
+    lacks = ", ".join(f"{setting} = {value or '-'}" for setting, value in found.lacks.items())
+    wanted = ", ".join(f"{setting} = {OF_ROLES[found.role][setting]}" for setting in found.lacks)
+    remedy = f"{lacks}; cần / wanted: {wanted}. scanline migrate, pooler: RECONNECT" if lacks else ""
+    return Finding(f"{_SESSION}{role}", not lacks, f"PostgreSQL {found.version}, {found.role}, {way}", remedy)
 
 
 def _python(_: InfraSettings) -> Finding:
@@ -159,6 +187,6 @@ def doctor(
     else:
         show(rows, title="doctor", as_json=json)
     if not all(item.ok for item in findings):
-        if not json:
+        if not json and not all(item.ok for item in findings if not item.part.startswith(_SESSION)):
             console.print("Hãy chạy `make setup`. / Run `make setup`.")
         raise typer.Exit(1)

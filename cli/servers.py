@@ -3,11 +3,11 @@
 import typer
 
 from cli.options import Json
-from cli.output import show
+from cli.output import show, stderr
 from infra.errors import InfraError
 from infra.kafka.topics import reconcile, specs
 from infra.postgres.cluster import Urls
-from infra.postgres.migrate import current_revision, prepare_foreign, upgrade
+from infra.postgres.migrate import current_revision, prepare_foreign, roles_behind, upgrade
 from infra.postgres.server_settings import GIB, Machine, as_conf, compose_conf, settings_for, this_machine
 from infra.settings import InfraSettings
 
@@ -32,9 +32,17 @@ def migrate(
     json: Json = False,
 ) -> None:
     """Đưa các bảng lên phiên bản mới nhất. / Bring the tables up to date."""
-    url = url or InfraSettings().url("migrate")
+    settings = InfraSettings()
+    url = url or settings.url("migrate")
     upgrade(url)
+    given = (settings.postgres_write_url, settings.postgres_read_url, settings.postgres_monitor_url)
+    behind = roles_behind(url, [each.get_secret_value() for each in given if each])
     show([{"revision": current_revision(url)}], title="migrate", as_json=json)
+    for role in behind:
+        stderr.print(
+            f"Vai trò {role} chưa có đủ cấu hình, và không ai ở đây có quyền đặt; xem `scanline doctor`. / The role {role} lacks"
+            " some of its settings, and nobody here may give them; see `scanline doctor`."
+        )
 
 
 def topics(

@@ -330,6 +330,10 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "PostgreSQL chưa chạy.",
         "PostgreSQL is not running.",
     ),
+    "postgres_pooled": (
+        "{name} dẫn qua một bộ gom kết nối (pooler); việc này cần phiên riêng. Hãy đặt {name} dẫn thẳng tới PostgreSQL.",
+        "{name} leads through a connection pooler, and this needs a session of its own. Let {name} lead to PostgreSQL itself.",
+    ),
     "postgres_refuses": (
         "PostgreSQL từ chối hoặc không trả lời ({reason}). Hãy kiểm tra các SCANLINE_POSTGRES_*_URL.",
         "PostgreSQL refuses or does not answer ({reason}). Check the SCANLINE_POSTGRES_*_URL settings.",

@@ -15,6 +15,7 @@ from kafka_client.lag import PartitionLag as PartitionLag
 from kafka_client.lag import State as State
 from operations.kafka_answers import ANSWER_SECONDS, must_answer
 from schemas.server_queries import WRITTEN
+from schemas.session_settings import local, reading
 from schemas.stored_offset import StoredOffset
 from schemas.topics import RECORDS_TOPIC
 
@@ -26,11 +27,10 @@ def written_offsets(read_url: str, pipeline: str) -> dict[int, StoredOffset] | N
     kind, _, where = read_url.partition("://")
     if kind.partition("+")[0] != "postgresql":  # psycopg2 would take an empty one for a server on this machine
         return None
-    options = f"-c statement_timeout={_DATABASE_SECONDS * 1000} -c default_transaction_read_only=on"
     try:
-        connection: Any = psycopg2.connect(f"postgresql://{where}", connect_timeout=_DATABASE_SECONDS, options=options)
+        connection: Any = psycopg2.connect(f"postgresql://{where}", connect_timeout=_DATABASE_SECONDS)
         with closing(connection), connection.cursor() as cursor:
-            cursor.execute(WRITTEN, {"pipeline": pipeline, "topic": RECORDS_TOPIC})
+            cursor.execute(local(reading(_DATABASE_SECONDS)) + WRITTEN, {"pipeline": pipeline, "topic": RECORDS_TOPIC})
             return {partition: StoredOffset(offset, topic_id) for partition, offset, topic_id in cursor}
     except psycopg2.Error:
         return None

@@ -12,6 +12,7 @@ from kafka_client.clients import quiet_admin
 from kafka_client.offsets import TopicLogs, partitions_of, topic_logs_of
 from operations.audit import NO_TENANT, actor
 from operations.kafka_answers import ANSWER_SECONDS
+from schemas.session_settings import begin_with, deciding
 from schemas.stored_offset import StoredOffset
 from schemas.topics import RECORDS_TOPIC
 
@@ -56,6 +57,8 @@ def reset(bootstrap: str, write_url: str, pipeline: str, partition: int | None, 
     each. Raises InfraError, and has then changed nothing."""
     who = actor()
     engine = create_engine(write_url, connect_args={"connect_timeout": _SECONDS})
+    # Kafka is asked between two statements, and takes its time
+    begin_with(engine, {**deciding(_SECONDS), "idle_in_transaction_session_timeout": "0"})
     place = {"pipeline": pipeline, "topic": RECORDS_TOPIC}
     try:
         with engine.begin() as connection:

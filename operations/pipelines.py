@@ -7,6 +7,7 @@ import psycopg2
 
 from infra.errors import InfraError
 from infra.nearest import nearest
+from schemas.session_settings import local, reading
 
 _SECONDS: Final = 5
 _KNOWN: Final = "SELECT DISTINCT pipeline FROM stream_offsets ORDER BY pipeline"
@@ -20,11 +21,9 @@ def check(url: str, pipeline: str) -> None:
     if kind.partition("+")[0] != "postgresql":
         return
     try:
-        connection: Any = psycopg2.connect(
-            f"postgresql://{where}", connect_timeout=_SECONDS, options=f"-c statement_timeout={_SECONDS * 1000}"
-        )
+        connection: Any = psycopg2.connect(f"postgresql://{where}", connect_timeout=_SECONDS)
         with closing(connection), connection.cursor() as cursor:
-            cursor.execute(_KNOWN)
+            cursor.execute(local(reading(_SECONDS)) + _KNOWN)
             known = [name for (name,) in cursor]
     except psycopg2.Error:
         return

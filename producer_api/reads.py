@@ -1,6 +1,7 @@
 """Reads from PostgreSQL: rejected records and processing activities, through a pool of their own."""
 
 import datetime as dt
+import logging
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,10 +15,12 @@ from producer_api.rows import ACTIVITY_COLUMNS, DAILY_COUNT_SUMS, REJECTED_COLUM
 from producer_api.settings import ApiSettings
 from schemas.pool_metrics import PoolUse, WatchedPool
 from schemas.server_queries import CONNECTIONS_LIMIT, LETTERS_DONE, WRITTEN
+from schemas.session_settings import AT_REST, NAMES, begin_with, lacking_text, reading
 from schemas.stored_offset import StoredOffset
 from schemas.tables import processing_activities, rejected_records, scans, tenant_day_counts
 from schemas.topics import RECORDS_TOPIC
 
+log = logging.getLogger("scanline.reads")
 # Rows that come from PostgreSQL at a time, and so are held beside the page: one can have a quarter of a megabyte.
 _AT_ONCE: Final = 16
 _DOWNLOAD: Final = PageBounds(1_000, 1024 * 1024)  # of what an NDJSON download reads and holds at a time
@@ -81,9 +84,10 @@ class DatabaseReader:
                 "connect_timeout": max(2, int(seconds)),
                 "tcp_user_timeout": int(seconds * 1000),
                 "application_name": "scanline-api",
-                "options": f"-c statement_timeout={int(seconds * 1000)} -c timezone=UTC -c default_transaction_read_only=on",
             },
         )
+        begin_with(self._engine, reading(seconds))
+        self._looked = False
         self._pool = WatchedPool("read", self._engine)
 
     @property
@@ -115,11 +119,21 @@ class DatabaseReader:
             with self._pool.checkout():
                 connection = self._engine.connect()
             with connection:
+                self._look_at_role(connection)
                 yield connection
         except SQLAlchemyError as error:
             raise ReadsUnavailable(type(error).__name__) from None
         finally:
             self._pool.measure()
+
+    def _look_at_role(self, connection: Connection) -> None:
+        """Says once what the role lacks; the deadline holds all the same."""
+        if self._looked:
+            return
+        self._looked = True
+        role, _, found = connection.exec_driver_sql(AT_REST, (NAMES,)).one()
+        if text_of_it := lacking_text(role, found):
+            log.warning(text_of_it)
 
     def _page(self, query: Select[Any], encode: Callable[[Any], bytes], bounds: PageBounds) -> Page[Any]:
         """Rows come by a cursor of the server's, some at a time: a page that is full leaves the others where they are.

@@ -27,16 +27,27 @@ def program(name: str, package: str = "") -> Path:
     if found is not None:
         return Path(found)
     package = package or name
+    unpacked = _unpacked(package)
+    for place in _PLACES:
+        if os.access(unpacked / place / name, os.X_OK):
+            return unpacked / place / name
+    pytest.skip(f"{name} is not on this machine, and Debian's package {package} does not have it")
+
+
+def libraries(*packages: str) -> list[Path]:
+    """Folders with the shared libraries of these packages, for LD_LIBRARY_PATH: a program that was not installed brings none of
+    its own."""
+    return [folder for package in packages for folder in _unpacked(package).glob("usr/lib/*/")]
+
+
+def _unpacked(package: str) -> Path:
     _FOLDER.mkdir(parents=True, exist_ok=True)
     with (_FOLDER / f"{package}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two at once: the second finds it done
         unpacked = _FOLDER / package
         if not unpacked.is_dir():
             _unpack(package, unpacked)
-    for place in _PLACES:
-        if os.access(unpacked / place / name, os.X_OK):
-            return unpacked / place / name
-    pytest.skip(f"{name} is not on this machine, and Debian's package {package} does not have it")
+    return unpacked
 
 
 def wait_until_answers(server: Child, url: str) -> None:

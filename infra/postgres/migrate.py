@@ -1,6 +1,6 @@
 """Database, roles and tables: made and brought up to date. Safe to run again."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from importlib.resources import files
 from typing import Any
@@ -13,22 +13,15 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
 
 from infra.errors import InfraError
+from infra.postgres import role_settings
 from infra.postgres.cluster import DATABASE, PostgresCluster, Urls
 from infra.postgres.routines import LET_THE_MONITOR_READ
 
-_DATABASE_SETTINGS = """
-ALTER ROLE scanline_reader SET default_transaction_read_only = on;
-ALTER ROLE scanline_reader SET statement_timeout = '30s';
+_MAY_CONNECT = """
 GRANT CONNECT, TEMPORARY ON DATABASE {database} TO scanline_writer;
 GRANT CONNECT ON DATABASE {database} TO scanline_reader
 """
-# It never waits long for a lock: what it could not see this time it sees the next.
-_MONITOR_SETTINGS = """
-ALTER ROLE scanline_monitor SET default_transaction_read_only = on;
-ALTER ROLE scanline_monitor SET statement_timeout = '10s';
-ALTER ROLE scanline_monitor SET lock_timeout = '500ms';
-GRANT CONNECT ON DATABASE {database} TO scanline_monitor
-"""
+_MONITOR_MAY_CONNECT = "GRANT CONNECT ON DATABASE {database} TO scanline_monitor"
 
 
 def prepare(cluster: PostgresCluster) -> None:
@@ -79,13 +72,17 @@ def _connected(dsn: str) -> Iterator[Any]:
 
 
 def make_service_roles(cursor: Any, database: str, urls: Urls) -> None:
-    """The writer and the reader, and the monitor where it has a URL, with the passwords of their URLs."""
+    """The writer and the reader, and the monitor where it has a URL, with the passwords of their URLs and the settings of
+    their sessions."""
     for url in (urls.write, urls.read):
         make_role(cursor, url)
-    cursor.execute(sql.SQL(_DATABASE_SETTINGS).format(database=sql.Identifier(database)))
+    role_settings.give(cursor, "scanline_writer")
+    role_settings.give(cursor, "scanline_reader")
+    cursor.execute(sql.SQL(_MAY_CONNECT).format(database=sql.Identifier(database)))
     if urls.monitor is not None:
         make_role(cursor, urls.monitor)
-        cursor.execute(sql.SQL(_MONITOR_SETTINGS).format(database=sql.Identifier(database)))
+        role_settings.give(cursor, "scanline_monitor")
+        cursor.execute(sql.SQL(_MONITOR_MAY_CONNECT).format(database=sql.Identifier(database)))
         with suppress(psycopg2.errors.InsufficientPrivilege):  # from PostgreSQL 16 on it takes a superuser
             cursor.execute("GRANT pg_monitor TO scanline_monitor")
 
@@ -129,6 +126,16 @@ def upgrade(url: str, revision: str = "head") -> None:
         raise InfraError.of("postgres_url_invalid", name="SCANLINE_POSTGRES_MIGRATE_URL") from None
     except OperationalError as error:
         raise _unreachable(url, error.orig) from None
+
+
+def roles_behind(url: str, own: Iterable[str]) -> list[str]:
+    """Gives the roles their settings, where `url` (the migrator's) or their `own` may do that. Returns those that lack some
+    still."""
+    logins = {}
+    for each in own:
+        with suppress(ArgumentError, InfraError):  # who needs that URL will say what is wrong with it
+            logins[_role_of(each)] = _dsn(each)
+    return role_settings.bring_up_to_date(_dsn(url), logins)
 
 
 def current_revision(url: str) -> str | None:

@@ -8,6 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from infra.errors import InfraError
 from operations.audit import NO_TENANT, actor
+from schemas.session_settings import begin_with, deciding
 from schemas.topics import RECORDS_TOPIC
 
 _SECONDS: Final = 10
@@ -40,6 +41,7 @@ def allow(write_url: str, pipeline: str, partition: int, count: int) -> Allowanc
     who = actor()
     place = {"pipeline": pipeline, "topic": RECORDS_TOPIC, "partition": partition}
     engine = create_engine(write_url, connect_args={"connect_timeout": _SECONDS})
+    begin_with(engine, deciding(_SECONDS))
     try:
         with engine.begin() as connection:
             first = connection.execute(_WRITTEN, place).scalar()

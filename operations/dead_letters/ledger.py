@@ -19,11 +19,15 @@ from operations.dead_letters.dead_letter import DeadLetter, State
 from schemas.dead_letters import DeadLetterId
 from schemas.errors import Text
 from schemas.numbers import number
+from schemas.session_settings import begin_with, deciding
 from schemas.tables import audit_log, dead_letter_actions
 from sinks.postgres.errors import sqlstate
 
 _ALONE: Final = 8_201_508  # any number, of advisory locks; ours alone in this database
 _DATABASE_SECONDS: Final = 10
+# Between two statements Kafka is asked, and sent to, for as long as that takes.
+_TAKE_TURN: Final = text("SET LOCAL idle_in_transaction_session_timeout = 0; SELECT pg_try_advisory_xact_lock(:number)")
+_STILL: Final = text("SELECT 1")
 _UNDEFINED_TABLE: Final = "42P01"
 _table: Final = dead_letter_actions
 _place: Final = tuple_(_table.c.letter_partition, _table.c.letter_offset, _table.c.failed_at_ms)
@@ -66,10 +70,8 @@ class DeadLetterLedger:
     """One connection, for one command. A context manager; every call raises InfraError."""
 
     def __init__(self, url: str) -> None:
-        options = f"-c statement_timeout={_DATABASE_SECONDS * 1000} -c timezone=UTC"
         arguments = {
             "connect_timeout": _DATABASE_SECONDS,
-            "options": options,
             "application_name": "scanline-dlq",
             # a machine that vanished gives its lock back within half a minute
             "tcp_user_timeout": 20_000,
@@ -78,14 +80,18 @@ class DeadLetterLedger:
             "keepalives_count": 3,
         }
         self._engine = create_engine(url, connect_args=arguments, hide_parameters=True)
+        begin_with(self._engine, deciding(_DATABASE_SECONDS))
+        self._turn: Connection | None = None
         self._actor = actor()
         with _told():
             self._connection: Connection = self._engine.connect()
 
     def take_turn(self) -> None:
-        """Retrying and dropping is for one operator at a time; ends with the connection, however the command ends."""
-        with _told(), self._connection.begin():
-            alone = self._connection.execute(text("SELECT pg_try_advisory_lock(:number)"), {"number": _ALONE}).scalar()
+        """Retrying and dropping is for one operator at a time; ends with the command, however that ends. The turn is a
+        transaction on a connection of its own, which stays open: behind a pooler nothing else keeps a session."""
+        with _told():
+            self._turn = self._engine.connect()
+            alone = self._turn.execute(_TAKE_TURN, {"number": _ALONE}).scalar()
         if not alone:
             raise InfraError.of("dlq_busy")
 
@@ -159,6 +165,8 @@ class DeadLetterLedger:
             for each, details in done
         ]
         with _told(), self._connection.begin():
+            if self._turn is not None:
+                self._turn.execute(_STILL)  # raises where the connection is gone, and the turn with it
             self._connection.execute(insert(_table).on_conflict_do_nothing(), rows)
             if audited is not None:
                 self._audit(audited, done)
@@ -213,6 +221,8 @@ class DeadLetterLedger:
 
     def __exit__(self, *_: object) -> None:
         try:
+            if self._turn is not None:
+                self._turn.close()
             self._connection.close()
         finally:
             self._engine.dispose()

@@ -12,6 +12,7 @@ import psycopg2.extensions as extensions
 from operations.exporter import declarations as told
 from operations.exporter.sources import Away, Family, Sample
 from schemas.server_queries import CHECKPOINTER_VIEW_SINCE, CHECKPOINTS, CHECKPOINTS_BEFORE, CONNECTIONS_LIMIT
+from schemas.session_settings import AT_REST, NAMES, OF_ROLES, lacking_text, local, reading
 
 log = logging.getLogger("scanline.exporter")
 _STATES: Final = (
@@ -23,6 +24,7 @@ _STATES: Final = (
     "disabled",
 )
 _SELDOM: Final = 6  # looks
+_LOCK_MILLISECONDS: Final = OF_ROLES["scanline_monitor"]["lock_timeout"]
 _SEES_ALL: Final = "SELECT pg_has_role('pg_monitor', 'USAGE')"
 _POSITION: Final = "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END"
 # a partition counts for its table; schemas of replays do not count
@@ -145,14 +147,14 @@ class Session:
 
     def __init__(self, url: str, seconds: float) -> None:
         self._dsn = f"postgresql://{url.partition('://')[2]}"  # what SQLAlchemy takes, without loading it
-        self._seconds = seconds
+        self._settings = local({**reading(seconds), "lock_timeout": _LOCK_MILLISECONDS})
         self._connection: Any = None
 
-    def rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[Any]:
+    def rows(self, query: str, parameters: Mapping[str, Any] | tuple[Any, ...] | None = None) -> list[Any]:
         """Raises psycopg2.Error."""
         try:
             with self.connection.cursor() as cursor:
-                cursor.execute(query, parameters)  # without any, a % means itself
+                cursor.execute(self._settings + query, parameters)  # without any, a % means itself
                 return list(cursor.fetchall())
         except psycopg2.Error as error:
             if error.pgcode is None:  # not the server's word: the connection is of no more use
@@ -162,9 +164,7 @@ class Session:
     @property
     def connection(self) -> Any:
         if self._connection is None or self._connection.closed:
-            milliseconds = round(self._seconds * 1000)
-            options = f"-c statement_timeout={milliseconds} -c lock_timeout=500 -c default_transaction_read_only=on"
-            self._connection = psycopg2.connect(self._dsn, options=options, application_name="scanline-exporter")
+            self._connection = psycopg2.connect(self._dsn, application_name="scanline-exporter")
             self._connection.autocommit = True
         return self._connection
 
@@ -196,6 +196,8 @@ class Postgres:
             ((sees_all,),) = self._session.rows(_SEES_ALL)
             if not sees_all:
                 self._tell_once(_SEES_ALL, "SCANLINE_POSTGRES_MONITOR_URL: thiếu quyền / lacks pg_monitor")
+            if not self._looks:
+                self._look_at_role()
             found: list[Sample] = []
             for question in QUESTIONS:
                 if question.oldest <= version < question.beyond and (sees_all or not question.monitor):
@@ -206,6 +208,14 @@ class Postgres:
             raise Away(f"{type(error).__name__} {error.pgcode or ''}".strip()) from None
         self._looks += 1
         return found
+
+    def _look_at_role(self) -> None:
+        """Says once what the role lacks; the deadline holds all the same."""
+        ((role, _, found),) = self._session.rows(AT_REST, (NAMES,))
+        text = lacking_text(role, found)
+        if text and AT_REST not in self._told:
+            self._told.add(AT_REST)
+            log.warning(text)
 
     def _answer(self, question: Question) -> list[Sample]:
         """Nothing where the server refuses this one: a right that is missing, a table that somebody has locked. Raises

@@ -11,6 +11,7 @@ from sqlalchemy.engine import make_url
 
 from infra.errors import InfraError
 from operations.replay.selection import Range, Selection
+from schemas.session_settings import local, reading
 from schemas.topics import RECORDS_TOPIC
 from sinks.columns import COLUMNS, positions_of
 from sinks.effects import Key
@@ -31,6 +32,8 @@ class LiveScan(NamedTuple):
 
 
 COUNTS: Final = LiveScan._fields
+# the reader's own limit is for requests that somebody waits for
+_SETTINGS: Final = local({**reading(1), "statement_timeout": "0"})
 _AT_ONCE: Final = 200  # rows fetched; one can have a quarter of a megabyte
 _AS_TEXT: Final = frozenset(COLUMNS[at] for at in (*positions_of(Uuid), *JSON_COLUMNS, *TIME_COLUMNS))
 # Of attributes, as PostgreSQL writes them: what is accepted has at most 6 KiB; what once was could have 60 MB.
@@ -69,15 +72,13 @@ class Live:
                 where.render_as_string(hide_password=False),
                 connect_timeout=10,
                 application_name="scanline-replay",
-                # the reader's own limit is for requests that somebody waits for
-                options="-c statement_timeout=0 -c timezone=UTC -c default_transaction_read_only=on",
             )
         except psycopg2.OperationalError as error:
             raise InfraError.of("replay_postgres_no_answer", reason=str(error).strip()) from None
 
     def offsets(self, pipeline: str) -> dict[int, int]:
         """The stored offset of each partition."""
-        found = dict(self._all(_OFFSETS, (pipeline, RECORDS_TOPIC)))
+        found = dict(self._all(_SETTINGS + _OFFSETS, (pipeline, RECORDS_TOPIC)))
         self._connection.rollback()
         return found
 
@@ -85,6 +86,8 @@ class Live:
         """Everything read from here on is of this moment."""
         self._connection.rollback()
         self._connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+        with self._connection.cursor() as cursor:
+            cursor.execute(_SETTINGS)
 
     def scans(self, selection: Selection) -> dict[Key, LiveScan]:
         """The selected scans."""

@@ -15,8 +15,10 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from infra.errors import InfraError
+from infra.postgres.poolers import refuse_pooler
 from infra.postgres.routines import CLOSE_TAKE_REJECTIONS, TAKE_REJECTIONS
 from infra.settings import InfraSettings
+from schemas.session_settings import for_session, writing
 from schemas.tables import HASH_PARTITIONS, metadata
 from schemas.topics import RECORDS_TOPIC
 from sinks.postgres import PostgresSink
@@ -31,7 +33,7 @@ _DEADLINE: Final = 60.0  # seconds of one statement
 _OURS_ALONE: Final = 8_201_508  # any number, of advisory locks; with the schema's name as the second
 # a session whose client was killed is gone after 2 s (client_connection_check_interval)
 _LOCK: Final = """
-SET lock_timeout = '10s'; SELECT pg_advisory_lock(%s, hashtext(%s)); SET lock_timeout = DEFAULT
+SET LOCAL lock_timeout = '10s'; SELECT pg_advisory_lock(%s, hashtext(%s))
 """
 _MAKE_MARK: Final = """
 CREATE TABLE replay (
@@ -60,7 +62,7 @@ class ReplaySchema:
         """Remembers that everything is there, when the disk has it; returns counts of everything it holds."""
         with self._engine.begin() as connection:
             # the sink's commits do not wait for the disk; this one does, and takes them along
-            connection.execute(text("SET synchronous_commit = on"))
+            connection.execute(text("SET LOCAL synchronous_commit = on"))
             connection.execute(text("UPDATE replay SET finished_at = clock_timestamp()"))
             return dict(connection.execute(text(_TOTALS)).mappings().one())
 
@@ -92,16 +94,20 @@ def opened(
 
 def _engine(url: str, name: str) -> Engine:
     try:
-        engine = write_engine(
-            url, connections=1, deadline_seconds=_DEADLINE, schema=name, application="scanline-replay"
-        )
+        engine = write_engine(url, connections=1, deadline_seconds=_DEADLINE, application="scanline-replay")
     except ArgumentError:
         raise InfraError.of("postgres_url_invalid", name="SCANLINE_POSTGRES_REPLAY_URL") from None
+
+    settings = for_session(
+        {**writing(_DEADLINE), "synchronous_commit": "off", "search_path": name}
+    )  # no tables but those
 
     # Whoever writes holds the lock. What a killed replay's session still does is done, or undone, before the next one looks.
     @event.listens_for(engine, "connect")
     def lock(connection: Any, _: Any) -> None:
+        refuse_pooler(connection, "SCANLINE_POSTGRES_REPLAY_URL")
         with connection.cursor() as cursor:
+            cursor.execute(settings)
             cursor.execute(_LOCK, (_OURS_ALONE, name))
         connection.commit()
 

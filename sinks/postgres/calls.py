@@ -86,10 +86,20 @@ class Calls:
 
 
 class TimedCursor(Cursor):
-    """A cursor that notes how long the server took for how many bytes. `call` and `parts` are set by its maker."""
+    """A cursor that notes how long the server took for how many bytes. `call`, `parts` and `settings` (of each transaction, as
+    statements) are set by its maker."""
 
     call: Call
     parts: Parts
+    settings: str
+
+    def begin(self, query: str, vars: Any = None, *, answer_bytes: int = 0) -> None:
+        """Begins a transaction with its settings and its first statement, all in one message."""
+        self.execute(f"BEGIN; {self.settings}{query}", vars, answer_bytes=answer_bytes)
+
+    def alone(self, query: str, vars: Any = None) -> None:
+        """Executes what is a transaction of its own, as the statements of one message are to PostgreSQL, with its settings."""
+        self.execute(f"{self.settings}{query}", vars)
 
     def execute(self, query: Any, vars: Any = None, *, answer_bytes: int = 0) -> None:
         """`answer_bytes`: how large the answer may be, where that is more than a few lines. How large it was, nobody

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Final
+from zlib import crc32
 
 import msgspec
 import psycopg2
@@ -18,16 +19,17 @@ from sinks.postgres.rows import texts_of
 
 _COLUMN_LIST: Final = ", ".join(COLUMNS)
 _ROWS: Final = "processing_activities"
-_STAGED: Final = "staged_activities"
 _COPY: Final = f"COPY {{table}} ({_COLUMN_LIST}) FROM STDIN"
 _TYPES: Final = [column.type.compile(postgresql.dialect()) for column in WRITTEN_COLUMNS]
+# A pooler keeps sessions for longer than a worker lives: one of another version, with other columns, makes a table of its own.
+_STAGED: Final = f"staged_activities_{crc32(repr([COLUMNS, _TYPES]).encode()):08x}"
 _INSERT: Final = f"""
 INSERT INTO {{table}} ({_COLUMN_LIST})
 SELECT {", ".join(f"(row->>{at})::{kind}" for at, kind in enumerate(_TYPES))} FROM (SELECT {GATHERED}::json) AS one (row)
 """
 
-_STAGE: Final = """
-CREATE TEMP TABLE IF NOT EXISTS staged_activities (
+_STAGE: Final = f"""
+CREATE TEMP TABLE IF NOT EXISTS {_STAGED} (
     LIKE processing_activities INCLUDING DEFAULTS, place bigint GENERATED ALWAYS AS IDENTITY) ON COMMIT DELETE ROWS
 """
 # Sorted by key, so that two lanes waiting for each other's rows wait in one order; `place` keeps the first of two equal keys
@@ -35,7 +37,7 @@ CREATE TEMP TABLE IF NOT EXISTS staged_activities (
 _MERGE: Final = f"""
 WITH stored AS (
     INSERT INTO processing_activities ({_COLUMN_LIST})
-    SELECT {_COLUMN_LIST} FROM staged_activities ORDER BY tenant_id, scan_id, activity_key, place
+    SELECT {_COLUMN_LIST} FROM {_STAGED} ORDER BY tenant_id, scan_id, activity_key, place
     ON CONFLICT DO NOTHING
     RETURNING tenant_id, scan_id, array_to_string(data_categories, ',') AS categories, sensitive, cross_border)
 SELECT tenant_id, scan_id::text, categories, sensitive, cross_border, count(*) FROM stored GROUP BY 1, 2, 3, 4, 5
@@ -84,7 +86,7 @@ def _store(
     cursor.execute("SAVEPOINT part")
     try:
         if first:
-            cursor.execute("TRUNCATE staged_activities")  # of the part before
+            cursor.execute(f"TRUNCATE {_STAGED}")  # of the part before
         _copy(cursor, _STAGED, lines)
         cursor.execute(_MERGE)
         rows = cursor.fetchall()

@@ -37,7 +37,7 @@ WHERE s.tenant_id = v.tenant_id AND s.scan_id = v.scan_id
 # partition's last change counts as recent.
 _MARGIN: Final = dt.timedelta(minutes=1)
 _CHANGED_WITHIN: Final = f"""
-BEGIN; DECLARE changed NO SCROLL CURSOR FOR
+DECLARE changed NO SCROLL CURSOR FOR
 SELECT {_SELECT} FROM scans
 WHERE kafka_partition = %(partition)s
   AND (updated_at >= least(clock_timestamp() - %(within)s,
@@ -69,10 +69,10 @@ def changed_within(cursor: TimedCursor, partition: int, within: dt.timedelta) ->
     """Unfinished scans of the partition and those changed within that time, as of one moment. Page by page, so that a
     slow link brings them however many they are."""
     found: list[Scan] = []
-    statement = _CHANGED_WITHIN
+    ask, statement = cursor.begin, _CHANGED_WITHIN
     while True:
         count = cursor.parts.count_of(_SCAN_BYTES, _PAGE)
-        cursor.execute(
+        ask(
             statement.format(count=count),
             {"partition": partition, "within": within, "margin": _MARGIN},
             answer_bytes=count * _SCAN_BYTES,
@@ -82,4 +82,4 @@ def changed_within(cursor: TimedCursor, partition: int, within: dt.timedelta) ->
         if len(page) < count:
             cursor.execute("COMMIT")
             return found
-        statement = _MORE
+        ask, statement = cursor.execute, _MORE

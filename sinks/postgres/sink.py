@@ -6,6 +6,7 @@ late, or repeats an attempt whose answer was lost, finds the offset moved and wr
 """
 
 import datetime as dt
+import logging
 import os
 import socket
 import time
@@ -19,6 +20,7 @@ from psycopg2 import errorcodes
 from sqlalchemy.engine import Engine
 
 from schemas.pool_metrics import WatchedPool
+from schemas.session_settings import AT_REST, NAMES, lacking_text, local, writing
 from schemas.status import Scan, ScanStatus, status_of
 from schemas.stored_offset import StoredOffset
 from sinks.effects import Effects, Key, Plan, Stored, Taken, key_of
@@ -35,8 +37,8 @@ from sinks.postgres.rows import Lines, lines_of
 from sinks.postgres.tenant_counts import TenantCounts
 from sinks.protocol import Fenced, LaneStore, MicroBatch, Unavailable, Unstorable
 
+log = logging.getLogger("scanline.sink")
 _MOVE: Final = """
-BEGIN;
 UPDATE stream_offsets SET next_offset = %s, owner = %s, updated_at = clock_timestamp()
 WHERE pipeline = %s AND topic = %s AND partition = %s AND next_offset = %s AND topic_id IS NOT DISTINCT FROM %s
 RETURNING clock_timestamp()
@@ -68,8 +70,7 @@ _END_ABANDONED: Final = """
 ROLLBACK;
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND usename = current_user AND application_name = current_setting('application_name')
-  AND state = 'active' AND wait_event = 'ClientRead' AND state_change < clock_timestamp() -
-    make_interval(secs => (SELECT setting::float FROM pg_settings WHERE name = 'statement_timeout' AND setting <> '0') / 1000)
+  AND state = 'active' AND wait_event = 'ClientRead' AND state_change < clock_timestamp() - make_interval(secs => %s)
 """
 _ALLOWED: Final = """
 SELECT coalesce(max(before_offset), 0) FROM dead_letter_allowances WHERE pipeline = %s AND topic = %s AND partition = %s
@@ -109,7 +110,10 @@ class PostgresSink:
         self._pipeline = pipeline
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
         self._pool = WatchedPool("write", engine)
+        self._looked = False
         deadline = engine.get_execution_options()[DEADLINE]
+        self._deadline = deadline
+        self._settings = local(writing(deadline))
         self._parts = Parts(deadline)
         self._calls = Calls(deadline)
         metrics.PART_BYTES.set_function(lambda: self._parts.limit or 0)
@@ -126,8 +130,20 @@ class PostgresSink:
             "topic_id": topic_id,
         }
         with self._cursor() as cursor:
-            cursor.execute(_ENSURE_OFFSETS, parameters)
-            return {partition: StoredOffset(*place) for partition, *place in cursor.fetchall()}
+            cursor.alone(_ENSURE_OFFSETS, parameters)
+            found = {partition: StoredOffset(*place) for partition, *place in cursor.fetchall()}
+            self._look_at_role(cursor)
+        return found
+
+    def _look_at_role(self, cursor: TimedCursor) -> None:
+        """Says once what the role lacks; deadlines hold all the same."""
+        if self._looked:
+            return
+        self._looked = True
+        cursor.alone(AT_REST, (NAMES,))
+        [(role, _, found)] = cursor.fetchall()
+        if text := lacking_text(role, found):
+            log.warning(text)
 
     def prepare(self, batch: MicroBatch) -> Prepared:
         """Formats the rows."""
@@ -165,7 +181,7 @@ class PostgresSink:
     ) -> tuple[list[ScanStatus], Effects]:
         plan, batch = prepared.plan, prepared.plan.batch
         place = batch.topic, batch.partition, batch.start, batch.topic_id
-        cursor.execute(_MOVE, (batch.end, self._owner, self._pipeline, *place))
+        cursor.begin(_MOVE, (batch.end, self._owner, self._pipeline, *place))
         if cursor.rowcount != 1:
             metrics.FENCED.inc()
             raise Fenced(f"{batch.topic}[{batch.partition}] is no longer at {batch.start} of that topic")
@@ -219,14 +235,14 @@ class PostgresSink:
 
     def dead_letters_allowed(self, topic: str, partition: int) -> int:
         with self._cursor() as cursor:
-            cursor.execute(_ALLOWED, (self._pipeline, topic, partition))
+            cursor.alone(_ALLOWED, (self._pipeline, topic, partition))
             [(offset,)] = cursor.fetchall()
             return int(offset)
 
     def used_by_others(self, partition: int, tenant_id: str | None) -> bool:
         """Lately: as far back as the records topic reaches."""
         with self._cursor() as cursor:
-            cursor.execute(_OTHERS, (partition, tenant_id))
+            cursor.alone(_OTHERS, (partition, tenant_id))
             [(others,)] = cursor.fetchall()
             return bool(others)
 
@@ -243,7 +259,7 @@ class PostgresSink:
     def probe(self) -> None:
         """Writes nothing, but asks for the right to: a standby or a full server must not look healthy."""
         with self._cursor() as cursor:
-            cursor.execute("BEGIN; CREATE TEMP TABLE probe (x int) ON COMMIT DROP; COMMIT")
+            cursor.begin("CREATE TEMP TABLE probe (x int) ON COMMIT DROP; COMMIT")
 
     def close(self) -> None:
         self._calls.close()
@@ -264,7 +280,7 @@ class PostgresSink:
             driver: Any = connection.driver_connection
             driver.autocommit = True
             cursor = driver.cursor(cursor_factory=TimedCursor)
-            cursor.call, cursor.parts = self._calls.begin(driver), self._parts
+            cursor.call, cursor.parts, cursor.settings = self._calls.begin(driver), self._parts, self._settings
             yield cursor
             cursor.close()
         except (_Staging, Fenced):
@@ -273,7 +289,7 @@ class PostgresSink:
         except DATABASE_ERRORS as error:
             if sqlstate(error) in _WAITED_IN_VAIN:
                 with suppress(*DATABASE_ERRORS):
-                    connection.cursor().execute(_END_ABANDONED)
+                    connection.cursor().execute(_END_ABANDONED, (self._deadline,))
             connection.invalidate()
             raise self._unavailable(error) from error
         except BaseException:
