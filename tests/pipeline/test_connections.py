@@ -1,12 +1,14 @@
 """The write pool: never more than fifty connections, all of them at once no harm to others, and metrics that tell."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 import httpx
 import psycopg2
 import pytest
+from prometheus_client import REGISTRY
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -15,10 +17,15 @@ from infra.stack import Stack
 from sinks.postgres import PostgresSink
 from sinks.postgres.engine import MAX_CONNECTIONS, write_engine
 from sinks.protocol import Unavailable
+from tests.api.api_client import assert_problem
 from tests.helpers import Database, Publisher, StatusTopic, assert_accounted, assert_told, wait_for
+from tests.load import metric
 from tests.murmur2 import partition_of
 from tests.own import views_of_own
+from tests.refusals import locked as nobody_else
 from trials import generator
+from trials.bench.http import Call, submit_all
+from trials.bench.reads import ReadsWhileWriting
 
 PARTITIONS: Final = 64  # more lanes than connections
 TENANTS: Final = 100
@@ -59,6 +66,11 @@ def connections(database: Database, application: str = WORKER) -> int:
     return int(database.value("SELECT count(*) FROM pg_stat_activity WHERE application_name = %s", application))
 
 
+def waiting_for_locks(database: Database) -> int:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s AND wait_event_type = 'Lock'"
+    return int(database.value(waiting, WORKER))
+
+
 def pool_of(worker: Service) -> dict[str, float]:
     lines = httpx.get(worker.metrics_url, timeout=30).text.splitlines()
     samples = (line.rsplit(" ", 1) for line in lines if line.startswith("scanline_pool_") and "pool=" in line)
@@ -68,6 +80,7 @@ def pool_of(worker: Service) -> dict[str, float]:
 IN_USE: Final = 'scanline_pool_connections_count{pool="write",state="in_use"}'
 IDLE: Final = 'scanline_pool_connections_count{pool="write",state="idle"}'
 LIMIT: Final = 'scanline_pool_limit_count{pool="write"}'
+EXHAUSTED: Final = 'scanline_pool_exhausted_total{pool="write"}'
 
 
 def finish(database: Database, statuses: StatusTopic, scans: dict[str, str]) -> None:
@@ -104,7 +117,10 @@ def test_a_hundred_tenants_waiting_take_fifty_connections_and_no_more(
 ) -> None:
     with locked(own):
         scans = publish(own, tenants(tenant), 50)
-        wait_for(lambda: connections(database) == MAX_CONNECTIONS, "every connection of the pool is taken")
+        wait_for(
+            lambda: waiting_for_locks(database) == MAX_CONNECTIONS, "every connection of the pool waits for the lock"
+        )
+        assert connections(database) == MAX_CONNECTIONS
         pool = wait_for(lambda: (found := pool_of(worker))[IN_USE] == 50 and found, "the pool says that all are in use")
         assert (pool[IDLE], pool[LIMIT]) == (0, 50)
         # others get theirs, and their answers
@@ -118,6 +134,7 @@ def test_a_hundred_tenants_waiting_take_fifty_connections_and_no_more(
     wait_for(lambda: pool_of(worker)[IN_USE] == 0, "given back")
     pool = pool_of(worker)
     assert (pool[IDLE], pool[LIMIT]) == (connections(database), 50)
+    assert pool[EXHAUSTED] == 0  # a lane without a connection waits for its turn, and nobody is refused
 
 
 @contextmanager
@@ -163,12 +180,115 @@ def test_the_fifty_first_waits_and_is_answered_so(own: Stack, database: Database
         assert connections(database) == MAX_CONNECTIONS
         with pytest.raises(PoolTimeout):
             engine.raw_connection()
+        exhausted = told("scanline_pool_exhausted_total")
         with pytest.raises(Unavailable):  # the lane waits; nothing is dropped
             sink.probe()
+        assert told("scanline_pool_exhausted_total") == exhausted + 1
         assert connections(database) == MAX_CONNECTIONS
     sink.probe()
     sink.close()
     wait_for(lambda: connections(database) == 0, "every connection is given back")
+
+
+def test_the_fifty_first_gets_the_first_connection_that_is_free(own: Stack, database: Database) -> None:
+    engine = write_engine(own.postgres.urls.write, connections=MAX_CONNECTIONS, deadline_seconds=60)
+    sink = PostgresSink(engine, "connections")
+    exhausted = told("scanline_pool_exhausted_total")
+    with ExitStack() as held, ThreadPoolExecutor(1) as lane:
+        first = engine.connect()
+        for _ in range(MAX_CONNECTIONS - 1):
+            held.enter_context(engine.connect())
+        probed = lane.submit(sink.probe)
+        wait_for(lambda: told("scanline_pool_waiting_count") == 1, "the pool says that one waits")
+        assert not probed.done()
+        first.close()
+        probed.result(60)
+        assert connections(database) == MAX_CONNECTIONS
+    assert (told("scanline_pool_waiting_count"), told("scanline_pool_exhausted_total")) == (0, exhausted)
+    sink.close()
+    wait_for(lambda: connections(database) == 0, "every connection is given back")
+
+
+def told(name: str) -> float:
+    """Of the write pool of this process."""
+    value = REGISTRY.get_sample_value(name, {"pool": "write"})
+    assert value is not None
+    return value
+
+
+@pytest.mark.parametrize("worker", [{}], indirect=True, ids=["as it comes"])
+def test_a_hundred_tenants_at_once_write_and_read_and_nobody_is_refused(
+    own: Stack, database: Database, statuses: StatusTopic, worker: Service, tenant: str
+) -> None:
+    api = own.start_api()
+    names = tenants(tenant)
+    bodies = {name: generator.body(generator.records(200, 52, name)) for name in names}
+    taken = submit_all([api.base_url], [Call(name, bodies[name], headers=(("Prefer", "wait=30"),)) for name in names])
+    assert {answer.status for answer in taken} <= {200, 202}, taken
+    scans = {answer.tenant: answer.scan_id for answer in taken}
+    paths = ("/scans", "/scans/{}", "/scans/{}/errors", "/processing-activities")
+    reads = [Call(name, path=path.format(scans[name]), method="GET") for path in paths for name in names]
+    assert {answer.status for answer in submit_all([api.base_url], reads)} == {200}
+    finish(database, statuses, scans)
+    for service, pool in ((api, "read"), (worker, "write")):
+        assert metric(service, "scanline_pool_exhausted_total", pool=pool) == 0
+        assert metric(service, "scanline_pool_checkout_seconds_count", pool=pool) > 0
+    api.stop()
+
+
+READS: Final = 12
+
+
+def read_at_once(api: Service, tenant: str) -> list[httpx.Response]:
+    """In turn in Vietnamese and in English."""
+
+    def read(number: int) -> httpx.Response:
+        language = {"Accept-Language": ("vi", "en")[number % 2]}
+        return httpx.get(f"{api.base_url}/v1/tenants/{tenant}/processing-activities", headers=language, timeout=120)
+
+    with ThreadPoolExecutor(READS) as callers:
+        return list(callers.map(read, range(READS)))
+
+
+def test_reads_wait_for_a_connection(own: Stack, tenant: str) -> None:
+    api = own.start_api({"SCANLINE_READ_CONNECTIONS": "2", "SCANLINE_READ_DEADLINE_SECONDS": "60"})
+    with ThreadPoolExecutor(1) as callers:
+        with nobody_else(own.postgres.superuser_dsn(), "processing_activities"):
+            answers = callers.submit(read_at_once, api, tenant)
+            waiting = ("scanline_pool_waiting_count", READS - 2)
+            wait_for(lambda: metric(api, waiting[0], pool="read") == waiting[1], "all but two wait for a connection")
+            assert metric(api, "scanline_pool_connections_count", pool="read", state="in_use") == 2
+        assert [answer.status_code for answer in answers.result(120)] == [200] * READS
+    assert metric(api, "scanline_pool_waiting_count", pool="read") == 0
+    assert metric(api, "scanline_pool_exhausted_total", pool="read") == 0
+    api.stop()
+
+
+def test_reads_that_waited_too_long_are_told_when_to_come_back(own: Stack, tenant: str) -> None:
+    api = own.start_api({"SCANLINE_READ_CONNECTIONS": "2", "SCANLINE_READ_DEADLINE_SECONDS": "1"})
+    with nobody_else(own.postgres.superuser_dsn(), "processing_activities"):
+        for answer in read_at_once(api, tenant):
+            assert_problem(answer, 503, "reads_unavailable")  # in its language, with Retry-After
+        assert metric(api, "scanline_pool_exhausted_total", pool="read") > 0
+        assert httpx.get(f"{api.base_url}/readyz", timeout=60).status_code == 200  # scans are taken all the while
+    wait_for(lambda: {answer.status_code for answer in read_at_once(api, tenant)} == {200}, "reads are answered again")
+    api.stop()
+
+
+@pytest.mark.long
+def test_reads_are_answered_while_workers_write_as_fast_as_they_can(
+    stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """How fast is for `scanline bench --only reads-while-writing` to say, on a machine that does nothing else."""
+    stack.start_api()
+    names = [f"tenant-{number:03}" for number in range(TENANTS)]
+    result = ReadsWhileWriting(stack, names, 2_000, lambda: stack.workers or stack.start_worker())()
+    with capsys.disabled():
+        print(f"\n{result.rate:,.0f} rows/s; {result.note}")
+    assert result.problems == []
+    assert len(result.latencies) >= 20
+    p99 = result.latency(0.99)
+    assert p99 is not None and p99 < 10
 
 
 @pytest.mark.parametrize("count", [0, 51])

@@ -11,6 +11,7 @@ from trials.bench import copy_baseline, machine
 from trials.bench.direct import Backlog
 from trials.bench.flood import Flood, FloodSizes
 from trials.bench.http import Answer, Call, submit_all
+from trials.bench.reads import ReadsWhileWriting
 from trials.bench.replay_impact import BesideAReplay
 from trials.bench.results import Result
 from trials.bench.row_watcher import Watch, clear, differences
@@ -34,6 +35,7 @@ class Sizes(NamedTuple):
     flood: FloodSizes = FloodSizes()
     replayed: int = 5_000  # per tenant, in the topic that is replayed
     beside_replay: int = 40  # scans submitted meanwhile
+    beside_reads: int = 10_000  # per tenant, while others read
 
 
 QUICK: Final = Sizes(
@@ -47,6 +49,7 @@ QUICK: Final = Sizes(
     flood=FloodSizes(scans=11, elsewhere=100_000, own=20_000, own_scans=2),
     replayed=1_000,
     beside_replay=10,
+    beside_reads=2_000,
 )
 
 
@@ -83,6 +86,9 @@ class Bench:
             "flood-quiet": lambda: self._flood().quiet(),
             "flood-elsewhere": lambda: self._flood().elsewhere(),
             "flood-own": lambda: self._flood().own(),
+            "reads-while-writing": ReadsWhileWriting(
+                self._stack, self._tenants, self._sizes.beside_reads, self._start_workers
+            ),
             **self._beside_a_replay.cases,
         }
 

@@ -11,13 +11,15 @@ _TIMEOUT: Final = 120.0
 
 
 class Call(NamedTuple):
-    """One submission to make; `after` seconds from the start of the run."""
+    """One submission to make, or another request; `after` seconds from the start of the run."""
 
     tenant: str
-    body: bytes
+    body: bytes = b""
     content_type: str = "application/json"
     after: float = 0.0
     headers: tuple[tuple[str, str], ...] = ()
+    path: str = "/scans"  # below the tenant
+    method: str = "POST"
 
 
 class Answer(NamedTuple):
@@ -52,6 +54,11 @@ async def _submit(base_url: str, call: Call, start: float) -> Answer:
     delay = start + call.after - time.perf_counter()
     if delay > 0:
         await asyncio.sleep(delay)
+    return await call_one(base_url, call)
+
+
+async def call_one(base_url: str, call: Call) -> Answer:
+    """Makes one call, on a connection of its own, now."""
     address = urlsplit(base_url)
     began = time.perf_counter()
     try:
@@ -75,14 +82,13 @@ async def _submit(base_url: str, call: Call, start: float) -> Answer:
 
 
 def _head(host: str, call: Call) -> bytes:
-    path = f"/v1/tenants/{call.tenant}/scans"
+    path = f"/v1/tenants/{call.tenant}{call.path}"
     if call.content_type != "application/json":
         path += "?source=bench"
     lines = [
-        f"POST {path} HTTP/1.1",
+        f"{call.method} {path} HTTP/1.1",
         f"Host: {host}",
-        f"Content-Type: {call.content_type}",
-        f"Content-Length: {len(call.body)}",
+        *([f"Content-Type: {call.content_type}", f"Content-Length: {len(call.body)}"] if call.body else []),
         *(f"{name}: {value}" for name, value in call.headers),
         "Connection: close",
     ]

@@ -71,6 +71,7 @@ _LIMITS: Final = (
     ("http-1x1000", "Prefer: wait, 1,000 records: slowest answer", 1.0, 1.0),
     ("http-1x10000", "10,000 records completed: slowest", 1.0, 3.0),
     ("http-100x1000-2s", "API p99, 100 tenants within two seconds", 0.99, 0.2),
+    ("reads-while-writing", "reads while writing at full rate, p99", 0.99, 0.1),
 )
 
 

@@ -27,6 +27,7 @@ class Watch:
         self._dsn = dsn
         self._wanted = wanted
         self._seen: list[Progress] = []
+        self._begun = time.perf_counter()
         self._ended = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._poll, daemon=True)
@@ -71,6 +72,10 @@ class Watch:
                 last, since = self.stored, time.monotonic()
             elif time.monotonic() - since > seconds:
                 return
+
+    def silent(self, seconds: float) -> bool:
+        """True where nothing more has come for so long."""
+        return time.perf_counter() - (self._seen[-1].at if self._seen else self._begun) > seconds
 
     def last(self) -> Progress | None:
         """The look that found the last row."""
