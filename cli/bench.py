@@ -91,11 +91,13 @@ def _as_json(found: dict[str, Any], judged: list[Verdict]) -> dict[str, Any]:
     }
 
 
-def _bench_postgres(folder: Path, *, quick: bool, json: bool) -> None:
+def _bench_postgres(folder: Path, only: str, *, quick: bool, json: bool) -> None:
     """Exit code 0 whatever comes out: the figures are for people to read."""
+    wanted = _only(only, [way.name for way in postgres_writes.WAYS])
+    ways = [way for way in postgres_writes.WAYS if way.name in wanted]
     with tempfile.TemporaryDirectory(prefix="postgres-", dir=_made(folder)) as clusters:
         amounts = postgres_writes.QUICK if quick else postgres_writes.Amounts()
-        found = postgres_writes.run(Path(clusters), amounts, lambda text: stderr.print(f"{text}…"))
+        found = postgres_writes.run(Path(clusters), amounts, lambda text: stderr.print(f"{text}…"), ways)
     compared = postgres_writes.comparisons(found)
     document = {
         "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
@@ -162,7 +164,7 @@ def bench(
     sigterm_as_ctrl_c()
     folder = data_dir or InfraSettings().data_dir / "bench"
     if suite == "postgres":
-        _bench_postgres(folder, quick=quick, json=json)
+        _bench_postgres(folder, only, quick=quick, json=json)
         return
     found = run(folder / "run", QUICK if quick else Sizes(), only, workers, api_processes)
     raw = found["raws"][0].rate

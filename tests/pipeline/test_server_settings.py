@@ -64,8 +64,8 @@ def test_the_benchmark_of_ways_to_write_measures_each_once(tmp_path: Path) -> No
     said: list[str] = []
     amounts = postgres_writes.Amounts(single=20, inserted=2_000, copied=32_000, rounds=1)
     found = postgres_writes.run(tmp_path, amounts, said.append)
-    assert len(said) == len(found) == len({(each.way, each.variant) for each in found}) == 6 * 3 + 1
+    assert len(said) == len(found) == len({(each.way, each.variant) for each in found}) == 7 * 3 + 1
     for each in found:
         assert each.rows_per_second > 0 and 0 < each.p50 <= each.p99 <= each.longest
         assert each.wal_mib > 0
-    assert [each.ratio > 0 for each in postgres_writes.comparisons(found)] == [True] * 5
+    assert [each.ratio > 0 for each in postgres_writes.comparisons(found)] == [True] * 6

@@ -20,8 +20,8 @@ from trials import generator
 from trials.bench.together import Transaction, run_together
 
 ROWS_PER_TRANSACTION: Final = 1_000
-_SCHEMA: Final = "bench_raw"
-TABLE: Final = f"{_SCHEMA}.processing_activities"
+SCHEMA: Final = "bench_raw"
+TABLE: Final = f"{SCHEMA}.processing_activities"
 COPY: Final = f"COPY {TABLE} ({', '.join(COLUMNS)}) FROM STDIN"
 
 
@@ -50,8 +50,8 @@ def copy_lines(tenants: Sequence[str], records: int = ROWS_PER_TRANSACTION) -> l
 def make_scratch(dsn: str) -> None:
     """The table once more, with its primary key, its defaults and its hash partitions, in a schema of its own."""
     with closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute(f"DROP SCHEMA IF EXISTS {_SCHEMA} CASCADE")
-        cursor.execute(f"CREATE SCHEMA {_SCHEMA}")
+        cursor.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+        cursor.execute(f"CREATE SCHEMA {SCHEMA}")
         cursor.execute(
             f"CREATE TABLE {TABLE} (LIKE public.processing_activities INCLUDING ALL) PARTITION BY HASH (tenant_id)"
         )
@@ -65,7 +65,7 @@ def make_scratch(dsn: str) -> None:
 def drop_scratch(dsn: str) -> None:
     """Takes the scratch schema away again."""
     with closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute(f"DROP SCHEMA IF EXISTS {_SCHEMA} CASCADE")
+        cursor.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
 
 
 def measure(dsn: str, texts: Sequence[str], connections: int, repeats: int) -> list[float]:

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import psycopg2
 import psycopg2.extras
@@ -14,31 +14,34 @@ from infra.postgres.migrate import prepare
 from schemas.server_queries import CHECKPOINTER_VIEW_SINCE, CHECKPOINTS, CHECKPOINTS_BEFORE
 from sinks.columns import COLUMNS
 from sinks.postgres.rows import texts_of
-from trials.bench.copy_baseline import TABLE, copy_lines, copying, make_scratch
+from trials.bench.bulk_insert import bulk_rows, inserting
+from trials.bench.copy_baseline import SCHEMA, TABLE, copy_lines, copying, make_scratch
 from trials.bench.together import Transaction, run_together
 
 _INSERT: Final = f"INSERT INTO {TABLE} ({', '.join(COLUMNS)}) VALUES %s"
 _TENANTS: Final = 16
 Say = Callable[[str], None]
-Batch = Sequence[str]  # lines of COPY that one transaction writes
+Batch = Sequence[Any]  # what one transaction writes: lines of COPY, or rows by their columns
 
 
 class Way(NamedTuple):
-    """A way to write: rows of a transaction, connections, and COPY or INSERT."""
+    """A way to write: rows of a transaction, connections, and how: `bulk` is SQLAlchemy's INSERT of many rows, `insert` the
+    same statement made from texts that are there already."""
 
     name: str
     rows: int
     connections: int
-    copies: bool
+    how: Literal["bulk", "insert", "copy"]
 
 
 WAYS: Final = (
-    Way("row", 1, 1, copies=False),
-    Way("insert-100", 100, 1, copies=False),
-    Way("insert-1000", 1_000, 1, copies=False),
-    Way("copy-1", 1_000, 1, copies=True),
-    Way("copy-4", 1_000, 4, copies=True),
-    Way("copy-16", 1_000, 16, copies=True),
+    Way("row", 1, 1, "insert"),
+    Way("insert-100", 100, 1, "insert"),
+    Way("insert-1000", 1_000, 1, "insert"),
+    Way("bulk-1000", 1_000, 1, "bulk"),
+    Way("copy-1", 1_000, 1, "copy"),
+    Way("copy-4", 1_000, 4, "copy"),
+    Way("copy-16", 1_000, 16, "copy"),
 )
 # Settings of the server, and whether a commit waits for the disk.
 VARIANTS: Final[Mapping[str, tuple[str, bool]]] = {
@@ -60,7 +63,7 @@ class Amounts(NamedTuple):
 
     def of(self, way: Way) -> int:
         """The rows that this way writes."""
-        return self.copied if way.copies else self.single if way.rows == 1 else self.inserted
+        return self.copied if way.how == "copy" else self.single if way.rows == 1 else self.inserted
 
 
 QUICK: Final = Amounts(500, 10_000, 100_000, 1)
@@ -79,13 +82,13 @@ class Measured(NamedTuple):
     wal_mib: float
 
 
-def run(folder: Path, amounts: Amounts, say: Say) -> list[Measured]:
-    """Measures everything on clusters made anew below `folder`."""
+def run(folder: Path, amounts: Amounts, say: Say, ways: Sequence[Way] = WAYS) -> list[Measured]:
+    """Measures these ways on clusters made anew below `folder`."""
     with _clusters(folder) as clusters:
         dsns = {name: cluster.superuser_dsn() for name, cluster in clusters.items()}
         rounds: dict[tuple[str, str], list[Measured]] = {}
         for _ in range(amounts.rounds):
-            for way in WAYS:
+            for way in ways:
                 for variant, (server, durable) in VARIANTS.items():
                     if server == "archiving" and way.name != _ARCHIVED:
                         continue
@@ -120,10 +123,13 @@ def _clusters(folder: Path) -> Iterator[dict[str, PostgresCluster]]:
 def _batches(way: Way, rows: int) -> list[list[Batch]]:
     """What each connection writes: batches of lines, each line with a key of its own."""
     tenants = [f"bench-{number:03}" for number in range(_TENANTS)]
-    made: list[str] = []
+    made: list[Any] = []
     while len(made) < rows:
         # each time the same records under new scans
-        made += [line for text in copy_lines(tenants) for line in text.splitlines(keepends=True)]
+        if way.how == "bulk":
+            made += bulk_rows(tenants)
+        else:
+            made += [line for text in copy_lines(tenants) for line in text.splitlines(keepends=True)]
     batches: list[Batch] = [made[at : at + way.rows] for at in range(0, rows, way.rows)]
     return [batches[number :: way.connections] for number in range(way.connections)]
 
@@ -169,8 +175,10 @@ def _counters(cursor: Any) -> _Counters:
 
 def _call(way: Way, batch: Batch) -> Transaction:
     """What writes the batch, with everything prepared that is not the database's work."""
-    if way.copies:
+    if way.how == "copy":
         return copying("".join(batch))
+    if way.how == "bulk":
+        return inserting(batch, SCHEMA)
     values = [texts_of(line) for line in batch]
     return lambda cursor: psycopg2.extras.execute_values(cursor, _INSERT, values, page_size=way.rows)
 
@@ -190,41 +198,57 @@ class Comparison(NamedTuple):
 
 
 def comparisons(found: Sequence[Measured]) -> list[Comparison]:
-    """The comparisons, apart from each other: what is due to the way, to the commit, to the settings, to archiving."""
+    """The comparisons, apart from each other: what is due to the way, to the commit, to the settings, to archiving. Those of
+    which a side was not measured are left out."""
     rates = {(each.way, each.variant): each.rows_per_second for each in found}
-
-    def ratio(better: tuple[str, str], worse: tuple[str, str]) -> float:
-        return rates[better] / rates[worse]
-
     return [
-        Comparison(
-            "as deployed, 1 connection",
-            ratio(("copy-1", "ours"), ("insert-1000", "defaults")),
-            5.0,
-            "COPY with our settings against 1,000-row INSERT on default settings",
-        ),
-        Comparison(
-            "as deployed, 4 connections",
-            ratio(("copy-4", "ours"), ("insert-1000", "defaults")),
-            None,
-            "the same with four connections against one",
-        ),
-        Comparison(
-            "synchronous_commit alone",
-            ratio(("row", "ours"), ("row", "ours, durable")),
-            None,
-            "row at a time, off against on",
-        ),
-        Comparison(
-            "settings alone",
-            ratio(("copy-4", "ours, durable"), ("copy-4", "defaults")),
-            None,
-            "COPY with four connections, both durable: about 1.1 is usual, the way matters more",
-        ),
-        Comparison(
-            "archiving",
-            ratio(("copy-4", "ours, archiving"), ("copy-4", "ours")),
-            0.95,
-            "COPY with four connections, WAL archived by cp, against not archived",
-        ),
+        Comparison(name, rates[better] / rates[worse], target, text)
+        for name, better, worse, target, text in _COMPARED
+        if better in rates and worse in rates
     ]
+
+
+_COMPARED: Final[Sequence[tuple[str, tuple[str, str], tuple[str, str], float | None, str]]] = (
+    (
+        "as deployed, 1 connection",
+        ("copy-1", "ours"),
+        ("bulk-1000", "defaults"),
+        5.0,
+        "COPY with our settings against SQLAlchemy's INSERT of 1,000 rows on default settings",
+    ),
+    (
+        "as deployed, 4 connections",
+        ("copy-4", "ours"),
+        ("bulk-1000", "defaults"),
+        None,
+        "the same with four connections against one",
+    ),
+    (
+        "without SQLAlchemy's cost",
+        ("copy-1", "ours"),
+        ("insert-1000", "defaults"),
+        None,
+        "COPY with our settings against the same INSERT from ready texts",
+    ),
+    (
+        "synchronous_commit alone",
+        ("row", "ours"),
+        ("row", "ours, durable"),
+        None,
+        "row at a time, off against on",
+    ),
+    (
+        "settings alone",
+        ("copy-4", "ours, durable"),
+        ("copy-4", "defaults"),
+        None,
+        "COPY with four connections, both durable: about 1.1 is usual, the way matters more",
+    ),
+    (
+        "archiving",
+        ("copy-4", "ours, archiving"),
+        ("copy-4", "ours"),
+        0.95,
+        "COPY with four connections, WAL archived by cp, against not archived",
+    ),
+)
