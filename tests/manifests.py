@@ -37,7 +37,7 @@ _SETTINGS: Final[Mapping[str, type[BaseSettings] | type[InfraSettings]]] = {
 }
 # What a command of ours cannot do without; a process's settings say so themselves.
 _NEEDED: Final = {
-    "migrate": {"SCANLINE_POSTGRES_MIGRATE_URL"},
+    "migrate": {f"SCANLINE_POSTGRES_{role}_URL" for role in ("MIGRATE", "WRITE", "READ", "MONITOR")},
     "topics": {"SCANLINE_KAFKA_BOOTSTRAP", "SCANLINE_KAFKA_PARTITIONS", "SCANLINE_KAFKA_REPLICATION"},
     "setup": {
         "SCANLINE_KAFKA_BOOTSTRAP",
