@@ -14,7 +14,7 @@ from cli.output import print_json, show, stderr
 from infra.errors import InfraError
 from infra.settings import InfraSettings
 from infra.stack import Stack
-from trials.bench import machine, postgres_writes
+from trials.bench import machine, postgres_writes, sizes
 from trials.bench.cases import QUICK, Bench, Sizes
 from trials.bench.copy_baseline import RawCopy
 from trials.bench.results import Result, Verdict, table_row, verdicts
@@ -99,21 +99,39 @@ def _bench_postgres(folder: Path, only: str, *, quick: bool, json: bool) -> None
         amounts = postgres_writes.QUICK if quick else postgres_writes.Amounts()
         found = postgres_writes.run(Path(clusters), amounts, lambda text: stderr.print(f"{text}…"), ways)
     compared = postgres_writes.comparisons(found)
-    document = {
-        "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "machine": machine.describe(""),
-        "measured": [each._asdict() for each in found],
-        "comparisons": [each._asdict() for each in compared],
-    }
-    stamp = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ")
-    file = folder / f"postgres-{stamp}.json"
-    file.write_text(jsonlib.dumps(document, ensure_ascii=False, indent=1) + "\n")
+    figures = {"measured": [each._asdict() for each in found], "comparisons": [each._asdict() for each in compared]}
+    file, document = _kept(folder, "postgres", figures)
     if json:
         print_json(document)
         return
     show([_written(each) for each in found], title="PostgreSQL", as_json=False)
     show([_compared(each) for each in compared], title="So sánh / comparisons", as_json=False)
     stderr.print(f"{file}")
+
+
+def _bench_sizes(folder: Path, *, quick: bool, json: bool) -> None:
+    """Exit code 0 where everything was stored: the figures are for people to read."""
+    amounts = sizes.QUICK if quick else sizes.Amounts()
+    found = sizes.run(_made(folder) / "run", amounts, lambda text: stderr.print(f"{text}…"))
+    figures = {"amounts": amounts._asdict(), "figures": [{**each._asdict(), "each": each.each} for each in found]}
+    file, document = _kept(folder, "sizes", figures)
+    if json:
+        print_json(document)
+        return
+    rows = [
+        {"what": each.what, "bytes": f"{each.each:,.1f}", "per": each.per, "of": f"{each.number:,}"} for each in found
+    ]
+    show(rows, title="sizes", as_json=False)
+    stderr.print(f"{file}")
+
+
+def _kept(folder: Path, name: str, figures: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
+    """The figures with what they were measured on, and the file that keeps them."""
+    now = dt.datetime.now(dt.UTC)
+    document = {"at": now.isoformat(timespec="seconds"), "machine": machine.describe(""), **figures}
+    file = folder / f"{name}-{now.strftime('%Y%m%dT%H%M%SZ')}.json"
+    file.write_text(jsonlib.dumps(document, ensure_ascii=False, indent=1) + "\n")
+    return file, document
 
 
 def _made(folder: Path) -> Path:
@@ -140,14 +158,14 @@ def _compared(each: postgres_writes.Comparison) -> dict[str, str]:
     return {"comparison": each.name, "×": f"{each.ratio:.2f}", "target": target, "": reached, "of what": each.text}
 
 
-Suite = Literal["pipeline", "postgres"]
+Suite = Literal["pipeline", "postgres", "sizes"]
 
 
 def bench(
     suite: Suite = typer.Argument(
         "pipeline",
-        help="pipeline: hệ thống; postgres: các cách ghi và cấu hình máy chủ"
-        " / pipeline; postgres: ways to write, and the server's settings",
+        help="pipeline: hệ thống; postgres: các cách ghi và cấu hình máy chủ; sizes: số byte mỗi bản ghi"
+        " / pipeline; postgres: ways to write, and the server's settings; sizes: bytes a record",
     ),
     only: str = typer.Option(
         "",
@@ -165,6 +183,9 @@ def bench(
     folder = data_dir or InfraSettings().data_dir / "bench"
     if suite == "postgres":
         _bench_postgres(folder, only, quick=quick, json=json)
+        return
+    if suite == "sizes":
+        _bench_sizes(folder, quick=quick, json=json)
         return
     found = run(folder / "run", QUICK if quick else Sizes(), only, workers, api_processes)
     raw = found["raws"][0].rate
