@@ -125,6 +125,7 @@ ELSEWHERE: Final = {
     "SCANLINE_POSTGRES_ADMIN_URL=postgresql+psycopg2://postgres:…@host/postgres scanline rebuild": "as above",
     "openapi-python-client generate": "has an environment of its own: tests/api/test_generated_client.py",
     "python generated_client.py": "runs in that environment",
+    "scanline bench": "starts servers of its own, and measures for minutes",
     "scanline lag": "tests/pipeline/test_cli_lag_live.py",
     "curl": "tests/api/test_curl_examples.py",
     "gzip": "tests/api/test_curl_examples.py",
