@@ -20,7 +20,7 @@ from infra.postgres.cluster import ROLES
 from infra.postgres.server_settings import CONNECTIONS
 from infra.settings import PROJECT, InfraSettings
 from operations.exporter.settings import ExporterSettings
-from producer_api.routes import pages
+from producer_api.routes import probes as probe_routes
 from producer_api.settings import ApiSettings
 from schemas import topics
 from stream_app.settings import WorkerSettings
@@ -210,7 +210,7 @@ def images(documents: Sequence[Manifest]) -> Iterator[str]:
 
 def probes(documents: Sequence[Manifest]) -> Iterator[str]:
     """They ask where the process listens, and what it answers there; so does Prometheus."""
-    answered = {route.path for route in pages.router.routes}  # the health server of the others has the same
+    answered = {route.path for route in probe_routes.router.routes}  # the health server of the others has the same
     for place in places(documents):
         if place.component not in _LISTENS:
             continue
