@@ -33,8 +33,9 @@ class Load:
     """Scans of several tenants, round after round until the block ends: half of each in numbered arrays, half in single
     records. A context manager; at its end everything published is acknowledged."""
 
-    def __init__(self, bootstrap: str, *, tenants: int = 8, records: int = 100, pause: float = 0.4) -> None:
-        """A round is one scan of `records` for each tenant, then `pause` seconds."""
+    def __init__(self, bootstrap: str, *, tenants: int = 8, records: int = 40, pause: float = 0.4) -> None:
+        """A round is one scan of `records` for each tenant, then `pause` seconds: as few as show what is shown, since every
+        test that breaks things has a load all the while."""
         self._tenants = [f"tenant-{number:02}" for number in range(tenants)]
         self._records = records
         self._pause = pause
@@ -62,7 +63,7 @@ class Load:
         half = self._records // 2
         for tenant, scan in scans.items():
             self.published[tenant, scan] = keys_of(lines[tenant])
-            self._publisher.records(tenant, scan, lines[tenant][:half], at_once=50)
+            self._publisher.records(tenant, scan, lines[tenant][:half], at_once=10)
         for tenant, scan in scans.items():
             self._publisher.singles(tenant, scan, lines[tenant][half:])
             self._publisher.closed(tenant, scan, self._records)

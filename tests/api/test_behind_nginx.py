@@ -93,11 +93,12 @@ def proxies(api: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def test_every_record_arrives_whatever_is_offered_and_however_the_request_is_cut(
     proxies: dict[str, str], http: httpx.Client, tenant: str, location: str, framing: str
 ) -> None:
-    for offer, split in itertools.product(OFFERS, _SPLITS):
+    """How it is cut into segments, nginx sees alone: test_framing.py has every way to cut it with every offer."""
+    for offer, split in zip(OFFERS, itertools.cycle(_SPLITS)):
         with Connection(proxies[location]) as connection:
             send(connection, RIGHT[framing](tenant, records(tenant), OFFERS[offer]), split)
             assert final_answer(connection).status == 202, (offer, split)
-    assert_stored(http, tenant, len(OFFERS) * len(_SPLITS))
+    assert_stored(http, tenant, len(OFFERS))
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])

@@ -22,6 +22,7 @@ from trials import generator
 
 _DRAIN: Final = {"SCANLINE_API_DRAIN_SECONDS": "4"}
 _LOOK_EVERY: Final = 0.2  # seconds, as a load balancer that is set to look often
+_PAUSE: Final = 0.25  # of a sender between two scans
 
 
 class Balancer:
@@ -44,7 +45,7 @@ class Balancer:
     def _send(self, number: int) -> None:
         with httpx.Client(timeout=60) as http:
             turn = 0
-            while not self._stopping.is_set():
+            while not self._stopping.wait(_PAUSE):
                 turn += 1
                 chosen = sorted(self._ready, key=lambda service: service.name)
                 lines = generator.records(20, turn, f"{self._tenant}-{number}")

@@ -59,7 +59,7 @@ def test_the_clocks_of_both_jump_while_records_arrive(
             worker_clock.jump(one)
             api_clock.jump(other)
             over_http |= [stored_with_result(http, "clocks", number)]
-            wait_for_messages(database, 300)
+            wait_for_messages(database, 120)
         odd = "SELECT * FROM scans WHERE NOT submitted_at <= started_at OR NOT started_at <= finished_at"
         assert database.rows(odd) == []
         # by PostgreSQL's clock, not by the worker's

@@ -49,19 +49,19 @@ def test_one_broker_away_for_half_a_minute(rig: Rig) -> None:
     """Everything goes on, without it and with it."""
     worker, api = rig.start_worker(), rig.start_api()
     with Load(rig.kafka.bootstrap) as load, Database(rig.admin_dsn) as database:
-        wait_for_messages(database, 300)
+        wait_for_messages(database, 120)
         leader = rig.kafka.leader_of(RECORDS_TOPIC, 0)
         leader.kill()
-        wait_for_messages(database, 500)
+        wait_for_messages(database, 200)
         hold(AWAY_SECONDS)
-        wait_for_messages(database, 500)
+        wait_for_messages(database, 200)
         wait_for(lambda: answer_for_unknown_scan(api.base_url) == 404, "the API hears of the new leaders")
         leader.start()
         rig.kafka.wait_until_ready()
         rig.kafka.wait_until_in_sync()
-        wait_for_messages(database, 500)
+        wait_for_messages(database, 200)
         elect_preferred_leaders(rig.kafka.bootstrap)
-        wait_for_messages(database, 500)
+        wait_for_messages(database, 200)
         wait_for(lambda: answer_for_unknown_scan(api.base_url) == 404, "the API hears of the leaders again")
     assert_exactly(rig, load.published)
     assert_nobody_had_to_help(worker)
@@ -72,7 +72,7 @@ def test_a_cluster_away_for_half_a_minute(rig: Rig, way: str) -> None:
     """Nothing can be written, and all goes on by itself afterwards."""
     worker = rig.start_worker()
     with Load(rig.kafka.bootstrap) as load, Database(rig.admin_dsn) as database:
-        wait_for_messages(database, 300)
+        wait_for_messages(database, 120)
         if way == "two killed":
             victims = rig.kafka.brokers[:2]
             for broker in victims:
@@ -87,7 +87,7 @@ def test_a_cluster_away_for_half_a_minute(rig: Rig, way: str) -> None:
             for broker in rig.kafka.brokers:
                 broker.thaw()
         rig.kafka.wait_until_ready()
-        wait_for_messages(database, 500)
+        wait_for_messages(database, 200)
     assert_exactly(rig, load.published)
     assert_nobody_had_to_help(worker)
 

@@ -11,8 +11,8 @@ from tests.murmur2 import tenants_by_partition
 from tests.submissions import submit
 from trials import generator
 
-FLOOD = 150_000
-SCANS = 6
+FLOOD = 75_000
+SCANS = 3
 
 
 def test_scans_of_others_are_completed_while_the_flood_is_being_written(stack: Stack) -> None:

@@ -13,11 +13,11 @@ def test_broker_killed_while_records_arrive(stack: Stack) -> None:
     workers = [stack.start_worker(SETTINGS), stack.start_worker(SETTINGS)]
     with Load(stack.kafka.bootstrap) as load, Database(stack.postgres.superuser_dsn()) as database:
         for _ in range(KILLS):
-            wait_for_messages(database, 1_000)
+            wait_for_messages(database, 400)
             stack.kafka.kill()
             hold(AWAY_SECONDS)
             stack.kafka.start()
             stack.kafka.wait_until_ready()
-        wait_for_messages(database, 1_000)
+        wait_for_messages(database, 400)
     assert_exactly(stack, load.published)
     assert [worker.returncode for worker in workers] == [None, None]

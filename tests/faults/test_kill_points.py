@@ -75,14 +75,14 @@ def test_killed_during_a_rebalance(stack: Stack, point: str) -> None:
         if "taken" in point:
             dying = start_dying(stack, point)
             dying.wait_until_ready(LONG)
-            wait_for_messages(database, 300)
+            wait_for_messages(database, 120)
             stack.start_worker(SESSION, wait=False)
         else:
             stack.start_worker(SESSION)
-            wait_for_messages(database, 300)
+            wait_for_messages(database, 120)
             dying = start_dying(stack, point)
         assert_died(dying)
-        wait_for_messages(database, 1_000)
+        wait_for_messages(database, 400)
         assert offsets(database) > 0
     assert_exactly(stack, load.published)
 

@@ -28,10 +28,10 @@ def crash(stack: Stack) -> None:
 @pytest.mark.long
 def test_crashes_under_load(stack: Stack) -> None:
     worker = stack.start_worker()
-    with Load(stack.kafka.bootstrap) as load:
+    with Load(stack.kafka.bootstrap, records=100) as load:
         for number in range(CRASHES):
             with Database(stack.postgres.superuser_dsn()) as database:
-                wait_for_messages(database, 500)
+                wait_for_messages(database, 200)
             if number % 2:
                 crash(stack)
             else:  # as by a lack of memory: the server's processes notice one after the other
@@ -39,7 +39,7 @@ def test_crashes_under_load(stack: Stack) -> None:
                 stack.postgres.start()
                 stack.postgres.wait_until_ready()
         with Database(stack.postgres.superuser_dsn()) as database:
-            wait_for_messages(database, 500)
+            wait_for_messages(database, 200)
     assert_exactly(stack, load.published)
     assert worker.returncode is None
 
@@ -47,14 +47,14 @@ def test_crashes_under_load(stack: Stack) -> None:
 def test_a_crash_in_the_middle_of_a_copy(stack: Stack) -> None:
     """The worker has sent half of its rows, and finds the connection and the transaction gone when it goes on."""
     worker = stack.start_worker()
-    with Load(stack.kafka.bootstrap) as load:
+    with Load(stack.kafka.bootstrap, records=100) as load:
         for _ in range(COPIES):
             with Database(stack.postgres.superuser_dsn()) as database:
                 freeze_with_open_transaction(worker, database, "COPY%")
             crash(stack)
             worker.signal(signal.SIGCONT)
             with Database(stack.postgres.superuser_dsn()) as database:
-                wait_for_messages(database, 300)
+                wait_for_messages(database, 120)
     assert_exactly(stack, load.published)
     assert worker.returncode is None
 

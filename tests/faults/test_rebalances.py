@@ -26,11 +26,11 @@ def test_a_worker_joins_and_leaves(stack: Stack, times: int) -> None:
         for _ in range(times):
             coming = stack.start_worker(SESSION)
             wait_for(lambda: 0 < lanes(coming) < PARTITIONS, "the new worker has its share")  # noqa: B023
-            wait_for_messages(database, 300)
+            wait_for_messages(database, 120)
             assert coming.stop(30) == 0
             assert members(stack.kafka.bootstrap) == 1
             wait_for_lanes(staying, PARTITIONS.__eq__, "all")
-            wait_for_messages(database, 300)
+            wait_for_messages(database, 120)
     assert_exactly(stack, load.published)
     assert staying.returncode is None
     assert metric(staying, "scanline_stream_rebalances_total") >= 2 * times

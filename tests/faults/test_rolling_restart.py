@@ -139,16 +139,16 @@ def test_every_process_is_replaced_under_load(stack: Stack) -> None:
         Balancer(apis) as balancer,
         Clients(balancer) as clients,
     ):
-        wait_for_messages(database, 300)
+        wait_for_messages(database, 120)
         for old in apis:
             scan, keys = replace_api(stack, balancer, old)
             uploads[scan] = keys
-            wait_for_messages(database, 300)
+            wait_for_messages(database, 120)
         for old in workers:
             stack.start_worker().wait_until_ready(LONG)
-            wait_for_messages(database, 300)
+            wait_for_messages(database, 120)
             assert old.stop(60) == 0
-            wait_for_messages(database, 300)
+            wait_for_messages(database, 120)
     assert clients.errors == []
     assert clients.served == {f"api-{number}" for number in range(1, 5)}
     assert_exactly(stack, load.published | clients.published | uploads)

@@ -59,7 +59,7 @@ def test_a_lane_that_waits_for_a_lock_is_started_again(stack: Stack) -> None:
                 publisher.records("caught", scan, lines[1_000:], first=1_000)
                 publisher.closed("caught", scan, len(lines))
             wait_for(lambda: stalls(worker) >= 2, "the lane is started again", LONG)
-            wait_for_messages(database, 300)  # the others go on all the while
+            wait_for_messages(database, 120)  # the others go on all the while
     assert_exactly(stack, load.published | {("caught", scan): keys_of(lines)})
     log = worker_log(worker)
     assert "đứng yên" in log and "has stood still" in log and "(writing)" in log
@@ -95,7 +95,7 @@ def test_a_session_that_is_frozen_in_postgresql(stack: Stack) -> None:
             os.kill(pid, signal.SIGSTOP)
         try:
             wait_for(lambda: stalls(worker) >= 1, "the lane is started again", LONG)
-            wait_for_messages(database, 300)
+            wait_for_messages(database, 120)
         finally:
             os.kill(pid, signal.SIGCONT)
     assert_exactly(stack, load.published | {("caught", scan): keys_of(lines)})
@@ -121,10 +121,10 @@ def test_a_consumer_that_stops_delivering_is_made_to_go_on(stack: Stack, way: st
     """Partitions are left out behind the lanes' backs: their word for what is to be read cannot be trusted then."""
     worker = start_stopping_worker(stack, way, SETTINGS)
     with Load(stack.kafka.bootstrap) as load, Database(stack.postgres.superuser_dsn()) as database:
-        wait_for_messages(database, 300)
+        wait_for_messages(database, 120)
         worker.signal(signal.SIGUSR1)
         wait_for(lambda: stalls(worker) >= 1, "a lane is started again", LONG)
-        wait_for_messages(database, 1_000)
+        wait_for_messages(database, 400)
     assert_exactly(stack, load.published)
     assert worker.returncode is None
     assert "(fetching)" in worker_log(worker)
@@ -135,10 +135,10 @@ def test_a_consumer_in_the_wrong_place_is_called_back(stack: Stack) -> None:
     """Its lanes know where they wait."""
     worker = start_stopping_worker(stack, "wrong place", {"SCANLINE_STREAM_STALL_SECONDS": "600"})
     with Load(stack.kafka.bootstrap) as load, Database(stack.postgres.superuser_dsn()) as database:
-        wait_for_messages(database, 300)
+        wait_for_messages(database, 120)
         worker.signal(signal.SIGUSR1)
         wait_for(lambda: metric(worker, "scanline_stream_rewinds_total") >= 1, "a partition is fetched again", LONG)
-        wait_for_messages(database, 1_000)
+        wait_for_messages(database, 400)
     assert_exactly(stack, load.published)
     assert worker.returncode is None
     assert stalls(worker) == 0
@@ -166,7 +166,7 @@ def test_what_no_restart_helps_ends_the_process(stack: Stack) -> None:
     """Its supervisor starts another, which loses and doubles nothing."""
     worker = start_stopping_worker(stack, "flow stopped", SETTINGS | {"SCANLINE_STREAM_STALL_RESTARTS": "1"})
     with Load(stack.kafka.bootstrap) as load, Database(stack.postgres.superuser_dsn()) as database:
-        wait_for_messages(database, 300)
+        wait_for_messages(database, 120)
         assert httpx.get(f"{worker.base_url}/healthz", timeout=30).status_code == 200
         worker.signal(signal.SIGUSR1)
 
@@ -178,7 +178,7 @@ def test_what_no_restart_helps_ends_the_process(stack: Stack) -> None:
         wait_for(lambda: worker.returncode is not None, "the worker ends", LONG)
         assert worker.returncode == EXIT_STALLED
         stack.start_worker()
-        wait_for_messages(database, 300)
+        wait_for_messages(database, 120)
     assert_exactly(stack, load.published)
 
 
@@ -187,11 +187,11 @@ def test_waiting_is_not_standing_still(stack: Stack) -> None:
     """Lanes that wait for a database that is away, and a worker that was frozen, are nobody to be started again."""
     worker = stack.start_worker(SETTINGS)
     with Load(stack.kafka.bootstrap) as load, Database(stack.postgres.superuser_dsn()) as database:
-        wait_for_messages(database, 300)
+        wait_for_messages(database, 120)
         worker.signal(signal.SIGSTOP)
         hold(5)
         worker.signal(signal.SIGCONT)
-        wait_for_messages(database, 300)
+        wait_for_messages(database, 120)
         stack.postgres.stop()
         wait_for(lambda: metric(worker, "scanline_stream_paused_lanes_count", reason="database"), "lanes wait", LONG)
         hold(5)

@@ -45,7 +45,7 @@ Away = Callable[[Stack], AbstractContextManager[None]]
 def test_sigterm_while_the_broker_is_away(stack: Stack, away: Away) -> None:
     worker = stack.start_worker(SETTINGS)
     with Load(stack.kafka.bootstrap) as load, Database(stack.postgres.superuser_dsn()) as database:
-        wait_for_messages(database, 300)
+        wait_for_messages(database, 120)
         database.close()
         with away(stack):
             hold(AWAY_SECONDS)

@@ -183,18 +183,18 @@ def test_nothing_stops_where_the_topic_is_the_same(stack: Stack) -> None:
         worker = stack.start_worker()
         known = topic_id(stack.kafka.bootstrap)
         with Load(stack.kafka.bootstrap) as load:
-            wait_for_messages(database, 300)
+            wait_for_messages(database, 120)
             assert worker.stop(60) == 0
             command.downgrade(alembic_config(stack.postgres.urls.migrate), "0005")
             upgrade(stack.postgres.urls.migrate)
             assert database.rows(ids) == [{"topic_id": None}]
             first, second = stack.start_worker(), stack.start_worker()
             wait_for_lanes(first, (6).__eq__, "half the")
-            wait_for_messages(database, 300)
+            wait_for_messages(database, 120)
             assert database.rows(ids) == [{"topic_id": known}]
             first.kill()
             wait_for_lanes(second, (12).__eq__, "all")
-            wait_for_messages(database, 300)
+            wait_for_messages(database, 120)
             third = stack.start_worker()
             wait_for_lanes(third, (6).__eq__, "half the")
         assert_exactly(stack, load.published)

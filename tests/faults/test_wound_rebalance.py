@@ -58,9 +58,9 @@ def test_ours_moves_on_without_a_gap_or_a_step_back(stack: Stack) -> None:
             for number in range(TIMES):
                 workers.append(stack.start_worker(SETTINGS, wait=False))
                 wait_for(lambda: has_a_share(workers[-1]), "the new worker has a share", LONG)
-                wait_for_messages(database, 200)
+                wait_for_messages(database, 80)
                 leave(workers.pop(0), kill=number % 2 == 1)
-            wait_for_messages(database, 200)
+            wait_for_messages(database, 80)
         assert_exactly(stack, load.published)
         assert_unbroken(database)
 

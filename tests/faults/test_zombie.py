@@ -20,7 +20,7 @@ SETTINGS = {
 @pytest.mark.parametrize("query", ["COPY%", pytest.param("%stream_offsets%", marks=pytest.mark.long)])
 def test_a_frozen_worker_writes_nothing_after_it_wakes(stack: Stack, query: str) -> None:
     frozen = stack.start_worker(SETTINGS)
-    with Load(stack.kafka.bootstrap) as load, Database(stack.postgres.superuser_dsn()) as database:
+    with Load(stack.kafka.bootstrap, records=100) as load, Database(stack.postgres.superuser_dsn()) as database:
         freeze_with_open_transaction(frozen, database, query)
         other = stack.start_worker(SETTINGS)
         wait_for_lanes(other, PARTITIONS.__eq__, "all")
