@@ -1,14 +1,18 @@
 """The `scanline` command as people and scripts run it: a process of its own, its output and its exit code."""
 
+import io
 import json
 import os
 import pty
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import patch
+
+from cli.commands import app
 
 SCANLINE: Final = Path(sys.executable).parent / "scanline"
 PATIENCE: Final = 120.0
@@ -42,6 +46,14 @@ class Commands:
         command = [SCANLINE, *map(str, arguments)]
         env = self.env | settings
         return subprocess.run(command, env=env, capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+    def here(self, *arguments: str) -> dict[str, Any]:
+        """What it prints with --json, without a process of its own: for what is asked again and again."""
+        out = io.StringIO()
+        with patch.dict(os.environ, self.env, clear=True), redirect_stdout(out):
+            code = app([*arguments, "--json"], standalone_mode=False)
+        assert not code, out.getvalue()
+        return dict(json.loads(out.getvalue()))
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
         """Running; the caller stops it."""

@@ -17,7 +17,7 @@ from infra.processes.services import Service
 from infra.stack import Stack
 from tests.own import fixtures_on_servers
 from tests.servers import Servers
-from tests.stock_servers import end, lay, stock
+from tests.stock_servers import copied_stack
 
 # No test asserts how long anything takes: the machine may be busy with others.
 settings.register_profile("untimed", deadline=None)
@@ -73,10 +73,5 @@ def tenant(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def stack(tmp_path: Path, stock_dir: Path) -> Iterator[Stack]:
     """Native servers of this test alone, running, to be broken at will; of what they leave only the logs are kept."""
-    lay(stock(stock_dir), tmp_path / "stack")
-    own = Stack(tmp_path / "stack")
-    try:
-        own.start_servers()
-        yield own
-    finally:
-        end(own)
+    with copied_stack(tmp_path / "stack", stock_dir) as running:
+        yield running

@@ -7,9 +7,11 @@ from typing import Any, Literal
 import pytest
 
 from infra.processes.services import Service
+from infra.stack import Stack
 from tests.helpers import Database, StatusTopic
 from tests.servers import Servers
 from tests.servers import servers as start_servers
+from tests.stock_servers import copied_stack
 
 Scope = Literal["session", "module"]
 
@@ -32,6 +34,19 @@ def _outside_views(
             yield opened
 
     return database, statuses
+
+
+def stack_of_module() -> Any:
+    """The fixture `servers_alone` of a module: native servers with nothing of ours on them, for tests that leave them as they were
+    (the fixture `stack` gives each test its own, to be broken)."""
+
+    @pytest.fixture(scope="module")
+    def servers_alone(tmp_path_factory: pytest.TempPathFactory, stock_dir: Path) -> Iterator[Stack]:
+        """Running."""
+        with copied_stack(tmp_path_factory.mktemp("alone") / "stack", stock_dir) as running:
+            yield running
+
+    return servers_alone
 
 
 def views_of_own() -> tuple[Any, Any]:

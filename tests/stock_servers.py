@@ -4,6 +4,8 @@ topics takes longer than most tests do with them."""
 import fcntl
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from infra.stack import Stack
@@ -11,16 +13,17 @@ from infra.stack import Stack
 _MADE = ("kafka/logs", "kafka/formatted", "postgres/cluster", "postgres/passwords")
 
 
-def stock(folder: Path) -> Path:
+def stock(folder: Path, partitions: int = 12) -> Path:
     """The folder of a stack that ran and was stopped: with topics and tables, and without a record. Made by the first of the
     test processes that asks."""
+    folder /= str(partitions)
     folder.mkdir(parents=True, exist_ok=True)
     made = folder / "stack"
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "ready").exists():
             shutil.rmtree(made, ignore_errors=True)
-            with Stack(made) as stack:
+            with Stack(made, partitions=partitions) as stack:
                 stack.start_servers()
             (folder / "ready").touch()
     return made
@@ -31,6 +34,18 @@ def lay(made: Path, data_dir: Path) -> None:
     for name in _MADE:
         (data_dir / name).parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(["cp", "-a", str(made / name), str(data_dir / name)], check=True)
+
+
+@contextmanager
+def copied_stack(data_dir: Path, stock_dir: Path, partitions: int = 12) -> Iterator[Stack]:
+    """Running servers, copies of the stock; of what they leave only the logs are kept."""
+    lay(stock(stock_dir, partitions), data_dir)
+    running = Stack(data_dir, partitions=partitions)
+    try:
+        running.start_servers()
+        yield running
+    finally:
+        end(running)
 
 
 def end(stack: Stack) -> None:

@@ -28,6 +28,7 @@ from tests.helpers import (
 )
 from tests.load import keys_of, metric
 from tests.own import views_of_own
+from tests.stock_servers import copied_stack
 from trials import generator
 
 MIB: Final = 1024 * 1024
@@ -45,9 +46,8 @@ def blank(size: int) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("bombs"), partitions=PARTITIONS) as stack:
-        stack.start_servers()
+def own(tmp_path_factory: pytest.TempPathFactory, stock_dir: Path) -> Iterator[Stack]:
+    with copied_stack(tmp_path_factory.mktemp("bombs"), stock_dir, partitions=PARTITIONS) as stack:
         stack.start_worker()
         yield stack
 

@@ -1,22 +1,17 @@
 """`scanline dlq`: what could not be read is listed, shown safely, sent again exactly once, or put aside with a trace."""
 
-import io
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
 import uuid
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, Final
-from unittest.mock import patch
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from cli.commands import app
 from infra.processes.services import Service
 from infra.stack import Stack
 from tests import header_names
@@ -51,17 +46,8 @@ def told(done: Done, code: int = 0) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
-def here(run: Commands, *arguments: str) -> dict[str, Any]:
-    """The same command without a process of its own, for what is asked many times."""
-    out = io.StringIO()
-    with patch.dict(os.environ, run.env), redirect_stdout(out):
-        code = app(["dlq", *arguments, "--json"], standalone_mode=False)
-    assert not code, out.getvalue()
-    return dict(json.loads(out.getvalue()))
-
-
 def listed(run: Commands, tenant: str, *more: str) -> list[dict[str, Any]]:
-    return list(here(run, "list", "--tenant", tenant, *more)["letters"])
+    return list(run.here("dlq", "list", "--tenant", tenant, *more)["letters"])
 
 
 def wait_for_letters(run: Commands, tenant: str, count: int) -> list[dict[str, Any]]:
@@ -147,7 +133,7 @@ def test_garbage_is_listed_by_reason_and_shown_without_what_it_says(
         (scan, "message_unreadable", 0, "open"),
         (other, "type_unknown", 0, "open"),
     }
-    found = here(run, "list", "--tenant", tenant, "--limit", "1")
+    found = run.here("dlq", "list", "--tenant", tenant, "--limit", "1")
     assert (found["matched"], found["reasons"]) == (3, {"message_unreadable": 2, "type_unknown": 1})
     assert len(found["letters"]) == 1
     assert len(listed(run, tenant, "--scan", scan)) == 2
@@ -221,7 +207,7 @@ def test_a_failed_scan_completes_when_its_letters_are_sent_again_and_only_once(
     row = wait_for(lambda: (r := database.scan(tenant, scan)) and r["status"] == "failed" and r, "the scan failed")
     assert (row["records_stored"], row["messages_unreadable"]) == (20, 1)
     (broken,) = wait_for_letters(run, tenant, 1)
-    assert here(run, "drop", broken["id"], "--because", "thử / test", "--yes")["dropped"] == 1
+    assert run.here("dlq", "drop", broken["id"], "--because", "thử / test", "--yes")["dropped"] == 1
     readable_letters(servers, tenant, scan, [lines[:20], lines[20:]])  # the first was counted before: recognised
     wait_for_letters(run, tenant, 2)
 
@@ -239,7 +225,7 @@ def test_a_failed_scan_completes_when_its_letters_are_sent_again_and_only_once(
     row = wait_for(lambda: (r := database.scan(tenant, scan)) and r["records_stored"] == 30 and r, "all are stored")
     row = wait_for(lambda: (r := database.scan(tenant, scan)) and r["status"] == "completed" and r, "it is complete")
     assert (row["records_duplicate"], row["records_rejected"], row["messages_unreadable"]) == (0, 0, 0)
-    again = here(run, "retry", "--scan", scan)
+    again = run.here("dlq", "retry", "--scan", scan)
     assert (again["sent"], again["retried_before"], again["dropped_before"]) == (0, 2, 1)
     found = sorted(sent_again(servers, tenant), key=lambda each: dict(each.headers())["ce_firstindex"])
     assert [each.value() for each in found] == [array(lines[:20]), array(lines[20:])]
@@ -286,7 +272,7 @@ def test_what_stays_unreadable_goes_round_no_more_often_than_allowed(
         assert (row["status"], row["messages_unreadable"]) == ("failed", 1)  # one message, however often it was tried
     done = run("dlq", "retry", "--tenant", tenant, "--anyway", "--max-replays", "2", "--json")
     assert (told(done, 3)["replay_limit"], told(done, 3)["sent"]) == (1, 0)
-    facts = here(run, "show", letter["id"])
+    facts = run.here("dlq", "show", letter["id"])
     names = [name for name, _ in facts["headers"]]
     assert len(names) == len(set(names)) and names.count("scanline_reason") == 1
     assert len(sent_again(servers, tenant)) == 2
@@ -300,7 +286,7 @@ def test_a_retry_that_ends_half_way_goes_on_and_sends_nothing_twice(
     scan, count = new_scan(), 120
     lines = generator.records(count, 4, tenant)
     readable_letters(servers, tenant, scan, [[line] for line in lines])
-    wait_for(lambda: here(run, "list", "--tenant", tenant)["matched"] == count, "all letters")
+    wait_for(lambda: run.here("dlq", "list", "--tenant", tenant)["matched"] == count, "all letters")
     process = run.start("dlq", "retry", "--tenant", tenant, "--rate", "15", "--json")
     marked = "SELECT count(*) FROM dead_letter_actions WHERE action = %s AND tenant_id = %s"
     wait_for(lambda: database.value(marked, "sent", tenant) >= 15 or process.poll() is not None, "some are sent")
@@ -372,8 +358,8 @@ def test_dropping_needs_a_reason_and_leaves_a_trace(
     assert asked.returncode == 1 and len(listed(run, tenant)) == 3  # nobody said yes
     assert told(run("dlq", "drop", first["id"], "--because", "rác của máy quét cũ", "--yes", "--json"))["dropped"] == 1
     assert len(listed(run, tenant)) == 2
-    assert here(run, "drop", "--scan", scan, "--because", "như trên", "--yes")["dropped"] == 2
-    assert here(run, "drop", "--scan", scan, "--because", "như trên", "--yes")["dropped"] == 0
+    assert run.here("dlq", "drop", "--scan", scan, "--because", "như trên", "--yes")["dropped"] == 2
+    assert run.here("dlq", "drop", "--scan", scan, "--because", "như trên", "--yes")["dropped"] == 0
     assert listed(run, tenant) == [] and len(listed(run, tenant, "--all")) == 3
     rows = [row for row in database.audit(tenant) if row["action"] == "dead_letters_dropped"]
     assert [(row["details"]["count"], row["details"]["note"]) for row in rows] == [
@@ -385,7 +371,7 @@ def test_dropping_needs_a_reason_and_leaves_a_trace(
         "vi": "Đã bỏ hẳn 1 thông điệp không xử lý được; lý do: rác của máy quét cũ",
         "en": "1 dead letter(s) were dropped for good; reason: rác của máy quét cũ",
     }
-    facts = here(run, "show", first["id"])
+    facts = run.here("dlq", "show", first["id"])
     assert facts["state"] == "dropped" and [each["action"] for each in facts["history"]] == ["dropped"]
 
 
@@ -398,7 +384,7 @@ def test_a_header_that_anybody_can_write_takes_nothing_off_a_scan(
         publisher.send(tenant, scan, "records", b"nothing")
         publisher.closed(tenant, scan, 1)
     (letter,) = wait_for_letters(run, tenant, 1)
-    named = dict(here(run, "show", letter["id"])["headers"])
+    named = dict(run.here("dlq", "show", letter["id"])["headers"])
     forged = [("scanline_dead_letter", f"{letter['id']}:{named['scanline_failed_at']}".encode())]
     with Publisher(servers.bootstrap) as publisher:
         publisher.send(tenant, scan, "records", line[0], headers=forged)
@@ -459,7 +445,7 @@ async def test_letters_that_no_worker_of_ours_wrote_are_letters_like_any_other(
     assert found.keys() == set(places.values()) - {places["nothing"]}
     assert {each["reason"] for each in found.values()} == {"unknown"}
     for place in places.values():
-        shown = here(run, "show", place, "--preview", "100")
+        shown = run.here("dlq", "show", place, "--preview", "100")
         assert (shown["state"], shown["id"]) == ("open", place)
     done = told(run("dlq", "retry", *places.values(), "--json"), 3)
     assert (done["unreadable"], done["sent"]) == (4, 0)

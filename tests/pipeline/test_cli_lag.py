@@ -60,7 +60,7 @@ def test_lag_is_what_is_not_written(stack: Stack, run: Commands) -> None:
 
 
 def committed(run: Commands) -> Counter[int]:
-    found = told(run("lag", "--json"))["partitions"]
+    found = run.here("lag")["partitions"]
     return Counter({each["partition"]: each["committed"] for each in found if each["committed"]})
 
 
@@ -77,7 +77,7 @@ def test_nobody_lags_behind_the_marks_of_transactions(stack: Stack, run: Command
     partition = told(run("lag", "--json"))["partitions"][0]
     assert (partition["end"], partition["lag"]) == (12, 12)
     stack.start_worker()
-    wait_for(lambda: told(run("lag", "--json"))["lag"] == 0, "nothing is left to be read")
+    wait_for(lambda: run.here("lag")["lag"] == 0, "nothing is left to be read")
 
 
 def test_a_kafka_that_is_away(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from tests.helpers import RECORDS, Database, Publisher, new_scan, wait_for
 from tests.kafka_tool import described
 from tests.load import LONG, Load
 from tests.murmur2 import partition_of, tenants_by_partition
+from tests.own import stack_of_module
 from tests.row_locks import held
 from trials import generator
 
@@ -32,6 +33,15 @@ Offsets = dict[int, int]
 @pytest.fixture
 def run(stack: Stack, tmp_path: Path) -> Commands:
     return Commands({"SCANLINE_DATA_DIR": str(tmp_path), **stack.env})
+
+
+servers_alone = stack_of_module()
+
+
+@pytest.fixture
+def run_alone(servers_alone: Stack, tmp_path: Path) -> Commands:
+    """On servers that no worker has ever read from."""
+    return Commands({"SCANLINE_DATA_DIR": str(tmp_path), **servers_alone.env})
 
 
 def told(run: Commands, *arguments: str) -> dict[str, Any]:
@@ -84,11 +94,11 @@ def test_it_agrees_with_kafkas_tool_and_a_stranger_while_load_runs(stack: Stack,
         stack.start_worker()
     stranger = Stranger(stack.kafka.bootstrap)
     with Database(stack.postgres.superuser_dsn()) as database:
-        with Load(stack.kafka.bootstrap, tenants=24, pause=0.1):
+        with Load(stack.kafka.bootstrap, tenants=24, records=4, pause=0.3):
             wait_for(lambda: sum(stranger.committed().values()) > 100, "the group commits", LONG)
 
             def all_run() -> bool:
-                return {each["state"] for each in told(run, "--over", "0")["partitions"]} == {"running"}
+                return {each["state"] for each in run.here("lag", "--over", "0")["partitions"]} == {"running"}
 
             wait_for(all_run, "both workers say how it goes", LONG)
             tool_before = described(stack.kafka.bootstrap, GROUP, RECORDS, tmp_path)
@@ -119,8 +129,9 @@ def test_it_agrees_with_kafkas_tool_and_a_stranger_while_load_runs(stack: Stack,
     stranger.close()
 
 
-def test_how_old_the_first_message_is_that_waits(stack: Stack, run: Commands) -> None:
+def test_how_old_the_first_message_is_that_waits(servers_alone: Stack, run_alone: Commands) -> None:
     """No worker lives, and none has ever."""
+    stack, run = servers_alone, run_alone
     stranger = Stranger(stack.kafka.bootstrap)
     with Publisher(stack.kafka.bootstrap) as publisher:
         publisher.scan("tenant-a", generator.records(10, 1, "tenant-a"))
@@ -148,7 +159,7 @@ def test_a_lane_that_waits_or_stands_says_why(stack: Stack, run: Commands) -> No
     worker = stack.start_worker({"SCANLINE_STREAM_STANDING_SECONDS": "2", "SCANLINE_WRITE_DEADLINE_SECONDS": "600"})
 
     def state() -> tuple[str, str | None]:
-        found = by_partition(told(run, "--over", "0"))[5]
+        found = by_partition(run.here("lag", "--over", "0"))[5]
         return found["state"], found["reason"]
 
     with Database(stack.postgres.superuser_dsn()) as database, Publisher(stack.kafka.bootstrap) as publisher:
@@ -203,12 +214,12 @@ def test_what_retention_took_is_said(stack: Stack, run: Commands) -> None:
     assert "Phân vùng 3: 11 offset đã bị Kafka xóa" in shown and "retention deleted 11 offsets" in shown
 
 
-def test_watching_into_a_pipe(stack: Stack, run: Commands) -> None:
+def test_watching_into_a_pipe(run_alone: Commands) -> None:
     for arguments, is_one in (
         ((), re.compile(r"^\d\d:\d\d:\d\d scan\.records\.v1 · .*ghi/written 0/s")),
         (("--json",), re.compile(r"^{")),
     ):
-        process = run.start("lag", "--watch", "--every", "0.5", *arguments)
+        process = run_alone.start("lag", "--watch", "--every", "0.5", *arguments)
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(3)]
         process.send_signal(signal.SIGINT)
@@ -235,10 +246,10 @@ def test_watching_goes_on_when_kafka_comes_back(stack: Stack, run: Commands) -> 
     process.communicate()
 
 
-def test_watching_in_a_terminal(stack: Stack, run: Commands) -> None:
+def test_watching_in_a_terminal(run_alone: Commands) -> None:
     """The table is drawn again in its place, and the cursor is there at the end."""
     ours, theirs = pty.openpty()
-    env = run.env | {"TERM": "xterm", "COLUMNS": "80", "LINES": "40"}
+    env = run_alone.env | {"TERM": "xterm", "COLUMNS": "80", "LINES": "40"}
     process = subprocess.Popen(
         [SCANLINE, "lag", "--watch", "--every", "0.5"], env=env, stdin=theirs, stdout=theirs, stderr=theirs
     )

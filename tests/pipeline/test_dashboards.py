@@ -7,7 +7,6 @@ from typing import Final
 import httpx
 import pytest
 
-from dashboards import pictures
 from dashboards.board import Query
 from dashboards.boards import BOARDS
 from infra.processes.services import Service
@@ -67,6 +66,8 @@ def test_every_query_of_every_dashboard_finds_something(server: Prometheus, http
 
 
 def test_pictures_are_drawn_of_what_it_knows(server: Prometheus, tmp_path: Path) -> None:
+    from dashboards import pictures  # which draws with a library that is slow to load
+
     assert pictures.main([server.url, str(tmp_path), "--minutes", "0.5"]) == 0
     drawn = {file.stem: file.stat().st_size for file in tmp_path.glob("*.png")}
     assert set(drawn) == {board.uid for board in BOARDS} and min(drawn.values()) > 10_000

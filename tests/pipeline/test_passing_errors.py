@@ -15,6 +15,7 @@ from infra.stack import Stack
 from tests.helpers import Database, Publisher, StatusTopic, assert_accounted, assert_told, new_scan, wait_for
 from tests.load import metric
 from tests.own import views_of_own
+from tests.stock_servers import copied_stack
 from tests.submissions import accepted, submit
 from trials import generator
 
@@ -27,9 +28,8 @@ _WORKERS: Final = "application_name = 'scanline-worker'"
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("passing"), partitions=2) as stack:
-        stack.start_servers()
+def own(tmp_path_factory: pytest.TempPathFactory, stock_dir: Path) -> Iterator[Stack]:
+    with copied_stack(tmp_path_factory.mktemp("passing"), stock_dir, partitions=2) as stack:
         stack.start_worker(SETTINGS)
         stack.start_api()
         yield stack

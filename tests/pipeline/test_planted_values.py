@@ -5,6 +5,7 @@ import gzip
 import json
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -20,6 +21,7 @@ from tests.helpers import Database, Publisher, array, changed, new_scan, wait_fo
 from tests.own import views_of_own
 from tests.poisoned_worker import PASSING, PERSISTENT, SECRET, STAGES, mark
 from tests.refusals import raising, rule
+from tests.stock_servers import copied_stack
 from tests.submissions import JSON, NDJSON, scans_of
 from trials import generator
 
@@ -58,9 +60,8 @@ pytestmark = pytest.mark.parametrize("form", ["json", "text"])
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("planted"), partitions=2) as stack:
-        stack.start_servers()
+def own(tmp_path_factory: pytest.TempPathFactory, stock_dir: Path) -> Iterator[Stack]:
+    with copied_stack(tmp_path_factory.mktemp("planted"), stock_dir, partitions=2) as stack:
         yield stack
 
 

@@ -3,6 +3,7 @@ once that is mended. What is wrong with the store or the machine is waited for, 
 
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -28,6 +29,7 @@ from tests.own import views_of_own
 from tests.pipeline.test_dead_letters import DeadLetters
 from tests.poisoned_worker import PASSING, PERSISTENT, SECRET, STAGES, mark
 from tests.refusals import raising, refused
+from tests.stock_servers import copied_stack
 from trials import generator
 
 AT_ONCE: Final = 10
@@ -36,10 +38,9 @@ REASON: Final = ("scanline_reason", b"processing_failed")
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def own(tmp_path_factory: pytest.TempPathFactory, stock_dir: Path) -> Iterator[Stack]:
     """One partition: everybody is everybody's neighbour."""
-    with Stack(tmp_path_factory.mktemp("poison"), partitions=1) as stack:
-        stack.start_servers()
+    with copied_stack(tmp_path_factory.mktemp("poison"), stock_dir, partitions=1) as stack:
         start(stack, "tests.poisoned_worker")
         yield stack
 

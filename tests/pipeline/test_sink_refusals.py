@@ -2,6 +2,7 @@
 
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import httpx
@@ -21,6 +22,7 @@ from tests.helpers import (
 )
 from tests.own import views_of_own
 from tests.refusals import locked, rule
+from tests.stock_servers import copied_stack
 from trials import generator
 
 IMPATIENT: Final = {
@@ -33,9 +35,8 @@ BAD: Final = {0, 3, 250, 251, 998, 999}  # the first, the last, neighbours
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("refusals"), partitions=2) as stack:
-        stack.start_servers()
+def own(tmp_path_factory: pytest.TempPathFactory, stock_dir: Path) -> Iterator[Stack]:
+    with copied_stack(tmp_path_factory.mktemp("refusals"), stock_dir, partitions=2) as stack:
         stack.start_worker(IMPATIENT)
         yield stack
 

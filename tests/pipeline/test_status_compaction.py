@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -14,6 +15,7 @@ from infra.stack import Stack
 from tests.broker_settings import COMPACTED, configure
 from tests.helpers import PATIENCE, STATUS, Database, Publisher, wait_for
 from tests.load import LONG
+from tests.stock_servers import copied_stack
 from tests.submissions import NDJSON, HeldUpload, accepted, scans_of, submit, wait_until_taken
 from trials import generator
 
@@ -23,9 +25,8 @@ PATIENT: Final = {"SCANLINE_API_UPLOAD_LEASE_SECONDS": "600", "SCANLINE_API_STRE
 
 
 @pytest.fixture
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("statuses"), partitions=1) as stack:
-        stack.start_servers()
+def own(tmp_path_factory: pytest.TempPathFactory, stock_dir: Path) -> Iterator[Stack]:
+    with copied_stack(tmp_path_factory.mktemp("statuses"), stock_dir, partitions=1) as stack:
         configure(stack.kafka.bootstrap, ResourceType.BROKER, "1", {"log.cleaner.backoff.ms": "100"})
         configure(stack.kafka.bootstrap, ResourceType.TOPIC, STATUS, COMPACTED | {"delete.retention.ms": "0"})
         stack.start_worker()
