@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from reading import Tenant
+from api_client import Tenant
 
 from infra.processes.services import Service
 from tests.browser import assert_accessible, chromium, opened
