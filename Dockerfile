@@ -7,6 +7,11 @@ COPY requirements.lock ./
 RUN pip install --require-hashes --no-deps -r requirements.lock \
     && printf '#!/venv/bin/python\nfrom cli import main\nmain()\n' > /venv/bin/scanline \
     && chmod 755 /venv/bin/scanline
+# the compiled reader of records, into .runtime
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev
+COPY schemas ./schemas
+COPY sinks ./sinks
+RUN python -m sinks.postgres.native.library
 
 FROM python:3.11-slim-bookworm AS app
 RUN groupadd --gid 10001 scanline && useradd --uid 10001 --gid scanline --no-create-home --shell /usr/sbin/nologin scanline
@@ -14,6 +19,7 @@ ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTEC
     SCANLINE_LOG_FORMAT=json
 COPY --from=build /venv /venv
 WORKDIR /app
+COPY --from=build /build/.runtime ./.runtime
 COPY schemas ./schemas
 COPY kafka_client ./kafka_client
 COPY sinks ./sinks

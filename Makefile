@@ -5,6 +5,10 @@ VENV := .venv/bin
 TEST_PROCESSES ?= 3
 PYTEST := $(VENV)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
+# What holds for the compiled reader of records holds without it.
+BY_PYTHON_ALONE := tests/pipeline/test_direct.py tests/pipeline/test_dead_letters.py tests/pipeline/test_hostile_input.py \
+	tests/pipeline/test_first_twin_wins.py tests/pipeline/test_kafka_shapes.py tests/pipeline/test_poison.py
+
 # Hundreds of processes start in a run of the tests: none is to compile what the one before it compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -20,16 +24,20 @@ demo: setup
 test: setup lint
 	@$(PYTHON) infra/bootstrap.py client
 	@$(PYTHON) infra/bootstrap.py browser
+	@$(PYTHON) infra/bootstrap.py clang
 	$(PYTEST) -m "not long"
 
 # What takes its time: long outages, every kind of fault under load, a soak, large bodies, wide searches for a wrong value.
 test-long: setup
 	$(PYTEST) -m long
+	SCANLINE_STREAM_NATIVE_READER=off $(PYTEST) -m "not long" $(BY_PYTHON_ALONE)
 
-# Half an hour on one core (tests/fuzz/README.md).
+# Twice half an hour on one core (tests/fuzz/README.md).
 fuzz: setup
+	@$(PYTHON) infra/bootstrap.py clang
 	$(VENV)/python -m pip install -q --require-hashes -r requirements-fuzz.lock
 	$(VENV)/python -m tests.fuzz.run
+	$(VENV)/python -m tests.fuzz.native
 
 up: setup
 	@$(VENV)/scanline up

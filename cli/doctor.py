@@ -24,11 +24,16 @@ from operations.exporter.settings import ExporterSettings
 from producer_api.settings import ApiSettings
 from schemas.numbers import decimal
 from schemas.session_settings import OF_ROLES
+from sinks.postgres.native.library import library_path, load
 from stream_app.settings import WorkerSettings
 
 _GIB = 1 << 30
 _SESSION: Final = "postgresql: "
 _ROOM: Final = "cần 5 GiB dưới SCANLINE_DATA_DIR / 5 GiB are wanted below SCANLINE_DATA_DIR"
+_PYTHON_READS: Final = (
+    "không bắt buộc; thiếu nó worker tốn CPU gấp đôi cho mỗi bản ghi / optional; without it the worker takes twice the"
+    " processor for each record: apt-get install gcc libc6-dev; make setup"
+)
 _SPACE: Final = "cần 4 GiB cho mọi máy chủ / 4 GiB are wanted for all servers together"
 
 
@@ -39,11 +44,14 @@ class Finding(NamedTuple):
     ok: bool
     found: str
     remedy: str = ""
+    needed: bool = True
 
 
 def examine(settings: InfraSettings) -> list[Finding]:
     """Looks at everything the native servers and the processes need."""
-    checks: list[Callable[[InfraSettings], Finding]] = [_python, _java, _maven, _jars, _postgres, _user, _disk, _memory]
+    checks: list[Callable[[InfraSettings], Finding]] = [
+        *(_python, _java, _maven, _jars, _postgres, _user, _disk, _memory, _native_reader)
+    ]
     return [check(settings) for check in checks] + [
         _session(role, url.get_secret_value()) for role, url in _roles(settings).items() if url
     ]
@@ -127,6 +135,13 @@ def _memory(_: InfraSettings) -> Finding:
     return Finding("memory", ok, f"{decimal(total / _GIB, 1, 'vi')} GiB", "" if ok else _SPACE)
 
 
+def _native_reader(_: InfraSettings) -> Finding:
+    path = library_path()
+    ok = load(path) is not None
+    found = path.name if ok else "-"
+    return Finding("native reader", ok, found, "" if ok else _PYTHON_READS, needed=False)
+
+
 def settings_table(running: Path) -> list[dict[str, Any]]:
     """Every setting of every process with its value; secrets are masked. Of processes that run below `running`, as they
     were given them; of others, as they would be started from here."""
@@ -186,7 +201,8 @@ def doctor(
         _show_settings(settings_table(InfraSettings().data_dir / "up"), as_json=json)
     else:
         show(rows, title="doctor", as_json=json)
-    if not all(item.ok for item in findings):
-        if not json and not all(item.ok for item in findings if not item.part.startswith(_SESSION)):
+    missing = [item for item in findings if not item.ok and item.needed]
+    if missing:
+        if not json and not all(item.part.startswith(_SESSION) for item in missing):
             console.print("Hãy chạy `make setup`. / Run `make setup`.")
         raise typer.Exit(1)

@@ -3,6 +3,8 @@ repeat.
 
     python3 infra/bootstrap.py           everything that runs and tests
     python3 infra/bootstrap.py client    beside it the environment of the test with a generated client
+    python3 infra/bootstrap.py browser   what the tests of the pages need
+    python3 infra/bootstrap.py clang     what searches the compiled reader for faults
 
 What is missing is installed where that is possible: Debian's packages as root, wheels that bundle a server for an
 ordinary user. Where it is not possible, it says what to do. Each finished step leaves a stamp, so that a second run
@@ -35,7 +37,9 @@ PACKAGES = {
     "postgres": "postgresql",
     "venv": "python3-venv",
     "browser": "chromium fonts-dejavu-core",  # for the tests of the pages; without it they are left out
-    "compiler": "gcc libc6-dev",  # for tests that set a process's clock; without it they are left out
+    # for the reader of records, and for tests that set a process's clock; without it they are left out
+    "compiler": "gcc libc6-dev",
+    "clang": "clang libclang-rt-14-dev",  # for the search led by coverage; without it that is left out
 }
 
 
@@ -50,6 +54,8 @@ def main() -> int:
                 make_client_environment()
             elif sys.argv[1:] == ["browser"]:
                 add_browser()
+            elif sys.argv[1:] == ["clang"]:
+                add_clang()
             else:
                 set_up()
         except subprocess.CalledProcessError as error:
@@ -64,6 +70,7 @@ def set_up() -> None:
         install_packages(missing)
         missing = missing_system_parts()
     make_environment()
+    build_native_reader()
     if missing & {"java", "postgres"}:
         install_wheels_with_servers()
     if "maven" in missing:
@@ -192,6 +199,26 @@ def make_environment() -> None:
     stamp.write_text(digest(*made_of))
 
 
+def build_native_reader() -> None:
+    """The compiled reader of records, where there is a C compiler. Without it everything works as well, and takes longer."""
+    sources = [
+        *PROJECT.glob("schemas/*.py"),
+        *PROJECT.glob("sinks/postgres/native/*"),
+        PROJECT / "sinks" / "columns.py",
+    ]
+    stamp, value = RUNTIME / "native" / "stamp", digest(*sorted(file for file in sources if file.is_file()))
+    if done(stamp, value):
+        return
+    if shutil.which("cc") is None:
+        say("no C compiler: Python reads the records, which takes more of the processor (scanline doctor says more)")
+        return
+    say("compiling the reader of records")
+    if subprocess.run([str(PYTHON), "-m", "sinks.postgres.native.library"], cwd=PROJECT, check=False).returncode == 0:
+        stamp.write_text(value)
+    else:
+        say("it cannot be compiled here: Python reads the records, which takes more of the processor")
+
+
 def make_client_environment() -> None:
     """`.runtime/client` with every package of requirements-client.lock."""
     lock, stamp = PROJECT / "requirements-client.lock", CLIENT_VENV / "scanline.stamp"
@@ -218,6 +245,15 @@ def add_browser() -> None:
             install_packages({"browser"})
         except subprocess.CalledProcessError:
             say("no Chromium can be installed: the tests of the pages are left out")
+
+
+def add_clang() -> None:
+    """Debian's clang, where it is missing and can be installed."""
+    if shutil.which("clang") is None and IS_ROOT and shutil.which("apt-get") is not None:
+        try:
+            install_packages({"clang"})
+        except subprocess.CalledProcessError:
+            say("no clang can be installed: the search of the compiled reader is left out")
 
 
 def make_venv(folder: Path) -> None:

@@ -190,23 +190,30 @@ def _split(value: bytes) -> list[bytes]:
 
 
 def _examine_all(offset: int, envelope: Envelope, parts: list[bytes], value: bytes, now: dt.datetime) -> Incoming:
-    """Record by record: what is right goes the fast way still, what is not is examined for every error."""
+    """Record by record."""
     records: list[Record] = []
     positions: list[int] = []
     rejected: list[Rejected] = []
-    latest = now + CLOCK_TOLERANCE
     for position, part in enumerate(parts):
-        record = _try_fast(part, latest)
-        if record is None:
-            outcome = examine(part, now)
-            record = outcome.record
-            if record is None:
-                rejected.append(Rejected(position, outcome.errors, outcome.activity_key, outcome.original))
-                continue
-        records.append(record)
-        positions.append(position)
+        outcome = read_record(position, part, now)
+        if isinstance(outcome, Rejected):
+            rejected.append(outcome)
+        else:
+            records.append(outcome)
+            positions.append(position)
     # examine() may have mended texts: they are clean now, but whether they need escaping is no longer known
     return Incoming(offset, envelope, records, positions, rejected, plain=False, bytes=len(value))
+
+
+def read_record(position: int, part: bytes, now: dt.datetime) -> Record | Rejected:
+    """One record of a message: what is right goes the fast way still, what is not is examined for every error."""
+    record = _try_fast(part, now + CLOCK_TOLERANCE)
+    if record is not None:
+        return record
+    outcome = examine(part, now)
+    if outcome.record is not None:
+        return outcome.record
+    return Rejected(position, outcome.errors, outcome.activity_key, outcome.original)
 
 
 def _try_fast(part: bytes, latest: dt.datetime) -> Record | None:

@@ -149,19 +149,19 @@ def may_be_null(kind: inspect.Type) -> bool:
     return isinstance(kind, inspect.UnionType) and kind.includes_none
 
 
-def _given(kind: inspect.Type) -> inspect.Type:
+def given_type(kind: inspect.Type) -> inspect.Type:
     """The type of a value that is given: without null, and without what is said to readers of the schema alone."""
     if isinstance(kind, inspect.Metadata):
-        return _given(kind.type)
+        return given_type(kind.type)
     if isinstance(kind, inspect.UnionType):
         kinds = [each for each in kind.types if not isinstance(each, inspect.NoneType)]
-        return _given(kinds[0]) if len(kinds) == 1 else kind
+        return given_type(kinds[0]) if len(kinds) == 1 else kind
     return kind
 
 
 def check_of(kind: inspect.Type) -> Check:
     """The check of a field by its type. Raises TypeError."""
-    given = _given(kind)
+    given = given_type(kind)
     make = _MAKERS.get(type(given))
     if make is None:
         raise TypeError(f"no check holds a value to {given}")
@@ -238,7 +238,7 @@ def texts_of(struct: type[msgspec.Struct]) -> Callable[[Any], list[str]]:
     within: list[tuple[Callable[[Any], Any], Callable[[Any], list[str]]]] = []
     required: list[str] = []
     for field in struct_fields(struct):
-        kind = _given(field.type)
+        kind = given_type(field.type)
         if isinstance(kind, inspect.StrType):
             if field.required:
                 required.append(field.name)

@@ -11,7 +11,7 @@ from typing import Final
 # Bytes of JSON that cannot need any care: printable ASCII but the backslash, white space between tokens, and the lead
 # bytes of Latin-1, Latin Extended-A and -B and Latin Extended Additional, whose characters are all NFC as they stand.
 # That is all that Vietnamese in NFC consists of.
-_PLAIN: Final = bytes(
+PLAIN_BYTES: Final = bytes(
     sorted(({*range(0x20, 0x7F), 0x09, 0x0A, 0x0D} - {0x5C}) | {*range(0x80, 0xC0), 0xC3, 0xC4, 0xC5, 0xC6, 0xE1})
 )
 _NOT_VIETNAMESE_E1: Final = re.compile(rb"\xe1[^\xba\xbb]")
@@ -36,7 +36,7 @@ class TextRefused(ValueError):
 
 def is_plain(blob: bytes) -> bool:
     """True when no text inside this JSON can need normalising, refusing or escaping. False says nothing."""
-    return not blob.translate(None, _PLAIN) and (b"\xe1" not in blob or _NOT_VIETNAMESE_E1.search(blob) is None)
+    return not blob.translate(None, PLAIN_BYTES) and (b"\xe1" not in blob or _NOT_VIETNAMESE_E1.search(blob) is None)
 
 
 def is_clean(text: str) -> bool:

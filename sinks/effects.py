@@ -93,13 +93,6 @@ class Plan:
         self.batch = batch
         self.scan_keys = {key_of(message) for message in batch.messages}
 
-    def has_twins(self) -> bool:
-        """True when a scan has the same activity_key twice in here."""
-        keys: dict[Key, list[str]] = defaultdict(list)
-        for message in self.batch.messages:
-            keys[key_of(message)].extend([record.activity_key for record in message.records])
-        return any(len(set(names)) != len(names) for names in keys.values())
-
     def apply(self, scans: dict[Key, Scan], ledger: Ledger) -> "Effects":
         """Changes the scans by everything but the stored records, and returns what is to be written."""
         resent, returned = ledger.resent(), ledger.returned()

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from schemas.decoder import Incoming
+from schemas.messages import Envelope
+from schemas.record import Record
 from schemas.status import ScanStatus
 from schemas.stored_offset import StoredOffset
 
@@ -48,6 +50,23 @@ class Unavailable(SinkError):
         self.cause_code = cause_code
 
 
+class RecordReader(Protocol):
+    """Reads records from their bytes right into what its sink writes of them. It takes what is right, as the thorough way
+    (schemas.decoder) would take it; what it declines, that way has to read, and it alone refuses."""
+
+    def read_message(self, offset: int, envelope: Envelope, value: bytes, now: dt.datetime) -> Incoming | None:
+        """Reads a message of records as schemas.decoder.decode does; a record that it declines is read the thorough way.
+        None: the message is to be read by `decode`."""
+        ...
+
+    def read_singles(
+        self, envelope: Envelope, values: Sequence[bytes], latest: dt.datetime
+    ) -> list[tuple[int, Sequence[Record] | None]]:
+        """Reads messages of one record each, which have no number. Returns runs that come to all of them, in their order:
+        how many messages, and their records; None for the records: these messages are to be read the thorough way."""
+        ...
+
+
 Prepared = TypeVar("Prepared")
 
 
@@ -80,6 +99,11 @@ class Sink(Protocol[Prepared]):
 
 class LaneStore(Sink[Prepared], Protocol[Prepared]):
     """A sink that a worker's lanes write to and ask. Calls come from the lanes' threads, several at a time."""
+
+    @property
+    def reader(self) -> RecordReader | None:
+        """What reads records for this sink, where there is something faster than decoding them."""
+        ...
 
     def statuses(self, partition: int, changed_within: dt.timedelta) -> list[ScanStatus]:
         """The unfinished scans of the partition, and those changed within that time by the store's clock. Raises

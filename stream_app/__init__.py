@@ -9,8 +9,8 @@ The way of a slice, module by module:
 4. `lanes.lane` offers it to its `lanes.inbox`: taken, dropped, or fetched again where something is missing before it.
 5. When there is a window's worth, the lane has a thread of `lanes.writers` take the next step, through `lanes.store_calls`:
    retried, then paused, until the store takes it.
-6. `lanes.assembler` takes messages off the inbox, `lanes.batch` has each read by `schemas.decoder` until the
-   micro-batch is full, and `lanes.dead_letter_gate` says whether those that cannot be read may go to the dead letters.
+6. `lanes.assembler` takes messages off the inbox, `lanes.batch` has each read by the sink's reader or by `schemas.decoder`
+   until the micro-batch is full, and `lanes.dead_letter_gate` says whether those that cannot be read may go to the dead letters.
 7. The sink writes it in one transaction, with the offset; another worker's offset in between fences the lane.
 8. `publisher` publishes the statuses that the transaction made.
 

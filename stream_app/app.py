@@ -11,6 +11,7 @@ from yarl import URL
 from schemas.topics import METADATA_REFRESH_MS, RECORDS_TOPIC
 from sinks.postgres import PostgresSink
 from sinks.postgres.engine import write_engine
+from sinks.postgres.native.reader import native_reader
 from sinks.postgres.tenant_counts import TenantCounts
 from stream_app.broker_logs import Ends, LogBounds
 from stream_app.faust_bridge.skipped_messages import LOOK_SECONDS as POSITIONS_SECONDS
@@ -48,6 +49,7 @@ def build_lanes(settings: WorkerSettings) -> Lanes:
             engine,
             settings.stream_pipeline,
             TenantCounts(settings.metrics_tenants) if settings.metrics_tenants else None,
+            native_reader() if settings.stream_native_reader == "auto" else None,
         ),
         Publisher(settings.kafka_bootstrap),
         Writers(settings.stream_writers, settings.write_connections),

@@ -2,7 +2,7 @@
 
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
@@ -33,6 +33,9 @@ class WorkerSettings(TraceSettings):
         description="Faust's scratch folder",
     )
     stream_pipeline: str = Field("inventory", description="consumer group, and owner of its rows in stream_offsets")
+    stream_native_reader: Literal["auto", "off"] = Field(
+        "auto", description="auto: compiled code reads the records where make setup could make it; off: Python does"
+    )
     stream_window_rows: Annotated[int, Field(ge=1, le=50_000)] = 5_000
     stream_window_bytes: Annotated[int, Field(ge=1024)] = 8 * 1024 * 1024
     stream_window_ms: Annotated[int, Field(ge=0, le=10_000)] = 100

@@ -76,6 +76,8 @@ class _Ledger:
 class MemorySink:
     """A sink for the tests of one lane: `offset` is partition 0's. Before `answering` is set, it does not say where it is."""
 
+    reader = None
+
     def __init__(self, offset: int) -> None:
         self.content = Content({0: offset})
         self.answering = threading.Event()

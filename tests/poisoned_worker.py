@@ -16,6 +16,7 @@ from schemas import decoder
 from schemas.decoder import Incoming
 from sinks.effects import Plan
 from sinks.postgres import sink
+from sinks.postgres.native.reader import NativeReader
 from stream_app import __main__ as worker
 
 SECRET: Final = "0987 654 321"  # what an exception's text may hold; no log may
@@ -81,6 +82,11 @@ def main() -> None:
     """Plants the faults and becomes the worker."""
     for stage, (owner, name) in STAGES.items():
         setattr(owner, name, _poisoned(getattr(owner, name), stage))
+    for name in (
+        "read_message",
+        "read_singles",
+    ):  # a fault of its own: the records are decoded instead, and fail there too
+        setattr(NativeReader, name, _poisoned(getattr(NativeReader, name), "records"))
     worker.main()
 
 

@@ -15,7 +15,7 @@ from sinks.postgres.calls import TimedCursor
 from sinks.postgres.errors import meaning, sqlstate
 from sinks.postgres.large_values import GATHERED, send_in_pieces
 from sinks.postgres.metrics import BYTES, COPY_SECONDS, ROWS
-from sinks.postgres.rows import texts_of
+from sinks.postgres.rows import Lines, texts_of
 
 _COLUMN_LIST: Final = ", ".join(COLUMNS)
 _ROWS: Final = "processing_activities"
@@ -44,42 +44,48 @@ SELECT tenant_id, scan_id::text, categories, sensitive, cross_border, count(*) F
 """
 
 
-def copy_straight(cursor: TimedCursor, lines: list[str]) -> None:
-    """All lines or none. Raises psycopg2's error as it is."""
-    for part in cursor.parts.cut(lines, len):
-        _copy(cursor, _ROWS, part)
+def copy_straight(cursor: TimedCursor, rows: Sequence[Lines]) -> None:
+    """All rows or none. Raises psycopg2's error as it is."""
+    if cursor.parts.limit is None:  # then no line need be looked at
+        _copy(cursor, _ROWS, b"".join([each.data for each in rows]), sum([len(each.ends) for each in rows]))
+        return
+    for part in cursor.parts.cut(_lines(rows), len):
+        _copy(cursor, _ROWS, b"".join(part), len(part))
 
 
-def _copy(cursor: TimedCursor, table: str, lines: Sequence[str]) -> None:
-    data = "".join(lines).encode()
+def _lines(rows: Sequence[Lines]) -> list[bytes]:
+    return [line for each in rows for line in each.lines]
+
+
+def _copy(cursor: TimedCursor, table: str, data: bytes, count: int) -> None:
     BYTES.inc(len(data))
-    ROWS.inc(len(lines))
+    ROWS.inc(count)
     limit = cursor.parts.limit
-    if limit is not None and len(lines) == 1 and len(data) > limit:
-        send_in_pieces(cursor, msgspec.json.encode(texts_of(lines[0])).decode())
+    if limit is not None and count == 1 and len(data) > limit:
+        send_in_pieces(cursor, msgspec.json.encode(texts_of(data)).decode())
         cursor.execute(_INSERT.format(table=table))
     else:
         with COPY_SECONDS.time():
             cursor.copy_in(_COPY.format(table=table), data)
 
 
-def copy_staged(cursor: TimedCursor, lines: list[str]) -> tuple[dict[Key, Stored], dict[int, str]]:
-    """Stores what can be stored: duplicates are skipped, lines that the database refuses are left out.
+def copy_staged(cursor: TimedCursor, rows: Sequence[Lines]) -> tuple[dict[Key, Stored], dict[int, str]]:
+    """Stores what can be stored: duplicates are skipped, rows that the database refuses are left out.
 
-    Returns what each scan gained, and {position in lines: SQLSTATE} of the refused.
+    Returns what each scan gained, and {position among all rows: SQLSTATE} of the refused.
     """
     cursor.execute(_STAGE)
     gained: dict[Key, Stored] = {}
     refused: dict[int, str] = {}
     first = 0
-    for part in cursor.parts.cut(lines, len):
+    for part in cursor.parts.cut(_lines(rows), len):
         _store(cursor, part, first, gained, refused)
         first += len(part)
     return gained, refused
 
 
 def _store(
-    cursor: TimedCursor, lines: Sequence[str], first: int, gained: dict[Key, Stored], refused: dict[int, str]
+    cursor: TimedCursor, lines: Sequence[bytes], first: int, gained: dict[Key, Stored], refused: dict[int, str]
 ) -> None:
     """Halves until a line that the database refuses stands alone. What the staging table takes the real one may refuse still:
     only that one has constraints and triggers."""
@@ -87,7 +93,7 @@ def _store(
     try:
         if first:
             cursor.execute(f"TRUNCATE {_STAGED}")  # of the part before
-        _copy(cursor, _STAGED, lines)
+        _copy(cursor, _STAGED, b"".join(lines), len(lines))
         cursor.execute(_MERGE)
         rows = cursor.fetchall()
         cursor.execute("RELEASE SAVEPOINT part")

@@ -69,6 +69,16 @@ PART_BYTES = Gauge(
     "Most bytes of one statement, learnt from a slow link; 0: the link is not slow. Above 0 for long: look at the network to"
     " PostgreSQL.",
 )
+NATIVE = Gauge(
+    "scanline_sink_native_reader_up",
+    "1 where compiled code reads the records, 0 where Python does, which takes several times the processor: scanline doctor"
+    " says what is missing.",
+)
+NATIVE_RECORDS = Counter(
+    "scanline_sink_native_records_total",
+    "Records that compiled code read. Far below scanline_stream_records_total: publishers escape their texts, or look at"
+    " scanline_sink_native_reader_up.",
+)
 TENANT_RECORDS = Counter(
     "scanline_tenant_records_total",
     "Records that reached their end, of the SCANLINE_METRICS_TENANTS tenants that sent most lately; all others are «other»."

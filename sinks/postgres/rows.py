@@ -7,8 +7,9 @@ columns' types and no names. The fast way names each column in its place; a test
 
 import datetime as dt
 import re
-from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate, pairwise
+from typing import Any, Final, NamedTuple, overload
 
 import msgspec
 from sqlalchemy import ARRAY, BigInteger, Boolean, DateTime, Double, Integer, Text, Uuid
@@ -17,7 +18,7 @@ from sqlalchemy.types import TypeEngine
 
 from schemas.codes import HOME_COUNTRY, SENSITIVE_CATEGORIES
 from schemas.decoder import Incoming
-from schemas.record import Record
+from schemas.record import Record, decode_record
 from schemas.tables import WRITTEN_COLUMNS
 from sinks.columns import values_of
 from sinks.effects import Kind, kind_of
@@ -32,18 +33,64 @@ _ESCAPED: Final = re.compile("|".join(map(re.escape, _UNESCAPED)))
 
 
 class Lines(NamedTuple):
-    """The rows of one message, ready for COPY; lines[i] and kinds[i] belong to records[i]."""
+    """The rows of one message, ready for COPY: `data` holds them one behind the other, number i ends at ends[i]. ends[i],
+    keys[i] (the activity_key) and kinds[i] belong to records[i]."""
 
-    lines: list[str]
+    data: bytes
+    ends: Sequence[int]
+    keys: list[bytes]
     kinds: list[Kind]
+
+    @classmethod
+    def of(cls, lines: list[bytes], keys: list[bytes], kinds: list[Kind]) -> "Lines":
+        """Of rows that were made one by one."""
+        return cls(b"".join(lines), list(accumulate(map(len, lines))), keys, kinds)
+
+    @property
+    def lines(self) -> list[bytes]:
+        """Each row by itself."""
+        return [self.data[start:end] for start, end in pairwise((0, *self.ends))]
 
     def only(self, kept: Sequence[int]) -> "Lines":
         """The rows of some of the message's records."""
-        return Lines([self.lines[at] for at in kept], [self.kinds[at] for at in kept])
+        lines = self.lines
+        return Lines.of([lines[at] for at in kept], [self.keys[at] for at in kept], [self.kinds[at] for at in kept])
+
+
+class FormattedRecords(Sequence[Record]):
+    """Records of a message whose lines were made when its bytes were read (sinks.postgres.native). Each is decoded when
+    somebody asks for it, which is seldom: where its scan is cancelled, or the database refuses its row."""
+
+    def __init__(
+        self, json: bytes, spans: Sequence[tuple[int, int]], lines: Lines, others: Mapping[int, Record]
+    ) -> None:
+        """`spans`: where each record stands in `json`, but for those that were decoded already, `others`."""
+        self.lines = lines
+        self._json = json
+        self._spans = spans
+        self._others = others
+
+    def __len__(self) -> int:
+        return len(self._spans)
+
+    @overload
+    def __getitem__(self, at: int) -> Record: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Record]: ...
+    def __getitem__(self, at: int | slice) -> Record | list[Record]:
+        if isinstance(at, slice):
+            return [self[each] for each in range(*at.indices(len(self)))]
+        at = range(len(self))[at]
+        if at in self._others:
+            return self._others[at]
+        start, end = self._spans[at]
+        return decode_record(self._json[start:end])
 
 
 def lines_of(message: Incoming) -> Lines:
-    """Formats the records of a message."""
+    """Formats the records of a message, where that was not done when they were read."""
+    if isinstance(message.records, FormattedRecords):
+        return message.records.lines
     return _plain_lines(message) if message.plain else _careful_lines(message)
 
 
@@ -86,7 +133,7 @@ def _plain_lines(message: Incoming) -> Lines:
             f"\t{_NULL if record.confidence is None else record.confidence}"
             f"\t{discovered_at}\t{attributes}\t{'t' if sensitive else 'f'}\t{'t' if cross_border else 'f'}\n"
         )
-    return Lines(lines, kinds)
+    return _made(message, lines, kinds)
 
 
 def _times(records: Sequence[Record]) -> list[str]:
@@ -102,7 +149,13 @@ def _careful_lines(message: Incoming) -> Lines:
         values = values_of(message, at)
         fields = [_NULL if value is None else write(value) for write, value in zip(_WRITERS, values, strict=True)]
         lines.append("\t".join(fields) + "\n")
-    return Lines(lines, [kind_of(record) for record in message.records])
+    return _made(message, lines, [kind_of(record) for record in message.records])
+
+
+def _made(message: Incoming, lines: list[str], kinds: list[Kind]) -> Lines:
+    return Lines.of(
+        [line.encode() for line in lines], [record.activity_key.encode() for record in message.records], kinds
+    )
 
 
 def _escape(text: str) -> str:
@@ -111,9 +164,9 @@ def _escape(text: str) -> str:
     return text.translate(_COPY_ESCAPES)
 
 
-def texts_of(line: str) -> list[str | None]:
+def texts_of(line: bytes) -> list[str | None]:
     """The texts that a line of COPY holds, one for each of COLUMNS."""
-    return [None if field == _NULL else _ESCAPED.sub(_unescape, field) for field in line[:-1].split("\t")]
+    return [None if field == _NULL else _ESCAPED.sub(_unescape, field) for field in line[:-1].decode().split("\t")]
 
 
 def _unescape(found: re.Match[str]) -> str:

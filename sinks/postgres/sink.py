@@ -35,7 +35,7 @@ from sinks.postgres.parts import Parts
 from sinks.postgres.rejects import first_errors, insert_rejects
 from sinks.postgres.rows import Lines, lines_of
 from sinks.postgres.tenant_counts import TenantCounts
-from sinks.protocol import Fenced, LaneStore, MicroBatch, Unavailable, Unstorable
+from sinks.protocol import Fenced, LaneStore, MicroBatch, RecordReader, Unavailable, Unstorable
 
 log = logging.getLogger("scanline.sink")
 _MOVE: Final = """
@@ -88,23 +88,39 @@ class Prepared(NamedTuple):
     plan: Plan
     lines: list[Lines]
 
-    def of(self, taken: Iterable[Taken]) -> tuple[list[str], dict[Key, Stored]]:
+    def has_twins(self) -> bool:
+        """True when a scan has the same activity_key twice in here."""
+        keys: defaultdict[Key, list[bytes]] = defaultdict(list)
+        for message, lines in zip(self.plan.batch.messages, self.lines, strict=True):
+            keys[key_of(message)] += lines.keys
+        return any(len(set(each)) != len(each) for each in keys.values())
+
+    def of(self, taken: Iterable[Taken]) -> tuple[list[Lines], dict[Key, Stored]]:
         """The rows of all records taken, and what each scan gains where all of them are stored."""
-        rows: list[str] = []
+        rows: list[Lines] = []
         gained: defaultdict[Key, Stored] = defaultdict(Stored)
         for at, message, kept in taken:
             whole = self.lines[at]
-            lines, kinds = whole if kept is None else whole.only(kept)
-            rows += lines
-            gained[key_of(message)].update(kinds)
+            lines = whole if kept is None else whole.only(kept)
+            if lines.ends:
+                rows.append(lines)
+            gained[key_of(message)].update(lines.kinds)
         return rows, gained
 
 
 class PostgresSink:
     """Sink for one pipeline. Thread-safe: every call takes a connection of its own from the write pool."""
 
-    def __init__(self, engine: Engine, pipeline: str, tenants: TenantCounts | None = None) -> None:
-        """`tenants` counts records by tenant; None: nobody does."""
+    def __init__(
+        self,
+        engine: Engine,
+        pipeline: str,
+        tenants: TenantCounts | None = None,
+        reader: RecordReader | None = None,
+    ) -> None:
+        """`tenants` counts records by tenant; None: nobody does. `reader` is what LaneStore says of it."""
+        self.reader: Final = reader
+        metrics.NATIVE.set(reader is not None)
         self._engine = engine
         self._tenants = tenants
         self._pipeline = pipeline
@@ -152,7 +168,7 @@ class PostgresSink:
     def write(self, prepared: Prepared) -> list[ScanStatus]:
         """Straight COPY first; after a conflict or bad data the whole transaction again through staging."""
         started = time.perf_counter()
-        staged = prepared.plan.has_twins()  # then a straight COPY is bound to fail
+        staged = prepared.has_twins()  # then a straight COPY is bound to fail
         while True:
             try:
                 with self._cursor() as cursor:
@@ -188,14 +204,14 @@ class PostgresSink:
         [(now,)] = cursor.fetchall()
         locked = scans.lock(cursor, batch.partition, plan.scan_keys)
         effects = plan.apply(locked, PostgresLedger(cursor, batch))
-        lines, gained = prepared.of(effects.taken)
+        rows, gained = prepared.of(effects.taken)
         refused: dict[int, str] = {}
-        if lines:
+        if rows:
             if staged:
-                gained, refused = copy_staged(cursor, lines)
+                gained, refused = copy_staged(cursor, rows)
             else:
                 try:
-                    copy_straight(cursor, lines)
+                    copy_straight(cursor, rows)
                 except psycopg2.Error as error:
                     if meaning(error) == "unavailable":
                         raise

@@ -95,7 +95,8 @@ class Assembler:
         self, buffer: deque[Message], taken: list[Message], stored: StoredOffset, before: int | None
     ) -> Work | None:
         started = time.perf_counter()
-        builder = Builder(self._fitting_limits(), dt.datetime.now(dt.UTC), self._carry, self._poison_search.aside)
+        now, aside = dt.datetime.now(dt.UTC), self._poison_search.aside
+        builder = Builder(self._fitting_limits(), now, self._carry, aside, self._sink.reader)
         self._carry = None
         while buffer and (before is None or buffer[0].offset < before) and builder.offer(buffer[0]):
             taken.append(buffer.popleft())

@@ -1,21 +1,25 @@
 """A micro-batch in the making: which messages it takes, and what they say. Pure but for metrics."""
 
 import datetime as dt
+import logging
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from kafka_client.bounded_fetch.record_batches import Oversized
 from schemas.decoder import Incoming, Message, acceptable, decode, envelope_of, received_at, whose
 from schemas.exception_summary import described, is_of_the_machine
 from schemas.messages import Envelope, MessageRefused, ProcessingFailed
-from schemas.record import CLOCK_TOLERANCE, decode_record
+from schemas.record import CLOCK_TOLERANCE, Record, decode_record
 from schemas.text import is_plain
 from schemas.topics import MAX_MESSAGE_BYTES, RECORDS
+from sinks.protocol import RecordReader
 from stream_app import metrics
 
+log = logging.getLogger("scanline.lane")
+Read = TypeVar("Read")
 DeadMessage = tuple[Message, str]  # a message for the dead-letter topic, and why
 _stamp: Final = attrgetter("timestamp")
 _OBJECT: Final = ord("{")
@@ -52,13 +56,15 @@ class Builder:
         now: dt.datetime,
         known: Incoming | None = None,
         aside: Mapping[int, bool] = MappingProxyType({}),
+        reader: RecordReader | None = None,
     ) -> None:
         """`known` is a message already decoded, left over by the builder before. `aside`: offsets of messages that are
-        not read but put aside, and whether their scans are to count them."""
+        not read but put aside, and whether their scans are to count them. `reader` is the sink's, where it has one."""
         self._limits = limits
         self._now = now
         self._known = known
         self._aside = aside
+        self._reader = reader
         self.failures: dict[
             int, str
         ] = {}  # offset of a message that our own code failed on: what was raised, and where
@@ -128,7 +134,28 @@ class Builder:
         if isinstance(message, Oversized):
             raise MessageRefused(message.reason)
         at = received_at(message)
-        return decode(message, envelope, at or self._now)._replace(received_at=at)
+        now = at or self._now
+        read = self._read_message(message, envelope, now)
+        return (decode(message, envelope, now) if read is None else read)._replace(received_at=at)
+
+    def _read_message(self, message: Message, envelope: Envelope, now: dt.datetime) -> Incoming | None:
+        """The message by the sink's own reader; None: it is to be decoded."""
+        value, reader = message.value, self._reader
+        if reader is None or envelope.type != RECORDS or not value or len(value) > MAX_MESSAGE_BYTES:
+            return None
+        return self._trusting(lambda: reader.read_message(message.offset, envelope, value, now))
+
+    def _trusting(self, read: Callable[[], Read]) -> Read | None:
+        """What it returns; None where it raises what is its own fault. A reader that fails is no reason to put a message
+        aside that can be decoded: it is not asked again for this micro-batch."""
+        try:
+            return read()
+        except Exception as error:
+            if is_of_the_machine(error):
+                raise
+            self._reader = None
+            log.error("the sink's reader raised %s; what it would have read is decoded", described(error))
+            return None
 
     def _fits(self, scan: tuple[str, str], count: int, size: int) -> bool:
         limits = self._limits
@@ -171,10 +198,29 @@ class Builder:
         if not gathered:
             return
         values = [message.value or b"" for message in gathered]
+        latest = self._latest(gathered)
+        reader = self._reader
+        runs = None
+        if reader is not None and max(map(len, values)) <= MAX_MESSAGE_BYTES:
+            runs = self._trusting(lambda: reader.read_singles(envelope, values, latest))
+        first = 0
+        for count, records in runs or [(len(gathered), None)]:
+            run = gathered[first : first + count]
+            if records is None:
+                self._decode_singles(envelope, run)
+            else:
+                self._add_singles(envelope, run, records, plain=True)
+            first += count
+
+    def _latest(self, gathered: list[Message]) -> dt.datetime:
+        """The strictest of their limits to the future: who fails it is judged by its own."""
+        return (received_at(min(gathered, key=_stamp)) or self._now) + CLOCK_TOLERANCE
+
+    def _decode_singles(self, envelope: Envelope, gathered: list[Message]) -> None:
+        values = [message.value or b"" for message in gathered]
         try:
             plain = is_plain(b"".join(values))
-            at = received_at(min(gathered, key=_stamp))
-            latest = (at or self._now) + CLOCK_TOLERANCE  # the strictest of theirs: who fails it is judged by its own
+            latest = self._latest(gathered)
             records = [decode_record(value) for value in values]
             good = acceptable(records, plain, latest)
         except Exception as error:  # one by one it comes to light whose fault it is
@@ -182,28 +228,27 @@ class Builder:
                 raise
             good = False
         if good and max(map(len, values)) <= MAX_MESSAGE_BYTES:
-            # Each record is a message of its own: none has a position among others.
-            self._types["records"] += len(records)
-            if not plain:
-                metrics.CAREFUL.inc(len(records))
-            size = sum(map(len, values))
-            self._messages.append(
-                Incoming(
-                    gathered[0].offset,
-                    envelope,
-                    records,
-                    range(len(records)),
-                    plain=plain,
-                    bytes=size,
-                    received_at=at,
-                )
-            )
+            self._add_singles(envelope, gathered, records, plain=plain)
             return
         for message in gathered:
             try:
                 self._add(self._decode(message, envelope))
             except MessageRefused as refused:
                 self._dead(message, refused, envelope)
+
+    def _add_singles(
+        self, envelope: Envelope, gathered: list[Message], records: Sequence[Record], *, plain: bool
+    ) -> None:
+        """Adds messages of one record each as one. None of the records has a position among others."""
+        self._types["records"] += len(records)
+        if not plain:
+            metrics.CAREFUL.inc(len(records))
+        size = sum([len(message.value or b"") for message in gathered])
+        at = received_at(min(gathered, key=_stamp))
+        positions = range(len(records))
+        self._messages.append(
+            Incoming(gathered[0].offset, envelope, records, positions, plain=plain, bytes=size, received_at=at)
+        )
 
     def finish(self) -> tuple[list[Incoming], list[DeadMessage]]:
         """Everything taken, in an order that keeps each scan's own, and the dead letters."""

@@ -17,8 +17,8 @@ PROJECT: Final = Path(__file__).resolve().parents[2]
 WORK: Final = PROJECT / ".runtime" / "fuzz"
 # the first is the way of every record, and the largest
 SHARES: Final = {
-    "record": 8, "message": 4, "envelope": 2, "control": 2, "raw_records": 3, "lines": 4, "document": 4, "corrections": 2,
-    "status": 1, "cursor": 1,
+    "record": 8, "message": 4, "native": 4, "envelope": 2, "control": 2, "raw_records": 3, "lines": 4, "document": 4,
+    "corrections": 2, "status": 1, "cursor": 1,
 }  # fmt: skip
 _INSTRUMENTED: Final = [
     "schemas",
@@ -26,6 +26,7 @@ _INSTRUMENTED: Final = [
     "sinks.columns",
     "sinks.files.rows",
     "sinks.postgres.rows",
+    "sinks.postgres.native",
     "producer_api",
 ]
 _LONGEST: Final = 16_384  # bytes of an input

@@ -54,6 +54,11 @@ def seeds(target: str) -> list[bytes]:
             *(b"\x00" + each for each in records), b"\x80" + array, b"\x85" + array, b"\x01" + b"4,r17\n[" + records[0] + b",1]",
             b"\x02" + opened, b'\x03{"records_total":7,"request_digest":"ab"}', b'\x04{"reason":"publish_failed"}',
         ],
+        "native": [
+            *(b"\x80" + each for each in records), b"\x80" + array, b"\x00" + b"\n".join(records),
+            b"\x00[" + records[0] + b",{\"a\":[1,2}],\"b]\"}," + b" ,\n".join(records[1:]) + b" ] ",
+            b"\x00[" + b",".join([*records[:3], json.dumps(FULL | {"name": 'bậc \\ " \u200b'}).encode(), *records[3:]]) + b"]",
+        ],
         "envelope": [
             b"tenant-a\n" + array + kind + b"records" + subject + b"\nce_firstindex:17\ntraceparent",
             b"t\n" + records[0] + kind + b"mended" + subject + b"\nce_mends:4\nscanline_dead_letter:0:1:2",

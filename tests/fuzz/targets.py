@@ -19,7 +19,16 @@ from producer_api.routes import corrections as corrections_route
 from schemas import arrays, submission, topics
 from schemas.decoder import Incoming, acceptable, decode, envelope_of, whose
 from schemas.errors import MESSAGE_ERRORS, FieldError
-from schemas.messages import Header, MessageRefused, is_tenant_id, read_control, read_envelope, read_mends, write_mends
+from schemas.messages import (
+    Envelope,
+    Header,
+    MessageRefused,
+    is_tenant_id,
+    read_control,
+    read_envelope,
+    read_mends,
+    write_mends,
+)
 from schemas.problems import PROBLEMS
 from schemas.raw_records import is_array, split_records
 from schemas.record import CLOCK_TOLERANCE, Record, decode_record
@@ -28,7 +37,9 @@ from schemas.submission import SubmissionRefused
 from schemas.text import is_clean, is_plain
 from schemas.validation import ExaminedRecord, examine
 from sinks.columns import COLUMNS, positions_of
+from sinks.effects import Kind
 from sinks.files.rows import fingerprint, row_of
+from sinks.postgres.native.reader import native_reader
 from sinks.postgres.rows import lines_of
 from tests.unit.examples import NOW
 
@@ -38,6 +49,7 @@ _UNESCAPED: Final = {"\\\\": "\\", "\\t": "\t", "\\n": "\n", "\\r": "\r"}
 _ITEM: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[^,"]+', re.DOTALL)
 _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 _MOST_RECORDS: Final = 10_000
+READER: Final = native_reader()
 _RECORD_TEXTS: Final = ("activity_key", "name", "source_system", "asset", "purpose")
 
 
@@ -143,7 +155,7 @@ def _rows_are_right(incoming: Incoming) -> None:
     lines = lines_of(incoming)
     if incoming.plain:
         careful = lines_of(incoming._replace(plain=False))
-        assert lines[1:] == careful[1:]
+        assert lines[2:] == careful[2:]
         assert [compared(line) for line in lines.lines] == [compared(line) for line in careful.lines]
     for at, (found, line) in enumerate(zip(incoming.records, lines.lines, strict=True)):
         row = _fields(line)
@@ -152,9 +164,9 @@ def _rows_are_right(incoming: Incoming) -> None:
         assert len(fingerprint(row_of(incoming, at))) == 16
 
 
-def _fields(line: str) -> dict[str, str]:
+def _fields(raw: bytes) -> dict[str, str]:
     """A line of COPY's text format, taken apart."""
-    line.encode()
+    line = raw.decode()
     assert line.endswith("\n") and "\n" not in line[:-1] and "\r" not in line and "\x00" not in line
     fields = line[:-1].split("\t")
     assert len(fields) == len(COLUMNS)
@@ -172,7 +184,7 @@ def _unescaped(field: str) -> str:
     return "\\".join(pieces)
 
 
-def compared(line: str) -> dict[str, Any]:
+def compared(line: bytes) -> dict[str, Any]:
     """Its values; a code in a list may be in quotes, and UTC has two spellings."""
     fields: dict[str, Any] = _fields(line)
     lists = {COLUMNS[at] for at in positions_of(ARRAY)}
@@ -186,6 +198,52 @@ def _items(text: str) -> list[str]:
     found = _ITEM.findall(text[1:-1])
     assert ",".join(found) == text[1:-1]
     return [_ESCAPED.sub(r"\1", each[1:-1]) if each[0] == '"' else each for each in found]
+
+
+def native(raw: bytes) -> None:
+    """The first byte says whether the message has a number. What compiled code reads of it is what decoding gives."""
+    if READER is None:
+        return
+    value, numbered = raw[1:], raw[:1] >= b"\x80"
+    envelope = Envelope(topics.RECORDS, "tenant-a", SCAN, 17 if numbered else None)
+    found = READER.read_message(7, envelope, value, NOW)
+    if found is not None:
+        _same_records(found, decode(Message(b"tenant-a", [], value), envelope, NOW))
+    values = [part for part in value.split(b"\n") if part[:1] == b"{"]
+    if not values or numbered:
+        return
+    first = 0
+    for count, records in READER.read_singles(envelope, values, NOW + CLOCK_TOLERANCE):
+        for at, each in enumerate(values[first : first + count] if records is not None else ()):
+            one = Incoming(7, envelope, records[at : at + 1], range(1), plain=True)  # type: ignore[index]
+            _same_records(one, decode(Message(b"tenant-a", [], each), envelope, NOW))
+        if records is not None:
+            decoded = Incoming(7, envelope, list(records), range(count), plain=True)
+            assert lines_of(decoded._replace(records=records)).data == lines_of(decoded).data
+        first += count
+    assert first == len(values)
+
+
+def _same_records(found: Incoming, decoded: Incoming) -> None:
+    """Records, rejections and lines are the same, byte for byte, but where texts were mended or escaped."""
+    assert (found.record_count, [*found.positions]) == (decoded.record_count, [*decoded.positions])
+    assert [*found.rejected] == [*decoded.rejected]
+    assert [*map(_whole, found.records)] == [*map(_whole, decoded.records)]
+    lines, wanted = lines_of(found), lines_of(decoded)
+    assert lines.keys == wanted.keys
+    assert [*map(_kind, lines.kinds)] == [*map(_kind, wanted.kinds)]
+    assert [*map(compared, lines.lines)] == [*map(compared, wanted.lines)]
+    if found.plain and decoded.plain:
+        assert lines.data == wanted.data
+
+
+def _whole(found: Record) -> tuple[Record, bytes]:
+    return found, bytes(found.attributes)
+
+
+def _kind(kind: Kind) -> tuple[set[str], bool, bool]:
+    """A record counts once in each of its categories, in whatever order they came."""
+    return {*kind[0].split(",")}, kind[1], kind[2]
 
 
 def envelope(raw: bytes) -> None:
@@ -327,5 +385,5 @@ def cursor(raw: bytes) -> None:
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     each.__name__: each
-    for each in (record, message, envelope, control, raw_records, lines, document, corrections, status, cursor)
+    for each in (record, message, native, envelope, control, raw_records, lines, document, corrections, status, cursor)
 }

@@ -50,7 +50,7 @@ def assert_read_back(cursor: Any, incoming: Incoming) -> None:
         "CREATE TEMP TABLE processing_activities (LIKE public.processing_activities INCLUDING DEFAULTS, place serial)"
     )
     try:
-        cursor.copy_expert(_COPY, io.BytesIO("".join(lines_of(incoming).lines).encode()))
+        cursor.copy_expert(_COPY, io.BytesIO(lines_of(incoming).data))
         cursor.execute(f"SELECT {_SELECT} FROM processing_activities ORDER BY place")
         found = [fingerprint(Row(values)) for values in cursor.fetchall()]
     finally:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from schemas.attributes import attributes_are_right
 from schemas.record import EARLIEST, decode_record
-from schemas.text import _PLAIN, is_clean, is_plain, normalise
+from schemas.text import PLAIN_BYTES, is_clean, is_plain, normalise
 from schemas.validation import time_error
 from tests.fuzz import targets
 from tests.unit.examples import FULL, MINIMAL, NOW, changed, encode, sample_lines
@@ -84,7 +84,7 @@ def test_every_plain_character_is_in_its_stored_form() -> None:
     # all of them are starters that compose with nothing before them, so what holds for one holds for a text of them
     for point in [*range(0x20, 0x250), *range(0x1E00, 0x2000), *range(0x300, 0x370)]:
         character = chr(point)
-        if set(character.encode()) <= set(_PLAIN) and is_plain(b'"' + character.encode() + b'"'):
+        if set(character.encode()) <= set(PLAIN_BYTES) and is_plain(b'"' + character.encode() + b'"'):
             assert normalise(character) == character
             assert normalise("a" + character) == "a" + character
             assert normalise(character + "\u1ea1") == character + "\u1ea1"

@@ -43,7 +43,7 @@ def copy_lines(tenants: Sequence[str], records: int = ROWS_PER_TRANSACTION) -> l
         value = generator.array(generator.records(records, number, tenant))
         envelope = Envelope(topics.RECORDS, tenant, str(uuid.uuid4()), 0)
         decoded = decode_records(value)
-        texts.append("".join(lines_of(Incoming(0, envelope, decoded, range(len(decoded)), plain=True)).lines))
+        texts.append(lines_of(Incoming(0, envelope, decoded, range(len(decoded)), plain=True)).data.decode())
     return texts
 
 

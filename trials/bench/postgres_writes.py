@@ -179,7 +179,7 @@ def _call(way: Way, batch: Batch) -> Transaction:
         return copying("".join(batch))
     if way.how == "bulk":
         return inserting(batch, SCHEMA)
-    values = [texts_of(line) for line in batch]
+    values = [texts_of(line.encode()) for line in batch]
     return lambda cursor: psycopg2.extras.execute_values(cursor, _INSERT, values, page_size=way.rows)
 
 
