@@ -53,6 +53,10 @@ COMMANDS: Final[Mapping[str, Entry | Entries]] = {
         "cli.lag:lag",
         "Lượng tồn đọng của từng phân vùng. / How many messages of each partition wait to be written.",
     ),
+    "statuses": Entry(
+        "cli.statuses:statuses",
+        "So tình trạng đã phát với PostgreSQL, và phát lại. / Hold published statuses against PostgreSQL, and publish again.",
+    ),
     "errors": Entry(
         "cli.corrections:errors",
         "Bản ghi bị từ chối của một lượt quét, dạng NDJSON. / The rejected records of a scan, as NDJSON.",

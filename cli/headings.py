@@ -23,6 +23,7 @@ HEADINGS: Final[Mapping[str, str]] = {
     "partition": "phân vùng / partition",
     "passed_over": "bỏ qua / passed over",
     "process": "tiến trình / process",
+    "published": "đã phát / published",
     "records": "bản ghi / records",
     "rejected": "từ chối / rejected",
     "replayed": "đã gửi từ trước / sent before",

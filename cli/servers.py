@@ -1,5 +1,7 @@
 """`scanline setup`, `migrate` and `topics`: servers made ready for the processes."""
 
+from pathlib import Path
+
 import typer
 
 from cli.options import Json
@@ -75,6 +77,7 @@ def postgres_conf(
         None, min=1, help="GiB của ổ đĩa chứa WAL / GiB of the disk with the write-ahead log; this one's"
     ),
     rotating: bool = typer.Option(False, help="ổ đĩa quay / the disk is no solid-state disk"),
+    archive: str = typer.Option("", help="thư mục lưu trữ WAL / a folder that the write-ahead log is archived to"),
     compose: bool = typer.Option(False, help="tệp mà docker-compose dùng / the file that docker-compose mounts"),
 ) -> None:
     """Cấu hình PostgreSQL hợp với một máy, kèm lý do. / PostgreSQL's settings for a machine, each with its reason."""
@@ -89,7 +92,8 @@ def postgres_conf(
         rotating,
     )
     sizes = f"{machine.memory_bytes / GIB:.1f} GiB, {machine.cores} cores, {machine.disk_bytes / GIB:.0f} GiB of disk"
-    print(as_conf(settings_for(machine, lz4=True), [f"PostgreSQL for {sizes} (scanline postgres-conf)"]), end="")
+    settings = settings_for(machine, lz4=True, archive=Path(archive).absolute() if archive else None)
+    print(as_conf(settings, [f"PostgreSQL for {sizes} (scanline postgres-conf)"]), end="")
 
 
 def setup(json: Json = False) -> None:

@@ -564,6 +564,14 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "Không đọc được {topic} tại {bootstrap}: {reason}. Hãy kiểm tra địa chỉ, và chạy `scanline topics`.",
         "{topic} at {bootstrap} cannot be read: {reason}. Check the address, and run `scanline topics`.",
     ),
+    "statuses_not_published": (
+        "Kafka không nhận đủ các tình trạng ({reason}); hãy chạy lại lệnh này.",
+        "Kafka did not take every status ({reason}); run this again.",
+    ),
+    "statuses_too_early": (
+        "Còn {count} thông điệp chưa được ghi, nên khác biệt chưa nói lên điều gì. Hãy xem `scanline lag` và chạy lại sau.",
+        "{count} messages are not written yet, so that a difference means nothing. See `scanline lag`, and run this later.",
+    ),
     "system_refuses": (
         "Hệ thống từ chối: {reason}. Hãy kiểm tra đường dẫn và quyền.",
         "The system refuses: {reason}. Check the path and the rights.",

@@ -74,6 +74,13 @@ def lines_of(block: str) -> list[str]:
     return [line.strip() for line in prompted or lines if line.strip() and not line.lstrip().startswith("#")]
 
 
+def script_with(page: str, text: str) -> str:
+    """The one block on this page that holds the text, of those that a test runs as they stand (`bash script`)."""
+    fences = [token for token in tokens(PROJECT / page) if token.type == "fence" and token.info == "bash script"]
+    (found,) = [token.content for token in fences if text in token.content]
+    return found
+
+
 def _shown() -> Iterator[Shown]:
     for page in PAGES:
         name = str(page.relative_to(PROJECT))

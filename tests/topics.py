@@ -1,11 +1,12 @@
-"""The records topic deleted and made anew under its name, as somebody may do by mistake."""
+"""The records topic deleted and made anew under its name, as somebody may do by mistake, or cut as retention does."""
 
 import base64
 
-from confluent_kafka import TopicCollection
+from confluent_kafka import TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from infra.kafka.topics import reconcile, specs
+from infra.stack import Stack
 from tests.helpers import RECORDS, wait_for
 
 
@@ -29,3 +30,10 @@ def topic_id(bootstrap: str) -> str:
     return (
         base64.urlsafe_b64encode(b"".join(each.to_bytes(8, "big", signed=True) for each in bits)).decode().rstrip("=")
     )
+
+
+def delete_before(stack: Stack, partition: int, offset: int) -> None:
+    """Of a partition's messages, as retention would."""
+    admin = AdminClient({"bootstrap.servers": stack.kafka.bootstrap})
+    place = TopicPartition(RECORDS, partition, offset)
+    assert admin.delete_records([place])[place].result(30).low_watermark == offset

@@ -47,10 +47,16 @@ class PostgresCluster:
         wal_disk: Path | None = None,
         settings: Mapping[str, str] | None = None,
         tuned: bool = True,
+        archive: Path | None = None,
+        binaries: Path | None = None,
     ) -> None:
         """`disk` holds the cluster's files in place of `data_dir`, `wal_disk` its write-ahead log; `settings` come
-        before those of the file. `tuned`: with the settings for this machine, not PostgreSQL's own defaults."""
+        before those of the file. `tuned`: with the settings for this machine, not PostgreSQL's own defaults; then
+        `archive` is the folder that the log is archived to. `binaries`: the folder of the server that runs it, in place
+        of the one that is found on the machine."""
         self._tuned = tuned
+        self._archive = archive
+        self._binaries = binaries
         self._dir = data_dir
         self._disk = disk or data_dir
         self._wal_disk = wal_disk
@@ -109,7 +115,7 @@ class PostgresCluster:
         self._complete_passwords()
         self._wait_for_predecessor()
         self._port_file.write_text(str(self.port))
-        binaries = find_binaries((self._cluster / "PG_VERSION").read_text().strip())
+        binaries = self._binaries or find_binaries((self._cluster / "PG_VERSION").read_text().strip())
         if self._tuned:
             self._write_settings(binaries)
         # no Unix socket: its path has a length limit that a deep checkout exceeds
@@ -162,7 +168,7 @@ class PostgresCluster:
         if self._user is not None:
             for path in (arriving, *self._wal, first):
                 os.chown(path, self._user.pw_uid, self._user.pw_gid)
-        binaries = find_binaries()
+        binaries = self._binaries or find_binaries()
         command = [str(binaries / "initdb"), "-D", str(arriving), "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8"]
         command += ["-A", "scram-sha-256", "--pwfile", str(first), "--no-sync"]
         command += [f"--waldir={folder}" for folder in self._wal]
@@ -175,7 +181,8 @@ class PostgresCluster:
 
     def _write_settings(self, binaries: Path) -> None:
         """Settings for the machine as it is now: the folder may have come from another."""
-        settings = settings_for(this_machine(self._wal_disk or self._disk), lz4=has_lz4(binaries))
+        machine = this_machine(self._wal_disk or self._disk)
+        settings = settings_for(machine, lz4=has_lz4(binaries), archive=self._archive)
         (self._cluster / _SETTINGS_FILE).write_text(
             as_conf(settings, ["Written anew at each start by infra/postgres."])
         )

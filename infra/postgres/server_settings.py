@@ -47,8 +47,9 @@ def this_machine(folder: Path, share: float = SHARED_MACHINE) -> Machine:
     return Machine(int(memory * share), psutil.cpu_count() or 1, shutil.disk_usage(existing).total)
 
 
-def settings_for(machine: Machine, *, lz4: bool) -> list[ServerSetting]:
-    """The settings. `lz4`: the server was built with it."""
+def settings_for(machine: Machine, *, lz4: bool, archive: Path | None = None) -> list[ServerSetting]:
+    """The settings. `lz4`: the server was built with it. `archive`: a folder for the write-ahead log's segments, from
+    which a base backup can be brought forward to any later time."""
     memory, cores = machine.memory_bytes, machine.cores
     # a checkpoint is forced when about half of max_wal_size has been written since the last one
     wal = _within(1 * GIB, machine.disk_bytes // 10, 16 * GIB)
@@ -121,6 +122,25 @@ def settings_for(machine: Machine, *, lz4: bool) -> list[ServerSetting]:
         ServerSetting("log_error_verbosity", "terse", "nor the row that a constraint refused"),
         ServerSetting("log_line_prefix", "'%m [%p] %a '", "who it was"),
         ServerSetting("timezone", "'UTC'", "as everywhere inside"),
+        *([] if archive is None else _archive_settings(archive)),
+    ]
+
+
+def _archive_settings(folder: Path) -> list[ServerSetting]:
+    """What PostgreSQL asks of an archive_command (documentation, 26.3.1): success only once the segment is on the disk,
+    success for one that is there already, and a refusal where another has its name."""
+    there = f'"{folder}/%f"'
+    copy = f"cp %p {there}.part && sync {there}.part && mv {there}.part {there}"
+    return [
+        ServerSetting("archive_mode", "on", "segments are kept elsewhere; takes a restart"),
+        ServerSetting(
+            "archive_command",
+            f"'if test -e {there}; then cmp -s %p {there}; else {copy}; fi'",
+            "whole, on the disk, and never over another; put a folder on another machine's disk there",
+        ),
+        ServerSetting(
+            "archive_timeout", "60s", "a quiet server archives each minute: so much may be lost with its disk"
+        ),
     ]
 
 

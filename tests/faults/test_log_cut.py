@@ -4,22 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from infra.stack import Stack
 from tests.commands import Commands
-from tests.helpers import RECORDS, Database, Publisher, wait_for
+from tests.helpers import Database, Publisher, wait_for
 from tests.load import LONG, metric, worker_log
 from tests.murmur2 import partition_of, tenants_by_partition
-from tests.topics import make_anew
+from tests.topics import delete_before, make_anew
 from trials import generator
-
-
-def delete_before(stack: Stack, partition: int, offset: int) -> None:
-    admin = AdminClient({"bootstrap.servers": stack.kafka.bootstrap})
-    place = TopicPartition(RECORDS, partition, offset)
-    assert admin.delete_records([place])[place].result(30).low_watermark == offset
 
 
 def offset_of(database: Database, partition: int) -> int:

@@ -1,5 +1,6 @@
 """The settings that are written for this machine are those that PostgreSQL runs with."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 
 from infra.postgres.binaries import find_binaries, has_lz4
 from infra.postgres.cluster import PostgresCluster
-from infra.postgres.server_settings import settings_for, this_machine
+from infra.postgres.server_settings import MIB, settings_for, this_machine
+from tests.helpers import Database, wait_for
+from tests.server_commands import owned
 from trials.bench import postgres_writes
 
 _UNITS = {"B": 1, "kB": 1 << 10, "8kB": 8 << 10, "MB": 1 << 20, "s": 1, "min": 60, "ms": 0.001}
@@ -57,6 +60,32 @@ def test_they_are_in_force_and_follow_the_machine_at_each_start(cluster: Postgre
     assert in_force(cluster)["shared_buffers"] == expected["shared_buffers"]
     main = (tmp_path / "postgres/cluster/postgresql.conf").read_text()
     assert main.count("include_if_exists = 'scanline.conf'") == 1
+
+
+def test_the_log_is_archived_whole_and_never_over_another(tmp_path: Path) -> None:
+    archive = owned(tmp_path / "archive")
+    cluster = PostgresCluster(tmp_path / "postgres", archive=archive)
+    try:
+        cluster.start()
+        cluster.wait_until_ready()
+        with Database(cluster.superuser_dsn("postgres")) as database:
+            segment = database.value("SELECT pg_walfile_name(pg_switch_wal())")
+            wait_for((archive / segment).exists, "a segment is archived")
+            assert (archive / segment).stat().st_size == 16 * MIB
+            command = database.value("SHOW archive_command")
+
+        def archived(content: bytes) -> int:
+            (tmp_path / "segment").write_bytes(content)
+            filled = command.replace("%p", str(tmp_path / "segment")).replace("%f", "0000000100000000000000FF")
+            return subprocess.run(["sh", "-c", filled], check=False).returncode
+
+        assert archived(b"this") == 0
+        assert archived(b"this") == 0, "PostgreSQL may ask again for what it does not remember"
+        assert archived(b"that") != 0
+        assert (archive / "0000000100000000000000FF").read_bytes() == b"this"
+        assert not list(archive.glob("*.part"))
+    finally:
+        cluster.stop("immediate")
 
 
 @pytest.mark.long
