@@ -29,6 +29,7 @@ test: setup lint
 
 # What takes its time: long outages, every kind of fault under load, a soak, large bodies, wide searches for a wrong value.
 test-long: setup
+	@$(PYTHON) infra/bootstrap.py upgrades
 	$(PYTEST) -m long
 	SCANLINE_STREAM_NATIVE_READER=off $(PYTEST) -m "not long" $(BY_PYTHON_ALONE)
 
@@ -78,3 +79,5 @@ lock:
 		--python-version 3.11 -q requirements-client.in -o requirements-client.lock
 	uv pip compile --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 		--python-version 3.11 -q -c requirements.lock requirements-browser.in -o requirements-browser.lock
+	uv pip compile --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+		--python-version 3.11 -q --no-deps requirements-upgrade.in -o requirements-upgrade.lock

@@ -5,6 +5,7 @@ repeat.
     python3 infra/bootstrap.py client    beside it the environment of the test with a generated client
     python3 infra/bootstrap.py browser   what the tests of the pages need
     python3 infra/bootstrap.py clang     what searches the compiled reader for faults
+    python3 infra/bootstrap.py upgrades  an older Kafka and a newer PostgreSQL, for the tests of upgrades
 
 What is missing is installed where that is possible: Debian's packages as root, wheels that bundle a server for an
 ordinary user. Where it is not possible, it says what to do. Each finished step leaves a stamp, so that a second run
@@ -30,6 +31,9 @@ PYTHON = VENV / "bin" / "python"
 CLIENT_VENV = RUNTIME / "client"  # the generator of clients asks for older packages than ours
 CLIENT_PYTHON = CLIENT_VENV / "bin" / "python"
 IS_ROOT = os.geteuid() == 0
+OLDER_KAFKA = RUNTIME / "kafka-older"
+OLDER_KAFKA_VERSION = "4.1.2"
+NEWER_POSTGRES = RUNTIME / "postgres-newer"
 JAVA_NEEDED = 17
 PACKAGES = {
     "java": "openjdk-17-jre-headless",
@@ -56,6 +60,8 @@ def main() -> int:
                 add_browser()
             elif sys.argv[1:] == ["clang"]:
                 add_clang()
+            elif sys.argv[1:] == ["upgrades"]:
+                fetch_other_versions()
             else:
                 set_up()
         except subprocess.CalledProcessError as error:
@@ -305,17 +311,46 @@ def fetch_kafka() -> None:
     if kafka_is_there():
         return
     say("fetching Apache Kafka by its Maven coordinates")
-    pom, arriving = PROJECT / "infra" / "kafka" / "pom.xml", KAFKA / "arriving"
-    shutil.rmtree(KAFKA, ignore_errors=True)
+    copy_jars(KAFKA)
+    (KAFKA / "stamp").write_text(kafka_digest())
+
+
+def copy_jars(folder: Path, *options: str) -> None:
+    """The jars of infra/kafka/pom.xml into `libs` of the folder."""
+    pom, arriving = PROJECT / "infra" / "kafka" / "pom.xml", folder / "arriving"
+    shutil.rmtree(folder, ignore_errors=True)
     home = None if has_java() else wheel_java_home()
     command = ["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={arriving}"]
+    command += options
     env = {**os.environ, **({"JAVA_HOME": home} if home else {})}
     answer = subprocess.run(command, check=False, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if answer.returncode != 0:
         print(answer.stdout)
         raise subprocess.CalledProcessError(answer.returncode, command)
-    arriving.rename(KAFKA / "libs")
-    (KAFKA / "stamp").write_text(kafka_digest())
+    arriving.rename(folder / "libs")
+
+
+def fetch_other_versions() -> None:
+    """What the tests upgrade from and to. What cannot be had is said, and its test is left out."""
+    lock = PROJECT / "requirements-upgrade.lock"
+    stamp, value = NEWER_POSTGRES / "stamp", digest(lock)
+    if not done(stamp, value):
+        say("fetching a newer PostgreSQL, for a test of upgrades")
+        shutil.rmtree(NEWER_POSTGRES, ignore_errors=True)
+        try:
+            target = ("--target", str(NEWER_POSTGRES))
+            pip_install(PYTHON, "--require-hashes", "--no-deps", *target, "-r", str(lock))
+            stamp.write_text(value)
+        except subprocess.CalledProcessError:
+            say("it cannot be had: the test that upgrades PostgreSQL is left out")
+    stamp, value = OLDER_KAFKA / "stamp", f"{kafka_digest()} {OLDER_KAFKA_VERSION}"
+    if not done(stamp, value):
+        say("fetching an older Apache Kafka, for a test of upgrades")
+        try:
+            copy_jars(OLDER_KAFKA, f"-Dkafka.version={OLDER_KAFKA_VERSION}")
+            stamp.write_text(value)
+        except (OSError, subprocess.CalledProcessError):
+            say("it cannot be had: the test that upgrades Kafka is left out")
 
 
 def wheel_java_home() -> str | None:

@@ -117,6 +117,11 @@ class KafkaBroker:
             raise InfraError.of("kafka_not_running")
         return self._child.pid
 
+    def use_jars(self, libs: Path) -> None:
+        """Runs on these from its next start on: another version of Kafka, on the same data."""
+        self._libs = libs
+        self._archive = ClassArchive(libs, self._java)
+
     def _run(self, *arguments: str) -> list[str]:
         shared = [f"-XX:SharedArchiveFile={self._archive.file}"] if self._archive.file.exists() else []
         return [self._java, f"-Xmx{self._heap}", *_JVM, *shared, "-cp", f"{self._libs}/*", *arguments]

@@ -18,7 +18,7 @@ _NUMBER: Final = re.compile(r"[A-Z]")
 _OPTIONAL: Final = re.compile(r"\[[A-Z_]+\]")
 _CHOICE: Final = re.compile(r"(\w+)\\?\|.*")
 # Options of other programs, in the middle of a sentence.
-_OF_OTHERS: Final = frozenset({"--describe", "--check", "--http2", "--long", "--output-format"})
+_OF_OTHERS: Final = frozenset({"--describe", "--link", "--check", "--http2", "--long", "--output-format"})
 
 
 def _of(program: str) -> list[Shown]:

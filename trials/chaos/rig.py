@@ -47,12 +47,13 @@ class Rig(Processes):
         api_env: Mapping[str, str] | None = None,
         worker_env: Mapping[str, str] | None = None,
         kafka_whole_heap: bool = False,
+        kafka_libs: Path | None = None,
         fresh: bool = True,
     ) -> None:
         """`*_disk_mb`: MiB of the disk below the first broker's log, the whole cluster, or its write-ahead log alone,
         which takes root's rights (`disks.can_mount`). `api_env`, `worker_env`: settings of every process of that kind.
-        `kafka_whole_heap`: see KafkaBroker. `fresh` throws away what is below the folder; without it, only what lies on
-        no small disk is still there."""
+        `kafka_whole_heap`: see KafkaBroker. `kafka_libs`: jars of another version of Kafka. `fresh` throws away what is
+        below the folder; without it, only what lies on no small disk is still there."""
         settings = InfraSettings()
         super().__init__(data_dir)
         self._partitions = partitions
@@ -62,7 +63,7 @@ class Rig(Processes):
         self._clear(fresh)
         self.kafka = KafkaCluster(
             self.data_dir / "kafka",
-            settings.kafka_libs.resolve(),
+            (kafka_libs or settings.kafka_libs).resolve(),
             settings.java(),
             brokers=brokers,
             listeners=list(_KAFKA_LINKS.values()),
