@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 from prometheus_client import REGISTRY
 
+from infra.processes.services import Service
 from schemas.messages import headers_for
 from schemas.stored_offset import StoredOffset
 from schemas.topics import CANCELLED, CLOSED, MENDED, OPENED, RECORDS
@@ -22,7 +23,8 @@ from stream_app.lanes.batch import Limits
 from stream_app.lanes.dead_letter_gate import Limiter
 from stream_app.lanes.dead_letter_limit import Limit
 from stream_app.lanes.poison_search import PoisonSearch
-from tests.helpers import Database, array, new_scan
+from tests.helpers import Database, Publisher, array, new_scan
+from tests.load import metric
 from tests.servers import Servers
 from trials import generator
 
@@ -154,6 +156,22 @@ def test_every_table_is_the_same(
     assert natively() - before > wanted["scans"][0]["records_stored"]
     assert not caplog.records  # the reader raised nothing
     assert {row["status"] for row in wanted["scans"]} >= {"cancelled", "processing"}
+
+
+@pytest.mark.skipif(native_reader() is None, reason="the reader was not compiled")
+def test_a_worker_says_which_way_it_reads(worker: Service, servers: Servers, database: Database, tenant: str) -> None:
+    way, taken = "scanline_sink_native_reader_up", "scanline_sink_native_records_total"
+    on = worker.settings.get("SCANLINE_STREAM_NATIVE_READER") != "off"
+    before = metric(worker, taken)
+    lines = generator.records(50, 1, tenant)
+    with Publisher(servers.bootstrap) as publisher:
+        scan = new_scan()
+        publisher.singles(tenant, scan, lines[:20])
+        publisher.records(tenant, scan, lines[20:], first=20)
+        publisher.closed(tenant, scan, len(lines))
+    assert database.finished(tenant, scan)["records_stored"] == len(lines)
+    assert metric(worker, way) == on
+    assert (metric(worker, taken) - before >= len(lines)) == on
 
 
 def natively() -> float:
