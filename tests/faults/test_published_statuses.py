@@ -43,8 +43,10 @@ def test_what_differs_is_found_and_published(stack: Stack, tmp_path: Path) -> No
         assert worker.stop(60) == 0
         status = statuses.read()[f"{TENANT}/{older}"]
         published(stack, unknown, None)
-        published(stack, older, {**status, "status": "processing", "records_stored": 3})
-        for table in ("processing_activities", "scans"):  # as in a backup of before
+        published(
+            stack, older, {**status, "status": "processing", "records_stored": 3, "version": status["version"] - 1}
+        )
+        for table in ("processing_activities", "scan_messages", "scans"):  # as in a backup of before
             database.rows(f"DELETE FROM {table} WHERE tenant_id = %s AND scan_id = %s", TENANT, lost)
 
         expected = [(older, "processing", "completed"), (unknown, None, "completed"), (lost, "completed", None)]
