@@ -14,8 +14,8 @@ from trials.chaos.rounds import run
 
 SEED = 2026
 RATE = 1_000  # records a second
-QUICK = ("worker-sigkill",)
 ONE_BROKER = (
+    "worker-sigkill",
     "worker-zombie",
     "workers-churn",
     "api-sigkill",
@@ -30,15 +30,8 @@ ONE_BROKER = (
 OTHER_PLACES = ("cluster-follower-then-leader", "kafka-disk-full", "postgres-disk-full")
 
 
-@pytest.mark.parametrize(
-    "names",
-    [
-        QUICK,
-        pytest.param(ONE_BROKER, marks=pytest.mark.long),
-        *(pytest.param((name,), marks=pytest.mark.long) for name in OTHER_PLACES),
-    ],
-    ids=lambda names: names[0],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("names", [ONE_BROKER, *((name,) for name in OTHER_PLACES)], ids=lambda names: names[0])
 def test_everything_acknowledged_ends_exactly_once(names: tuple[str, ...], tmp_path: Path) -> None:
     faults = [FAULTS[name] for name in names]
     if any(fault.disk for fault in faults) and not can_mount():

@@ -2,13 +2,26 @@
 
 from pathlib import Path
 
+import psutil
 import pytest
 
 from infra.kafka.broker import KafkaBroker
 from infra.kafka.class_archive import ClassArchive
 from infra.settings import InfraSettings
+from tests.servers import Servers
 
 
+def test_brokers_map_what_an_earlier_one_left(servers: Servers) -> None:
+    """Whoever made the servers that this one is a copy of stopped its own in order."""
+    settings = InfraSettings()
+    brokers = [each for each in psutil.Process().children() if "kafka.Kafka" in each.cmdline()]
+    if not brokers:
+        pytest.skip("Kafka is none of ours")
+    archive = ClassArchive(settings.kafka_libs.resolve(), settings.java()).file
+    assert str(archive) in Path(f"/proc/{brokers[0].pid}/maps").read_text()
+
+
+@pytest.mark.long
 def test_the_next_broker_maps_what_the_first_left(tmp_path: Path) -> None:
     settings = InfraSettings()
     libs = tmp_path / "kafka" / "libs"
