@@ -87,7 +87,7 @@ FOLLOWED = Gauge(
 )
 KEPT = Gauge(
     "scanline_status_kept_bytes",
-    "Memory that these scans' statuses take, about. Every process holds those of all scans, and none is removed yet: mind it where memory is limited.",
+    "Memory that these scans' statuses take, about. Every process holds all of them for good: mind it where memory is limited.",
     multiprocess_mode="livemax",
 )
 FOLLOWER_LAG = Gauge(
