@@ -205,22 +205,22 @@ class Builder:
             runs = self._trusting(lambda: reader.read_singles(envelope, values, latest))
         first = 0
         for count, records in runs or [(len(gathered), None)]:
-            run = gathered[first : first + count]
+            run, own = gathered[first : first + count], values[first : first + count]
             if records is None:
-                self._decode_singles(envelope, run)
+                self._decode_singles(envelope, run, own, latest)
             else:
-                self._add_singles(envelope, run, records, plain=True)
+                self._add_singles(envelope, run, own, records, plain=True)
             first += count
 
     def _latest(self, gathered: list[Message]) -> dt.datetime:
         """The strictest of their limits to the future: who fails it is judged by its own."""
         return (received_at(min(gathered, key=_stamp)) or self._now) + CLOCK_TOLERANCE
 
-    def _decode_singles(self, envelope: Envelope, gathered: list[Message]) -> None:
-        values = [message.value or b"" for message in gathered]
+    def _decode_singles(
+        self, envelope: Envelope, gathered: list[Message], values: list[bytes], latest: dt.datetime
+    ) -> None:
         try:
             plain = is_plain(b"".join(values))
-            latest = self._latest(gathered)
             records = [decode_record(value) for value in values]
             good = acceptable(records, plain, latest)
         except Exception as error:  # one by one it comes to light whose fault it is
@@ -228,7 +228,7 @@ class Builder:
                 raise
             good = False
         if good and max(map(len, values)) <= MAX_MESSAGE_BYTES:
-            self._add_singles(envelope, gathered, records, plain=plain)
+            self._add_singles(envelope, gathered, values, records, plain=plain)
             return
         for message in gathered:
             try:
@@ -237,13 +237,19 @@ class Builder:
                 self._dead(message, refused, envelope)
 
     def _add_singles(
-        self, envelope: Envelope, gathered: list[Message], records: Sequence[Record], *, plain: bool
+        self,
+        envelope: Envelope,
+        gathered: list[Message],
+        values: list[bytes],
+        records: Sequence[Record],
+        *,
+        plain: bool,
     ) -> None:
         """Adds messages of one record each as one. None of the records has a position among others."""
         self._types["records"] += len(records)
         if not plain:
             metrics.CAREFUL.inc(len(records))
-        size = sum([len(message.value or b"") for message in gathered])
+        size = sum(map(len, values))
         at = received_at(min(gathered, key=_stamp))
         positions = range(len(records))
         self._messages.append(
