@@ -1,30 +1,29 @@
 """Clients over HTTP that do as the documentation tells them: an Idempotency-Key for each scan, and on a 503 the same once
 more."""
 
-import threading
 import time
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Final, Self
+from functools import partial
+from typing import Final
 
 import httpx
 
 from tests.load import Scan, keys_of
 from tests.submissions import JSON, submit
+from tests.thread_block import ThreadBlock
 from trials import generator
 
 PAUSE_SECONDS: Final = 0.3  # of a client, after each scan
 AGAIN_SECONDS: Final = 0.3  # sooner than Retry-After says
 
 
-class RetryingClients:
+class RetryingClients(ThreadBlock):
     """Each submits a scan after the other, until the block ends. A context manager."""
 
     def __init__(self, base_url: str, clients: int = 2, records: int = 50) -> None:
         self._url = base_url
         self._records = records
-        self._stopping = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(clients)]
+        super().__init__([partial(self._run, number) for number in range(clients)])
         self.published: dict[Scan, Sequence[str]] = {}
         self.refused: list[str] = []  # codes of 503s, which were repeated
         self.errors: list[str] = []  # whatever else came
@@ -51,15 +50,3 @@ class RetryingClients:
                 return
             self.refused.append(answer.json()["code"])
             time.sleep(AGAIN_SECONDS)
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join()

@@ -2,10 +2,9 @@
 
 import json
 import signal
-import threading
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Final, Self
+from functools import partial
+from typing import Final
 
 import httpx
 import psutil
@@ -18,6 +17,7 @@ from tests.helpers import Database, StatusTopic, assert_told, wait_for
 from tests.load import keys_of
 from tests.servers import Servers
 from tests.submissions import HeldUpload, accepted, scans_of, submit, wait_until_taken
+from tests.thread_block import ThreadBlock
 from trials import generator
 
 _DRAIN: Final = {"SCANLINE_API_DRAIN_SECONDS": "4"}
@@ -25,16 +25,14 @@ _LOOK_EVERY: Final = 0.2  # seconds, as a load balancer that is set to look ofte
 _PAUSE: Final = 0.25  # of a sender between two scans
 
 
-class Balancer:
+class Balancer(ThreadBlock):
     """Several senders on kept connections, each choosing in turn among the processes that said 200 on /readyz when last asked."""
 
     def __init__(self, services: list[Service], tenant: str, senders: int = 4) -> None:
         self._services = services
         self._tenant = tenant
         self._ready = set(services)
-        self._stopping = threading.Event()
-        self._threads = [threading.Thread(target=self._look)]
-        self._threads += [threading.Thread(target=self._send, args=(number,)) for number in range(senders)]
+        super().__init__([self._look, *(partial(self._send, number) for number in range(senders))])
         self.sent: dict[str, list[str]] = {}  # accepted scans and their keys
         self.errors: list[str] = []
 
@@ -62,18 +60,6 @@ class Balancer:
         """Waits until so many more scans were accepted."""
         start = len(self.sent)
         wait_for(lambda: len(self.sent) >= start + scans or self.errors, f"{scans} more scans")
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join()
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ answered 200 at its last look, and repeats nothing.
 
 import threading
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Final, Self
+from functools import partial
+from typing import Final
 
 import httpx
 import pytest
@@ -17,6 +17,7 @@ from infra.stack import Stack
 from tests.helpers import Database
 from tests.load import LONG, Load, Scan, assert_exactly, keys_of, wait_for_messages
 from tests.submissions import JSON, NDJSON, HeldUpload, scans_of, wait_until_taken
+from tests.thread_block import ThreadBlock
 from trials import generator
 
 pytestmark = pytest.mark.long
@@ -28,7 +29,7 @@ DRAIN: Final = {"SCANLINE_API_DRAIN_SECONDS": "3"}  # until then a balancer has 
 UPLOAD: Final = 40  # records of an upload that is under way when its API is told to end
 
 
-class Balancer:
+class Balancer(ThreadBlock):
     """Hands out APIs that were ready at the last look, in turn. A context manager."""
 
     def __init__(self, services: Sequence[Service]) -> None:
@@ -36,8 +37,7 @@ class Balancer:
         self._ready = list(services)
         self._turn = 0
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="balancer")
+        super().__init__([self._look])
 
     def _look(self) -> None:
         while not self._stopping.wait(LOOK_SECONDS):
@@ -53,22 +53,13 @@ class Balancer:
             self._turn += 1
             return self._ready[self._turn % len(self._ready)]
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._stopping.set()
-        self._thread.join()
-
-
-class Clients:
+class Clients(ThreadBlock):
     """Each submits a scan and asks for its status, again and again, over connections that are kept. A context manager."""
 
     def __init__(self, balancer: Balancer) -> None:
         self._balancer = balancer
-        self._stopping = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(CLIENTS)]
+        super().__init__([partial(self._run, number) for number in range(CLIENTS)])
         self._http: dict[str, httpx.Client] = {}
         self.published: dict[Scan, Sequence[str]] = {}
         self.errors: list[str] = []
@@ -97,18 +88,6 @@ class Clients:
         status = http.get(f"{other.base_url}{scans_of(tenant)}/{scan}")
         if status.status_code != 200:
             self.errors.append(f"{other.name}: {status.status_code} {status.text}")
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join()
 
 
 def replace_api(stack: Stack, balancer: Balancer, old: Service) -> tuple[Scan, list[str]]:
