@@ -24,3 +24,5 @@ SELECT current_setting('max_connections')::int - current_setting('superuser_rese
 CHECKPOINTER_VIEW_SINCE: Final = 170_000
 CHECKPOINTS_BEFORE: Final = "SELECT checkpoints_timed, checkpoints_req FROM pg_stat_bgwriter"
 CHECKPOINTS: Final = "SELECT num_timed, num_requested FROM pg_stat_checkpointer"
+# Bytes of write-ahead log since the cluster was made.
+WAL_INSERTED: Final = "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint"

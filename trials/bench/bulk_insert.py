@@ -9,28 +9,21 @@ import msgspec
 from sqlalchemy import Connection, create_engine, insert
 from sqlalchemy.pool import NullPool
 
-from schemas import topics
-from schemas.decoder import Incoming
-from schemas.messages import Envelope
-from schemas.record import decode_records
 from schemas.tables import processing_activities
 from sinks.columns import COLUMNS, values_of
-from trials import generator
+from trials.bench.copy_baseline import new_scans
 from trials.bench.together import Transaction
 
 Row = Mapping[str, Any]
-_ROWS_OF_A_SCAN: Final = 1_000
 _INSERT: Final = insert(processing_activities)
 
 
 def bulk_rows(tenants: Sequence[str]) -> list[Row]:
     """The rows of one new scan of each tenant, by the names of their columns."""
     rows: list[Row] = []
-    for number, tenant in enumerate(tenants):
-        scan = uuid.uuid4()
-        decoded = decode_records(generator.array(generator.records(_ROWS_OF_A_SCAN, number, tenant)))
-        message = Incoming(0, Envelope(topics.RECORDS, tenant, str(scan), 0), decoded, range(len(decoded)), plain=True)
-        for at in range(len(decoded)):
+    for message in new_scans(tenants):
+        scan = uuid.UUID(message.envelope.scan_id)
+        for at in range(len(message.records)):
             row = dict(zip(COLUMNS, values_of(message, at), strict=True))
             objects = {name: _object(row[name]) for name in ("attributes", "transfer")}
             rows.append({**row, **objects, "scan_id": scan})

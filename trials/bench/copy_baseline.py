@@ -3,7 +3,7 @@
 import io
 import statistics
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Final, NamedTuple
 
@@ -38,13 +38,15 @@ class RawCopy(NamedTuple):
 
 def copy_lines(tenants: Sequence[str], records: int = ROWS_PER_TRANSACTION) -> list[str]:
     """One transaction's worth of COPY text per tenant, as the sink itself would write it."""
-    texts = []
+    return [lines_of(message).data.decode() for message in new_scans(tenants, records)]
+
+
+def new_scans(tenants: Sequence[str], records: int = ROWS_PER_TRANSACTION) -> Iterator[Incoming]:
+    """One message for each tenant: the same records each time, in a scan that is new."""
     for number, tenant in enumerate(tenants):
-        value = generator.array(generator.records(records, number, tenant))
+        decoded = decode_records(generator.array(generator.records(records, number, tenant)))
         envelope = Envelope(topics.RECORDS, tenant, str(uuid.uuid4()), 0)
-        decoded = decode_records(value)
-        texts.append(lines_of(Incoming(0, envelope, decoded, range(len(decoded)), plain=True)).data.decode())
-    return texts
+        yield Incoming(0, envelope, decoded, range(len(decoded)), plain=True)
 
 
 def make_scratch(dsn: str) -> None:

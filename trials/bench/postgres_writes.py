@@ -11,7 +11,7 @@ import psycopg2.extras
 
 from infra.postgres.cluster import PostgresCluster
 from infra.postgres.migrate import prepare
-from schemas.server_queries import CHECKPOINTER_VIEW_SINCE, CHECKPOINTS, CHECKPOINTS_BEFORE
+from schemas.server_queries import CHECKPOINTER_VIEW_SINCE, CHECKPOINTS, CHECKPOINTS_BEFORE, WAL_INSERTED
 from sinks.columns import COLUMNS
 from sinks.postgres.rows import texts_of
 from trials.bench.bulk_insert import bulk_rows, inserting
@@ -165,7 +165,7 @@ def _measure(dsn: str, way: Way, variant: str, rows: int, *, durable: bool) -> M
 
 def _counters(cursor: Any) -> _Counters:
     """WAL written so far, and checkpoints that were requested."""
-    cursor.execute("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint")
+    cursor.execute(WAL_INSERTED)
     [(wal,)] = cursor.fetchall()
     has_view = cursor.connection.server_version >= CHECKPOINTER_VIEW_SINCE
     cursor.execute(CHECKPOINTS if has_view else CHECKPOINTS_BEFORE)

@@ -18,6 +18,7 @@ from kafka_client.message_headers import Sendable
 from operations.api_client import ApiClient
 from schemas import topics
 from schemas.messages import headers_for
+from schemas.server_queries import WAL_INSERTED
 from trials import generator
 from trials.bench.direct import Backlog
 from trials.bench.http import Call, submit_all
@@ -290,7 +291,7 @@ def _grown(looks: Sequence[_Looks]) -> dict[Relation, int]:
 def _look(stack: Stack) -> _Looks:
     """Topics by the files of their messages, without indexes, which Kafka makes larger than they are."""
     dsn = stack.postgres.superuser_dsn()
-    [(wal,)] = _execute(dsn, "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint")
+    [(wal,)] = _execute(dsn, WAL_INSERTED)
     logs = {
         topic: sum(file.stat().st_size for file in stack.kafka.log_dir.glob(f"{topic}-*/*.log")) for topic in _TOPICS
     }
